@@ -1,0 +1,202 @@
+//! The traits of an isolation backend: a [`Backend`] creates a [`Sandbox`]; a sandbox executes any number of commands,
+//! takes and gives files, and is destroyed.
+//!
+//! Backends hold no timeout, retry, output cap or metrics: those wrap any backend from outside, once.
+
+use crate::capabilities::Capabilities;
+use crate::component::Component;
+use crate::error::Result;
+use crate::evidence::Posture;
+use crate::id::SandboxId;
+use crate::language::Language;
+use crate::layer::Layers;
+use crate::limits::{LimitKind, Limits};
+use crate::path::GuestPath;
+use crate::policy::Policy;
+use async_trait::async_trait;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+/// What a sandbox is made for.
+#[derive(Clone, Debug)]
+pub struct SandboxRequest {
+    /// Its id.
+    pub id: SandboxId,
+    /// The language whose interpreter and files it needs; `None` gives the host's ordinary programs, read-only.
+    pub language: Option<Arc<Language>>,
+    /// What all of it together may use.
+    pub limits: Limits,
+    /// What it must be protected by.
+    pub policy: Policy,
+}
+
+/// A kind of isolation.
+#[async_trait]
+pub trait Backend: Component {
+    /// Its version, for the record.
+    fn version(&self) -> String;
+
+    /// What it can do on this machine.
+    fn capabilities(&self) -> &Capabilities;
+
+    /// Makes a sandbox in which no guest code has run yet.
+    ///
+    /// # Errors
+    /// `Refused` where the policy asks for more than can be given; `NotFound` without the interpreter; `Unavailable` or
+    /// `Infrastructure` where the machine failed. Nothing is left behind in any case.
+    async fn create(&self, request: SandboxRequest) -> Result<Box<dyn Sandbox>>;
+}
+
+/// A command to execute.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Command {
+    /// The program and its arguments. A program without a slash is looked up in the guest's `PATH`.
+    pub argv: Vec<String>,
+    /// The whole environment beyond the backend's own few variables.
+    pub env: BTreeMap<String, String>,
+    /// Where it starts.
+    pub directory: GuestPath,
+}
+
+/// A command that was started.
+pub struct Execution {
+    /// Its standard input; drop it for an end of file.
+    pub stdin: Box<dyn AsyncWrite + Send + Unpin>,
+    /// Its standard output. Hostile bytes.
+    pub stdout: Box<dyn AsyncRead + Send + Unpin>,
+    /// Its standard error. Hostile bytes.
+    pub stderr: Box<dyn AsyncRead + Send + Unpin>,
+    /// Its end.
+    pub process: Box<dyn ProcessHandle>,
+}
+
+/// How a process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExitStatus {
+    /// By itself.
+    Exited(i32),
+    /// By a signal.
+    Signaled(i32),
+    /// With its whole sandbox: nobody is left who could tell. The counters say why.
+    SandboxLost,
+}
+
+/// A started command's process.
+#[async_trait]
+pub trait ProcessHandle: Send {
+    /// Waits for the command's own process; others that it started may live on. Cancel-safe.
+    ///
+    /// # Errors
+    /// `Infrastructure` where the backend can't tell.
+    async fn wait(&mut self) -> Result<ExitStatus>;
+}
+
+/// What a path inside a sandbox is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FileKind {
+    /// A regular file with one name.
+    File,
+    /// A folder.
+    Directory,
+    /// Anything else: links, devices, pipes, sockets, files with several names.
+    Other,
+}
+
+/// One entry of a folder. Made by the guest, so hostile.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileEntry {
+    /// The name, byte for byte.
+    pub name: Vec<u8>,
+    /// What it is.
+    pub kind: FileKind,
+    /// Its size in bytes, for a file.
+    pub size: u64,
+}
+
+/// A file's bytes on their way out.
+pub struct FileContent {
+    /// Its size when it was opened. It may grow or shrink while it is read if processes are alive.
+    pub size: u64,
+    /// Its bytes.
+    pub bytes: Box<dyn AsyncRead + Send + Unpin>,
+}
+
+/// What the host counted for a sandbox since it was made.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Processor time of everything in it.
+    pub cpu: Duration,
+    /// Most memory at one time; `None` where the host can't tell.
+    pub memory_peak_bytes: Option<u64>,
+    /// Processes and threads now; `None` where the host can't tell.
+    pub processes: Option<u64>,
+    /// Most processes and threads at one time; `None` where the host can't tell.
+    pub processes_peak: Option<u64>,
+    /// Processes that the kernel killed because the sandbox's memory was used up.
+    pub out_of_memory_kills: u64,
+    /// Limits at which the host saw the guest being refused.
+    pub refused: BTreeSet<LimitKind>,
+}
+
+/// One isolated place in which commands run.
+#[async_trait]
+pub trait Sandbox: Send + Sync {
+    /// Its id.
+    fn id(&self) -> SandboxId;
+
+    /// The layers as they were applied.
+    fn layers(&self) -> &Layers;
+
+    /// The path inside of the language's interpreter, if it was made for a language.
+    fn interpreter(&self) -> Option<&str>;
+
+    /// Starts a command.
+    ///
+    /// # Errors
+    /// `NotFound` or `InvalidInput` where the program can't be executed; `Infrastructure` where the sandbox is lost.
+    async fn exec(&self, command: Command) -> Result<Execution>;
+
+    /// Writes a file, with the folders above it, replacing a file that is there.
+    ///
+    /// # Errors
+    /// `InvalidInput` for a path that can't be written; `Refused` when the disk limit is reached.
+    async fn write_file(&self, path: &GuestPath, content: &mut (dyn AsyncRead + Send + Unpin), executable: bool) -> Result<()>;
+
+    /// Opens a regular file with one name for reading; never follows a link.
+    ///
+    /// # Errors
+    /// `NotFound`, or `Refused` for anything but such a file.
+    async fn read_file(&self, path: &GuestPath) -> Result<FileContent>;
+
+    /// Lists a folder, sorted by name, without `.` and `..`.
+    ///
+    /// # Errors
+    /// `NotFound`, or `Refused` for anything but a folder.
+    async fn list_files(&self, path: &GuestPath) -> Result<Vec<FileEntry>>;
+
+    /// Ends every process of the guest and returns when all are dead. The files stay.
+    ///
+    /// # Errors
+    /// `Infrastructure` where the sandbox is lost.
+    async fn end_processes(&self) -> Result<()>;
+
+    /// What the host counted so far.
+    ///
+    /// # Errors
+    /// `Infrastructure` where the counters can't be read.
+    async fn counters(&self) -> Result<Counters>;
+
+    /// Reads the sandbox's state from outside and compares it with the plan.
+    ///
+    /// # Errors
+    /// `Infrastructure` where it can't be read.
+    async fn posture(&self) -> Result<Posture>;
+
+    /// Ends everything and removes every trace. Dropping a sandbox ends its processes, too, but doesn't wait.
+    ///
+    /// # Errors
+    /// `Infrastructure` where something was left.
+    async fn destroy(self: Box<Self>) -> Result<()>;
+}

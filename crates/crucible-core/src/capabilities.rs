@@ -1,0 +1,130 @@
+//! What a backend can do on this machine, and the check that refuses what it can't. Fails closed.
+
+use crate::error::{Error, ErrorKind};
+use crate::layer::{LayerState, Layers};
+use crate::limits::LimitKind;
+use crate::policy::{NetworkPolicy, Policy, UnenforcedLimits};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// How strong the wall between guest and host is, weakest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Isolation {
+    /// None: the guest can do what the user can do.
+    None,
+    /// The host's kernel keeps guest and host apart.
+    SharedKernel,
+    /// A kernel or virtual machine of the guest's own stands between.
+    OwnKernel,
+}
+
+/// How a limit is enforced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Enforcement {
+    /// For the whole sandbox, with evidence on the host's side.
+    Sandbox,
+    /// For each process by itself; many processes can use more together.
+    Process,
+    /// Not at all.
+    None,
+}
+
+/// What a backend can do on this machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Capabilities {
+    /// How strong the wall is.
+    pub isolation: Isolation,
+    /// The layers that a sandbox will have, as far as can be known before one is made.
+    pub layers: Layers,
+    /// How each limit is enforced. A limit that isn't in the map is not enforced.
+    pub limits: BTreeMap<LimitKind, Enforcement>,
+    /// Networks that can be given.
+    pub networks: Vec<NetworkPolicy>,
+    /// Whether files outside the work folder (`/tmp`) can be reached by the file calls.
+    pub absolute_paths: bool,
+    /// Whether any program of the guest's file system can be run, not only the language's.
+    pub arbitrary_commands: bool,
+}
+
+impl Capabilities {
+    /// How a limit is enforced.
+    #[must_use]
+    pub fn enforcement(&self, limit: LimitKind) -> Enforcement {
+        self.limits.get(&limit).copied().unwrap_or(Enforcement::None)
+    }
+
+    /// Refuses a policy that asks for more than this backend gives here.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Refused`], naming what is missing and the mend.
+    pub fn admit(&self, backend: &str, policy: &Policy) -> Result<(), Error> {
+        let refuse = |message: String| Error::new(ErrorKind::Refused, "check the policy against the backend", message);
+        for layer in &policy.require {
+            let (reason, mend) = match self.layers.get(layer) {
+                Some(LayerState::Active { .. }) => continue,
+                Some(LayerState::Absent { reason, mend }) => (reason.as_str(), mend.as_str()),
+                None => ("the backend doesn't have it", "choose a backend that has it, or another policy"),
+            };
+            let message = format!("policy '{}' requires the layer {layer}, which backend '{backend}' lacks here: {reason}", policy.name);
+            return Err(refuse(message).with_hint(mend));
+        }
+        if !self.networks.contains(&policy.network) {
+            return Err(refuse(format!("backend '{backend}' can't give the network that policy '{}' asks for", policy.name)));
+        }
+        if policy.unenforced_limits == UnenforcedLimits::Refuse {
+            for limit in LimitKind::ALL {
+                if self.enforcement(limit) == Enforcement::None {
+                    let message = format!("backend '{backend}' can't enforce the limit {limit} here, and policy '{}' refuses that", policy.name);
+                    return Err(refuse(message).with_hint("`crucible doctor` says what this machine lacks"));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layer::Layer;
+
+    fn nothing() -> Capabilities {
+        Capabilities {
+            isolation: Isolation::None,
+            layers: Layers::new(),
+            limits: BTreeMap::new(),
+            networks: vec![NetworkPolicy::None],
+            absolute_paths: false,
+            arbitrary_commands: true,
+        }
+    }
+
+    #[test]
+    fn a_layer_that_is_not_mentioned_counts_as_missing() {
+        let policy = Policy::built_in("default").unwrap();
+        assert_eq!(nothing().admit("leaky", &policy).unwrap_err().kind(), ErrorKind::Refused);
+        nothing().admit("leaky", &Policy::built_in("unisolated").unwrap()).unwrap();
+    }
+
+    #[test]
+    fn an_absent_layer_is_named_with_its_mend() {
+        let mut capabilities = nothing();
+        capabilities.layers = Layer::ALL.into_iter().map(|layer| (layer, LayerState::active(""))).collect();
+        capabilities.layers.insert(Layer::Seccomp, LayerState::absent("no filter support", "use another kernel"));
+        let error = capabilities.admit("jail", &Policy::built_in("default").unwrap()).unwrap_err();
+        assert!(error.to_string().contains("seccomp") && error.to_string().contains("no filter support"));
+        assert_eq!(error.hint(), Some("use another kernel"));
+    }
+
+    #[test]
+    fn an_unenforced_limit_is_refused_by_strict() {
+        let mut capabilities = nothing();
+        capabilities.layers = Layer::ALL.into_iter().map(|layer| (layer, LayerState::active(""))).collect();
+        let strict = Policy::built_in("strict").unwrap();
+        assert!(capabilities.admit("jail", &strict).unwrap_err().to_string().contains("timeout"));
+        capabilities.limits = LimitKind::ALL.into_iter().map(|limit| (limit, Enforcement::Process)).collect();
+        capabilities.admit("jail", &strict).unwrap();
+    }
+}

@@ -1,0 +1,71 @@
+//! What happens during an evaluation, as it happens. Events are named in the past tense.
+
+use crate::id::{EvaluationId, SandboxId};
+use crate::limits::LimitKind;
+use crate::outcome::Status;
+use async_trait::async_trait;
+
+/// One of the guest's two output streams.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Stream {
+    /// Standard output.
+    Stdout,
+    /// Standard error.
+    Stderr,
+}
+
+/// Something that happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event {
+    /// A backend was chosen.
+    BackendChosen {
+        /// Its name.
+        backend: String,
+    },
+    /// A sandbox stands ready; no guest code has run in it.
+    SandboxCreated {
+        /// Its id.
+        sandbox: SandboxId,
+    },
+    /// The command was started.
+    CommandStarted,
+    /// The guest wrote something. Hostile bytes.
+    OutputProduced {
+        /// Where.
+        stream: Stream,
+        /// What.
+        bytes: Vec<u8>,
+    },
+    /// A limit ended the command.
+    LimitReached {
+        /// Which.
+        limit: LimitKind,
+    },
+    /// Every process of the guest is dead.
+    CommandEnded {
+        /// How it ended.
+        status: Status,
+    },
+    /// Nothing of the sandbox is left.
+    SandboxDestroyed {
+        /// Its id.
+        sandbox: SandboxId,
+    },
+}
+
+/// Takes events. A slow sink slows the guest's output down, never anything else.
+#[async_trait]
+pub trait EventSink: Send + Sync {
+    /// Takes one event of one evaluation. Events of one evaluation come in order.
+    async fn publish(&self, evaluation: EvaluationId, event: Event);
+}
+
+/// Forgets every event.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Discard;
+
+#[async_trait]
+impl EventSink for Discard {
+    async fn publish(&self, _evaluation: EvaluationId, _event: Event) {}
+}

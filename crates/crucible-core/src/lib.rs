@@ -1,0 +1,41 @@
+//! The vocabulary of Crucible: what every part of the system means by an evaluation, a limit, a policy, an outcome, and
+//! the traits that every exchangeable part implements.
+//!
+//! Invariant: a guest's failure is data ([`Outcome`]); an [`Error`] means that Crucible itself could not do its work.
+//! The two never mix.
+//!
+//! This crate does no I/O, starts no runtime and is not the wire format (that is `crucible-api`).
+
+mod backend;
+mod capabilities;
+mod component;
+mod error;
+mod event;
+mod evidence;
+mod id;
+mod language;
+mod layer;
+mod limits;
+mod outcome;
+mod path;
+mod policy;
+mod spec;
+mod suggest;
+mod units;
+
+pub use backend::{Backend, Command, Counters, Execution, ExitStatus, FileContent, FileEntry, FileKind, ProcessHandle, Sandbox, SandboxRequest};
+pub use capabilities::{Capabilities, Enforcement, Isolation};
+pub use component::{Check, CheckStatus, Component, Passed, SelfTest};
+pub use error::{Error, ErrorKind, Result};
+pub use event::{Discard, Event, EventSink, Stream};
+pub use evidence::{Evidence, Posture, PostureFact};
+pub use id::{EvaluationId, SandboxId};
+pub use language::Language;
+pub use layer::{Layer, LayerState, Layers};
+pub use limits::{LimitKind, Limits};
+pub use outcome::{Behavior, CollectedFile, Finding, Outcome, Output, RefusedFile, Status, Timings, Usage, Validity};
+pub use path::{GuestPath, HostPath};
+pub use policy::{NetworkPolicy, Policy, UnenforcedLimits};
+pub use spec::{EvaluationSpec, InputFile, Program};
+pub use suggest::nearest;
+pub use units::{ByteSize, CpuCount, TimeSpan};

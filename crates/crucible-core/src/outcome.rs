@@ -1,0 +1,167 @@
+//! What came of a run. A guest's failure is data here, told apart by the host's own evidence.
+
+use crate::evidence::Evidence;
+use crate::id::EvaluationId;
+use crate::limits::LimitKind;
+use crate::path::GuestPath;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+/// How the run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// The program ended by itself.
+    Exited {
+        /// Its exit code.
+        code: i32,
+    },
+    /// A signal ended the program, and Crucible didn't send it.
+    Signaled {
+        /// The signal's number.
+        signal: i32,
+    },
+    /// The wall-clock limit ended it.
+    TimedOut,
+    /// The kernel killed a process of the sandbox because its memory limit was reached.
+    OutOfMemory,
+    /// Another limit ended it.
+    LimitExceeded {
+        /// Which.
+        limit: LimitKind,
+    },
+    /// The policy forbade it before anything ran.
+    Denied,
+    /// The caller ended it.
+    Cancelled,
+}
+
+/// Whether the result says something about the task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Validity {
+    /// It does.
+    Valid,
+    /// Crucible or the node failed; it says nothing about the task.
+    InfrastructureFailure,
+    /// The guest interfered with what was measuring it.
+    SabotageSuspected,
+}
+
+/// One captured stream.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Output {
+    /// What was written, up to the limit, byte for byte.
+    pub bytes: Vec<u8>,
+    /// Whether more was written than the limit allows.
+    pub truncated: bool,
+}
+
+/// A file brought out of the sandbox.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CollectedFile {
+    /// Where it was.
+    pub path: GuestPath,
+    /// Its bytes.
+    pub content: Vec<u8>,
+}
+
+/// A path that was asked for and not brought out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RefusedFile {
+    /// The path as far as it can be shown.
+    pub path: String,
+    /// Why not.
+    pub reason: String,
+}
+
+/// What the sandbox used, read by the host.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// From the start of the command to its end.
+    pub wall: Duration,
+    /// Processor time of everything in the sandbox.
+    pub cpu: Duration,
+    /// Most memory at one time, files included; `None` where the host can't tell.
+    pub memory_peak_bytes: Option<u64>,
+    /// Most processes and threads at one time; `None` where the host can't tell.
+    pub processes_peak: Option<u64>,
+}
+
+/// Where the time went.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Timings {
+    /// Waiting for a place.
+    pub queue: Duration,
+    /// Making the sandbox and putting the files in.
+    pub create: Duration,
+    /// The command itself.
+    pub exec: Duration,
+    /// Collecting and clearing away.
+    pub destroy: Duration,
+}
+
+/// Something that the scanner saw before the run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finding {
+    /// The rule's id.
+    pub rule: String,
+    /// How bad it is.
+    pub severity: String,
+    /// The line, from 1.
+    pub line: u64,
+    /// What it means.
+    pub message: String,
+}
+
+/// Something that the host saw during the run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Behavior {
+    /// What kind of thing.
+    pub kind: String,
+    /// Which.
+    pub name: String,
+    /// How often.
+    pub count: u64,
+    /// When first, in milliseconds from the start of the command; `None` where only the count is known.
+    pub first_at_ms: Option<f64>,
+}
+
+/// What came of an evaluation.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Outcome {
+    /// The evaluation.
+    pub id: EvaluationId,
+    /// The backend that ran it.
+    pub backend: String,
+    /// The language, if it was a program in one.
+    pub language: Option<String>,
+    /// How it ended.
+    pub status: Status,
+    /// The main process's own exit code, if it ended by itself (whatever the status says of the sandbox).
+    pub exit_code: Option<i32>,
+    /// The signal that ended the main process, if one did.
+    pub signal: Option<i32>,
+    /// Standard output.
+    pub stdout: Output,
+    /// Standard error.
+    pub stderr: Output,
+    /// Files brought out.
+    pub files: Vec<CollectedFile>,
+    /// Paths asked for and not brought out.
+    pub files_refused: Vec<RefusedFile>,
+    /// What it used.
+    pub usage: Usage,
+    /// Where the time went.
+    pub timings: Timings,
+    /// Limits that the host saw the guest run into without being ended by them.
+    pub limits_observed: BTreeSet<LimitKind>,
+    /// What the scanner saw.
+    pub findings: Vec<Finding>,
+    /// What the host saw.
+    pub behavior: Vec<Behavior>,
+    /// Whether the result says something about the task.
+    pub validity: Validity,
+    /// What it was protected by.
+    pub evidence: Evidence,
+}
