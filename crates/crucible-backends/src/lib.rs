@@ -1,1 +1,3 @@
 //! crucible-backends.
+
+pub mod runtime;

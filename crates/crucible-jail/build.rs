@@ -1,0 +1,41 @@
+//! Builds the launcher as a static binary in a target folder of its own, for `host/image.rs` to embed.
+
+use std::env;
+use std::path::PathBuf;
+use std::process::Command;
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    for input in ["src", "Cargo.toml", "build.rs"] {
+        println!("cargo::rerun-if-changed={input}");
+    }
+    // Building the launcher itself comes through here, too.
+    if env::var_os("CARGO_FEATURE_HOST").is_none() {
+        return Ok(());
+    }
+    let target_folder = PathBuf::from(env::var("OUT_DIR")?).join("launcher");
+    let target = env::var("TARGET")?;
+    let mut cargo = Command::new(env::var("CARGO")?);
+    cargo
+        .args(["build", "--profile", "launcher", "--package", "crucible-jail", "--bin", "crucible-launcher"])
+        .args(["--no-default-features", "--features", "launcher", "--target", &target])
+        .arg("--manifest-path")
+        .arg(PathBuf::from(env::var("CARGO_MANIFEST_DIR")?).join("Cargo.toml"))
+        .arg("--target-dir")
+        .arg(&target_folder);
+    // Coverage, lints and the caller's flags are for the supervisor. The launcher is linked statically, so that nothing of
+    // a sandbox's file system can become part of it.
+    for name in ["RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER", "CARGO_ENCODED_RUSTFLAGS", "CARGO_TARGET_DIR", "CARGO_BUILD_TARGET", "LLVM_PROFILE_FILE"] {
+        cargo.env_remove(name);
+    }
+    // Cargo doesn't clear these for the build script that it starts in turn, which would then take itself for this one.
+    for (name, _) in env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("CARGO_FEATURE_")) {
+        cargo.env_remove(name);
+    }
+    cargo.env("RUSTFLAGS", "-C target-feature=+crt-static -C relocation-model=static");
+    if !cargo.status()?.success() {
+        return Err("building the launcher failed; see the messages above".into());
+    }
+    let binary = target_folder.join(&target).join("launcher").join("crucible-launcher");
+    println!("cargo::rustc-env=CRUCIBLE_LAUNCHER={}", binary.display());
+    Ok(())
+}

@@ -1,0 +1,190 @@
+//! Control groups: limits and counters for whole sandboxes, on version 1, version 2 and both mixed.
+//!
+//! A supervisor has one folder of its own in each tree that it uses, locked for as long as it lives; each sandbox has one
+//! below. A folder that nobody has locked was left by a supervisor that died, and the next one removes it.
+//!
+//! Invariant: what is claimed to be limited has been written to the kernel and accepted. Trees that can't be used are named
+//! with the reason and the mend, never skipped silently.
+
+mod detect;
+mod sandbox;
+
+pub use sandbox::{Cgroup, CgroupCounters, CgroupLimits};
+
+use super::{JailError, random_below};
+use detect::{Controller, FoundTree};
+use rustix::fs::FlockOperation;
+use std::fs::{DirBuilder, File};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+const PREFIX: &str = "crucible-";
+
+/// Which version of the interface a tree has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Version {
+    /// One tree per controller.
+    V1,
+    /// One tree for all.
+    V2,
+}
+
+/// A tree of control groups that is in use, with the supervisor's folder in it.
+#[derive(Debug)]
+struct Tree {
+    version: Version,
+    /// The controllers that limits are set with here.
+    controllers: Vec<Controller>,
+    folder: PathBuf,
+    /// Held locked: says that this supervisor lives.
+    _lock: File,
+}
+
+/// Why a controller isn't there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Missing {
+    /// What was found.
+    pub reason: String,
+    /// What to do about it.
+    pub mend: String,
+}
+
+/// The control groups of one supervisor.
+#[derive(Debug)]
+pub struct Cgroups {
+    trees: Vec<Tree>,
+    missing: Option<Missing>,
+    next: AtomicU64,
+}
+
+impl Cgroups {
+    /// Finds usable trees, makes this supervisor's folders in them, and removes what dead supervisors left. `parent` names
+    /// a folder of version 2 to use instead of looking for one.
+    #[must_use]
+    pub fn open(parent: Option<&Path>) -> Self {
+        let (found, missing) = detect::find(parent);
+        let mut trees = Vec::new();
+        let mut missing = missing;
+        for tree in found {
+            remove_abandoned(&tree.parent, tree.version);
+            match claim_folder(&tree) {
+                Ok(claimed) => trees.push(claimed),
+                Err(error) => {
+                    missing = Some(Missing {
+                        reason: format!("{} can't be written: {error}", tree.parent.display()),
+                        mend: detect::DELEGATION_HINT.to_owned(),
+                    });
+                }
+            }
+        }
+        Self { trees, missing, next: AtomicU64::new(0) }
+    }
+
+    /// No control groups at all.
+    #[must_use]
+    pub const fn none() -> Self {
+        Self { trees: Vec::new(), missing: None, next: AtomicU64::new(0) }
+    }
+
+    fn has(&self, controller: Controller) -> bool {
+        self.trees.iter().any(|tree| tree.controllers.contains(&controller))
+    }
+
+    /// Whether memory is limited.
+    #[must_use]
+    pub fn limits_memory(&self) -> bool {
+        self.has(Controller::Memory)
+    }
+
+    /// Whether the number of processes is limited.
+    #[must_use]
+    pub fn limits_pids(&self) -> bool {
+        self.has(Controller::Pids)
+    }
+
+    /// Whether the share of the processors is limited.
+    #[must_use]
+    pub fn limits_cpu(&self) -> bool {
+        self.has(Controller::Cpu)
+    }
+
+    /// Whether processor time is counted.
+    #[must_use]
+    pub fn counts_cpu(&self) -> bool {
+        self.has(Controller::CpuAccounting)
+    }
+
+    /// What is missing, where something is.
+    #[must_use]
+    pub const fn missing(&self) -> Option<&Missing> {
+        self.missing.as_ref()
+    }
+
+    /// The versions in use: `v1`, `v2`, `v1+v2` or `none`.
+    #[must_use]
+    pub fn describe(&self) -> &'static str {
+        let uses = |version| self.trees.iter().any(|tree| tree.version == version);
+        match (uses(Version::V1), uses(Version::V2)) {
+            (true, true) => "v1+v2",
+            (true, false) => "v1",
+            (false, true) => "v2",
+            (false, false) => "none",
+        }
+    }
+
+    /// Makes a sandbox's control group with its limits.
+    ///
+    /// # Errors
+    /// [`JailError::Os`] where the kernel doesn't take a limit; nothing is left then.
+    pub fn create(&self, limits: &CgroupLimits) -> Result<Cgroup, JailError> {
+        let name = format!("s{}", self.next.fetch_add(1, Ordering::Relaxed));
+        Cgroup::create(&self.trees, &name, limits)
+    }
+}
+
+impl Drop for Cgroups {
+    fn drop(&mut self) {
+        for tree in &self.trees {
+            remove_with_children(&tree.folder, tree.version);
+        }
+    }
+}
+
+/// Makes and locks this supervisor's folder in a tree.
+fn claim_folder(tree: &FoundTree) -> std::io::Result<Tree> {
+    loop {
+        let folder = tree.parent.join(format!("{PREFIX}{}-{:08x}", std::process::id(), random_below(u32::MAX)?));
+        DirBuilder::new().mode(0o755).create(&folder)?;
+        let lock = File::open(&folder)?;
+        rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive)?;
+        // Another supervisor may have taken it for abandoned just before it was locked.
+        if folder.metadata().is_ok_and(|seen| lock.metadata().is_ok_and(|held| seen.ino() == held.ino())) {
+            if tree.version == Version::V2 && tree.controllers.contains(&Controller::Memory) {
+                std::fs::write(folder.join("cgroup.subtree_control"), detect::V2_CONTROLLERS)?;
+            }
+            return Ok(Tree { version: tree.version, controllers: tree.controllers.clone(), folder, _lock: lock });
+        }
+    }
+}
+
+/// Removes the folders of supervisors that are dead.
+fn remove_abandoned(parent: &Path, version: Version) {
+    let Ok(entries) = std::fs::read_dir(parent) else { return };
+    for entry in entries.flatten().filter(|entry| entry.file_name().to_string_lossy().starts_with(PREFIX)) {
+        let Ok(folder) = File::open(entry.path()) else { continue };
+        if rustix::fs::flock(&folder, FlockOperation::NonBlockingLockExclusive).is_ok() {
+            remove_with_children(&entry.path(), version);
+        }
+    }
+}
+
+/// Kills what is left in the sandboxes' groups below a supervisor's folder, and removes them and it.
+fn remove_with_children(folder: &Path, version: Version) {
+    let Ok(entries) = std::fs::read_dir(folder) else { return };
+    for child in entries.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())) {
+        sandbox::kill_members(&child.path(), version);
+        sandbox::remove_soon(&child.path());
+    }
+    sandbox::remove_soon(folder);
+}

@@ -1,0 +1,222 @@
+//! One sandbox's control group, in every tree that is in use.
+
+use super::detect::Controller;
+use super::{JailError, Tree, Version};
+use rustix::process::{Pid, Signal};
+use std::fs::{self, File, OpenOptions};
+use std::io::Write;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// The period over which a share of the processors is counted, in microseconds.
+const CPU_PERIOD: u64 = 100_000;
+
+/// The limits of a sandbox.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CgroupLimits {
+    /// Bytes of memory, files in memory included. There is no swap.
+    pub memory: u64,
+    /// Processes and threads.
+    pub pids: u64,
+    /// Thousandths of a processor.
+    pub cpu_thousandths: u32,
+}
+
+/// What the kernel counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CgroupCounters {
+    /// Processor time.
+    pub cpu: Option<Duration>,
+    /// Most bytes of memory at one time.
+    pub memory_peak: Option<u64>,
+    /// Processes killed because the memory limit was reached.
+    pub out_of_memory_kills: u64,
+    /// Processes and threads now.
+    pub pids: Option<u64>,
+    /// Most processes and threads at one time.
+    pub pids_peak: Option<u64>,
+    /// Forks refused because of the limit.
+    pub forks_refused: u64,
+}
+
+struct Group {
+    version: Version,
+    controllers: Vec<Controller>,
+    folder: PathBuf,
+}
+
+/// A sandbox's control group. It stays until it is removed; dropping it removes it if nothing runs in it any more.
+pub struct Cgroup {
+    groups: Vec<Group>,
+}
+
+impl Cgroup {
+    pub(super) fn create(trees: &[Tree], name: &str, limits: &CgroupLimits) -> Result<Self, JailError> {
+        let mut cgroup = Self { groups: Vec::with_capacity(trees.len()) };
+        for tree in trees {
+            let folder = tree.folder.join(name);
+            fs::create_dir(&folder).map_err(JailError::io("make a control group"))?;
+            cgroup.groups.push(Group { version: tree.version, controllers: tree.controllers.clone(), folder });
+        }
+        // On failure the groups made so far are removed by the drop.
+        for group in &cgroup.groups {
+            group.limit(limits).map_err(JailError::io("limit a control group"))?;
+        }
+        Ok(cgroup)
+    }
+
+    /// The folder of version 2 to be cloned into, and the files of version 1 through which a process joins.
+    ///
+    /// # Errors
+    /// [`JailError::Os`] where they can't be opened.
+    pub fn entrances(&self) -> Result<(Option<OwnedFd>, Vec<OwnedFd>), JailError> {
+        let (mut clone_into, mut join) = (None, Vec::new());
+        for group in &self.groups {
+            match group.version {
+                Version::V2 => clone_into = Some(File::open(&group.folder).map_err(JailError::io("open a control group"))?.into()),
+                Version::V1 => {
+                    let members = OpenOptions::new().write(true).open(group.folder.join("cgroup.procs"));
+                    join.push(members.map_err(JailError::io("open a control group"))?.into());
+                }
+            }
+        }
+        Ok((clone_into, join))
+    }
+
+    /// What the kernel counted so far.
+    #[must_use]
+    pub fn counters(&self) -> CgroupCounters {
+        let mut counters = CgroupCounters::default();
+        for group in &self.groups {
+            group.count(&mut counters);
+        }
+        counters
+    }
+
+    /// Removes the group. Everything in it has to be dead; the kernel may take a moment to see that.
+    ///
+    /// # Errors
+    /// [`JailError::Os`] where something still lives in it after a second.
+    pub async fn remove(mut self) -> Result<(), JailError> {
+        let deadline = Instant::now() + Duration::from_secs(1);
+        while let Some(group) = self.groups.last() {
+            match fs::remove_dir(&group.folder) {
+                Err(error) if error.kind() == std::io::ErrorKind::ResourceBusy && Instant::now() < deadline => {
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                }
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(JailError::io("remove a control group")(error)),
+                _ => drop(self.groups.pop()),
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Cgroup {
+    fn drop(&mut self) {
+        for group in &self.groups {
+            // What still runs in it is dying; the supervisor's own end removes what couldn't be removed now.
+            let _removed = fs::remove_dir(&group.folder).is_ok();
+        }
+    }
+}
+
+impl Group {
+    fn limit(&self, limits: &CgroupLimits) -> std::io::Result<()> {
+        for controller in &self.controllers {
+            match (self.version, controller) {
+                (_, Controller::CpuAccounting) => {}
+                (_, Controller::Pids) => self.write("pids.max", limits.pids)?,
+                (Version::V1, Controller::Memory) => {
+                    self.write("memory.limit_in_bytes", limits.memory)?;
+                    // Without accounting of swap the file isn't there; then swapping is switched off another way.
+                    match self.write("memory.memsw.limit_in_bytes", limits.memory) {
+                        Err(error) if error.kind() == std::io::ErrorKind::NotFound => self.write("memory.swappiness", 0)?,
+                        other => other?,
+                    }
+                }
+                (Version::V2, Controller::Memory) => {
+                    self.write("memory.max", limits.memory)?;
+                    match self.write("memory.swap.max", 0) {
+                        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                        other => other?,
+                    }
+                }
+                (Version::V1, Controller::Cpu) => {
+                    self.write("cpu.cfs_period_us", CPU_PERIOD)?;
+                    self.write("cpu.cfs_quota_us", quota(limits.cpu_thousandths))?;
+                }
+                (Version::V2, Controller::Cpu) => self.write("cpu.max", format!("{} {CPU_PERIOD}", quota(limits.cpu_thousandths)))?,
+            }
+        }
+        Ok(())
+    }
+
+    fn write(&self, file: &str, value: impl std::fmt::Display) -> std::io::Result<()> {
+        OpenOptions::new().write(true).open(self.folder.join(file))?.write_all(value.to_string().as_bytes())
+    }
+
+    fn read(&self, file: &str) -> Option<String> {
+        fs::read_to_string(self.folder.join(file)).ok()
+    }
+
+    fn number(&self, file: &str) -> Option<u64> {
+        self.read(file)?.trim().parse().ok()
+    }
+
+    /// A number in a file of `key value` lines.
+    fn keyed(&self, file: &str, key: &str) -> Option<u64> {
+        self.read(file)?.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(' ')?.trim().parse().ok())
+    }
+
+    fn count(&self, counters: &mut CgroupCounters) {
+        for controller in &self.controllers {
+            match (self.version, controller) {
+                (Version::V1, Controller::Memory) => {
+                    counters.memory_peak = self.number("memory.max_usage_in_bytes");
+                    counters.out_of_memory_kills = self.keyed("memory.oom_control", "oom_kill").unwrap_or(0);
+                }
+                (Version::V2, Controller::Memory) => {
+                    counters.memory_peak = self.number("memory.peak");
+                    counters.out_of_memory_kills = self.keyed("memory.events", "oom_kill").unwrap_or(0);
+                }
+                (_, Controller::Pids) => {
+                    counters.pids = self.number("pids.current");
+                    counters.pids_peak = self.number("pids.peak");
+                    counters.forks_refused = self.keyed("pids.events", "max").unwrap_or(0);
+                }
+                (Version::V1, Controller::CpuAccounting) => counters.cpu = self.number("cpuacct.usage").map(Duration::from_nanos),
+                (Version::V2, Controller::CpuAccounting) => counters.cpu = self.keyed("cpu.stat", "usage_usec").map(Duration::from_micros),
+                (_, Controller::Cpu) => {}
+            }
+        }
+    }
+}
+
+/// Microseconds of processor time per period; the kernel takes no less than a thousand.
+fn quota(thousandths: u32) -> u64 {
+    (u64::from(thousandths) * CPU_PERIOD / 1000).max(1000)
+}
+
+/// Kills what is in a group that a dead supervisor left.
+pub(super) fn kill_members(folder: &Path, version: Version) {
+    if version == Version::V2 && fs::write(folder.join("cgroup.kill"), "1").is_ok() {
+        return;
+    }
+    let members = fs::read_to_string(folder.join("cgroup.procs")).unwrap_or_default();
+    for pid in members.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).filter_map(Pid::from_raw) {
+        let _killed = rustix::process::kill_process(pid, Signal::KILL).is_ok();
+    }
+}
+
+/// Removes an empty group, giving the kernel a moment to see that it is empty.
+pub(super) fn remove_soon(folder: &Path) {
+    let deadline = Instant::now() + Duration::from_millis(500);
+    while let Err(error) = fs::remove_dir(folder) {
+        if error.kind() != std::io::ErrorKind::ResourceBusy || Instant::now() > deadline {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}

@@ -1,0 +1,64 @@
+//! What can be asked of this machine without trying anything out.
+
+use super::launcher::SpareIds;
+use rustix::rand::GetRandomFlags;
+
+/// The kernel's release, such as `6.1.0-18-amd64`.
+#[must_use]
+pub fn kernel_release() -> String {
+    rustix::system::uname().release().to_string_lossy().into_owned()
+}
+
+/// Landlock's interface version; 0 where the kernel has none or it is switched off.
+#[must_use]
+pub fn landlock_abi() -> u32 {
+    crate::sys::landlock_abi()
+}
+
+/// The effective user id.
+#[must_use]
+pub fn effective_user() -> u32 {
+    rustix::process::geteuid().as_raw()
+}
+
+/// A random number below `bound`, which is not 0.
+///
+/// # Errors
+/// The kernel's answer where it has no random numbers.
+pub fn random_below(bound: u32) -> std::io::Result<u32> {
+    let mut bytes = [0_u8; 8];
+    rustix::rand::getrandom(&mut bytes, GetRandomFlags::empty())?;
+    // The remainder of 64 random bits is as good as even.
+    Ok(u32::try_from(u64::from_le_bytes(bytes) % u64::from(bound.max(1))).unwrap_or(0))
+}
+
+/// The spare ids of this user, if `/etc/subuid` and `/etc/subgid` give at least 2 and the helpers that map them exist.
+#[must_use]
+pub fn spare_ids() -> Option<SpareIds> {
+    let user = effective_user();
+    let names = user_names(user);
+    let find = |file: &str| -> Option<(u32, u32)> {
+        let table = std::fs::read_to_string(file).ok()?;
+        table.lines().find_map(|line| {
+            let mut fields = line.split(':');
+            let (name, first, count) = (fields.next()?, fields.next()?.parse().ok()?, fields.next()?.trim().parse().ok()?);
+            (names.iter().any(|known| known == name) && count >= 2).then_some((first, count))
+        })
+    };
+    let helper = |name: &str| ["/usr/bin", "/bin", "/usr/local/bin"].iter().any(|folder| std::path::Path::new(folder).join(name).exists());
+    if !helper("newuidmap") || !helper("newgidmap") {
+        return None;
+    }
+    Some((find("/etc/subuid")?, find("/etc/subgid")?))
+}
+
+/// What a user may be called in `/etc/subuid`: the name or the number.
+fn user_names(user: u32) -> Vec<String> {
+    let table = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let name = table.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let (name, _, id) = (fields.next()?, fields.next()?, fields.next()?);
+        (id == user.to_string()).then(|| name.to_owned())
+    });
+    name.into_iter().chain([user.to_string()]).collect()
+}

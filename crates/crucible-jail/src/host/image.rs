@@ -1,0 +1,49 @@
+//! The launcher's program: embedded in this one, and started from a sealed copy in memory that nothing can overwrite.
+
+use super::JailError;
+use rustix::fs::{MemfdFlags, SealFlags};
+use rustix::io::Errno;
+use std::io::Write;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::process::{Child, Command, Stdio};
+
+static LAUNCHER: &[u8] = include_bytes!(env!("CRUCIBLE_LAUNCHER"));
+
+/// Starts the launcher with its end of the control socket as standard input.
+pub(super) fn start(control: OwnedFd) -> Result<Child, JailError> {
+    let sealed = sealed_copy()?;
+    Command::new(format!("/proc/self/fd/{}", sealed.as_raw_fd()))
+        .env_clear()
+        .stdin(Stdio::from(control))
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .current_dir("/")
+        .spawn()
+        .map_err(JailError::io("start the launcher"))
+}
+
+fn sealed_copy() -> Result<OwnedFd, JailError> {
+    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+    // Where the system's default forbids executing such files, it has to be asked for; kernels before 6.3 don't know how.
+    let memory = match rustix::fs::memfd_create("crucible-launcher", flags | MemfdFlags::EXEC) {
+        Err(Errno::INVAL) => rustix::fs::memfd_create("crucible-launcher", flags),
+        other => other,
+    };
+    let mut memory = std::fs::File::from(memory.map_err(JailError::os("make a memory file for the launcher"))?);
+    memory.write_all(LAUNCHER).map_err(JailError::io("copy the launcher"))?;
+    let seals = SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE | SealFlags::SEAL;
+    rustix::fs::fcntl_add_seals(&memory, seals).map_err(JailError::os("seal the launcher"))?;
+    Ok(memory.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_copy_that_is_started_cannot_be_changed() {
+        let copy = sealed_copy().unwrap();
+        assert_eq!(rustix::io::pwrite(&copy, b"x", 0), Err(Errno::PERM));
+        assert_eq!(rustix::fs::ftruncate(&copy, 0), Err(Errno::PERM));
+    }
+}

@@ -1,0 +1,149 @@
+//! The launcher as seen by the supervisor.
+
+use super::sandbox::Sandbox;
+use super::socket::MessageSocket;
+use super::{JailError, image};
+use crate::plan::{LauncherReply, LauncherRequest, Privilege, RootEntry, SandboxPlan};
+use crate::socket::{self, MessageError};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::process::{Child, Command, Stdio};
+use tokio::sync::Mutex;
+
+/// A running launcher. Dropping it ends every sandbox that it started.
+pub struct Launcher {
+    /// `None` only while it is being dropped.
+    connection: Option<Mutex<Connection>>,
+    child: Child,
+    time_namespace: bool,
+}
+
+struct Connection {
+    socket: MessageSocket,
+    /// A request was abandoned half-way, so that the next answer would be taken for another's.
+    poisoned: bool,
+}
+
+/// What the launcher says of a sandbox that it started.
+pub struct Started {
+    /// The sandbox's init, as numbered on the host.
+    pub pid: i32,
+    /// The sandbox.
+    pub sandbox: Sandbox,
+}
+
+/// Spare ids of an ordinary user: the first and how many, for users and for groups.
+pub type SpareIds = ((u32, u32), (u32, u32));
+
+impl Launcher {
+    /// Starts a launcher. Needs a running tokio runtime. `spare_ids` counts only for an ordinary user's.
+    ///
+    /// # Errors
+    /// [`JailError::Step`] where the kernel refuses a namespace, other kinds where it can't be started at all.
+    pub async fn start(privilege: Privilege, spare_ids: Option<SpareIds>) -> Result<Self, JailError> {
+        let (ours, theirs) = socket::pair().map_err(JailError::os("make a socket pair"))?;
+        let child = image::start(theirs)?;
+        let connection = Connection { socket: MessageSocket::new(ours)?, poisoned: false };
+        let mut launcher = Self { connection: Some(Mutex::new(connection)), child, time_namespace: false };
+        let mut answer = launcher.request(&LauncherRequest::Begin(privilege), &[]).await?.0;
+        if answer == LauncherReply::MapIds {
+            map_spare_ids(launcher.child.id(), spare_ids)?;
+            answer = launcher.request(&LauncherRequest::IdsMapped, &[]).await?.0;
+        }
+        match answer {
+            LauncherReply::Begun { time_namespace } => launcher.time_namespace = time_namespace,
+            _ => return Err(JailError::Protocol("begin")),
+        }
+        Ok(launcher)
+    }
+
+    /// Whether sandboxes get a time namespace.
+    #[must_use]
+    pub const fn has_time_namespace(&self) -> bool {
+        self.time_namespace
+    }
+
+    /// The launcher's process on the host.
+    #[must_use]
+    pub fn process_id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Prepares a root under a number that wasn't used before.
+    ///
+    /// # Errors
+    /// [`JailError::Step`] naming the entry that couldn't be made.
+    pub async fn prepare_root(&self, number: u32, entries: Vec<RootEntry>) -> Result<(), JailError> {
+        match self.request(&LauncherRequest::PrepareRoot { number, entries }, &[]).await?.0 {
+            LauncherReply::RootPrepared => Ok(()),
+            _ => Err(JailError::Protocol("prepare a root")),
+        }
+    }
+
+    /// Starts a sandbox and waits until it stands. The descriptors are those that the plan counts.
+    ///
+    /// # Errors
+    /// [`JailError::Step`] naming the step that failed; nothing is left then.
+    pub async fn start_sandbox(&self, plan: SandboxPlan, descriptors: &[BorrowedFd<'_>]) -> Result<Started, JailError> {
+        let (ours, theirs) = socket::pair().map_err(JailError::os("make a socket pair"))?;
+        let all: Vec<BorrowedFd<'_>> = std::iter::once(theirs.as_fd()).chain(descriptors.iter().copied()).collect();
+        let (answer, mut received) = self.request(&LauncherRequest::Start(Box::new(plan)), &all).await?;
+        drop(theirs);
+        match (answer, received.pop()) {
+            (LauncherReply::Started { pid, device }, Some(pidfd)) => {
+                Ok(Started { pid, sandbox: Sandbox::connect(MessageSocket::new(ours)?, pidfd, device).await? })
+            }
+            _ => Err(JailError::Protocol("start a sandbox")),
+        }
+    }
+
+    async fn request(&self, request: &LauncherRequest, descriptors: &[BorrowedFd<'_>]) -> Result<(LauncherReply, Vec<OwnedFd>), JailError> {
+        let Some(connection) = &self.connection else { return Err(JailError::LauncherLost) };
+        let mut connection = connection.lock().await;
+        if std::mem::replace(&mut connection.poisoned, true) {
+            return Err(JailError::LauncherLost);
+        }
+        connection.socket.send(request, descriptors).await.map_err(lost)?;
+        let answer = connection.socket.receive::<LauncherReply>().await.map_err(lost)?;
+        connection.poisoned = false;
+        match answer {
+            (LauncherReply::Failed(failure), _) => Err(failure.into()),
+            answer => Ok(answer),
+        }
+    }
+}
+
+fn lost(error: MessageError) -> JailError {
+    match error {
+        MessageError::Closed => JailError::LauncherLost,
+        MessageError::Os(errno) => JailError::os("talk to the launcher")(errno),
+        MessageError::Malformed => JailError::Protocol("talk to the launcher"),
+    }
+}
+
+/// Has spare ids mapped by the system's own privileged helpers, which check that they are the user's.
+fn map_spare_ids(launcher: u32, spare_ids: Option<SpareIds>) -> Result<(), JailError> {
+    let Some((users, groups)) = spare_ids else { return Err(JailError::Protocol("map spare ids")) };
+    let own = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+    for (program, own, (first, count)) in [("newuidmap", own.0, users), ("newgidmap", own.1, groups)] {
+        let status = Command::new(program)
+            .args([launcher.to_string(), "0".to_owned(), own.to_string(), "1".to_owned()])
+            .args(["1".to_owned(), first.to_string(), count.to_string()])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status()
+            .map_err(JailError::io("run newuidmap and newgidmap"))?;
+        if !status.success() {
+            return Err(JailError::Step { step: format!("have spare ids mapped by {program}"), errno: libc::EPERM });
+        }
+    }
+    Ok(())
+}
+
+impl Drop for Launcher {
+    fn drop(&mut self) {
+        // The end of the socket is what tells it to end. It has nothing left to do then, so that the wait is short.
+        self.connection = None;
+        let _ended = self.child.wait().is_ok();
+    }
+}

@@ -1,0 +1,19 @@
+//! The supervisor's side: starts the launcher, asks it for sandboxes, and talks to their inits.
+//!
+//! Invariant: whatever comes from an init is hostile. Descriptors from it are checked against what the launcher said,
+//! messages are bounded, and no verdict rests on them that the host's own evidence could decide.
+
+pub mod cgroup;
+mod error;
+mod facts;
+mod image;
+mod launcher;
+mod process_tree;
+mod sandbox;
+mod socket;
+
+pub use error::JailError;
+pub use facts::{effective_user, kernel_release, landlock_abi, random_below, spare_ids};
+pub use launcher::{Launcher, SpareIds, Started};
+pub use process_tree::{TreeUsage, posture_facts, tree_usage};
+pub use sandbox::{Command, Running, Sandbox};

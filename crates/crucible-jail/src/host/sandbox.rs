@@ -1,0 +1,262 @@
+//! A sandbox's init as seen by the supervisor. Everything that comes from it is hostile.
+
+use super::JailError;
+use super::socket::MessageSocket;
+use crate::plan::{Ended, Entry, Failure, InitMessage, InitRequest, ProcessLimit};
+use crate::socket::MessageError;
+use rustix::fs::{FileType, OFlags};
+use rustix::pipe::PipeFlags;
+use rustix::process::Signal;
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::io::AsyncReadExt;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::net::unix::pipe;
+use tokio::sync::{Mutex as AsyncMutex, mpsc, oneshot};
+use tokio::task::JoinHandle;
+
+/// The most entries that are taken from one listing.
+const MOST_ENTRIES: usize = 200_000;
+
+type Waiting = Arc<Mutex<BTreeMap<u32, oneshot::Sender<Ended>>>>;
+
+/// A running sandbox. Dropping it kills everything in it.
+pub struct Sandbox {
+    socket: Arc<MessageSocket>,
+    init: AsyncFd<OwnedFd>,
+    /// The device number of its writable file system: files from elsewhere aren't its own.
+    device: u64,
+    without: Vec<Failure>,
+    next_command: AtomicU32,
+    waiting: Waiting,
+    answers: AsyncMutex<Answers>,
+    reader: JoinHandle<()>,
+}
+
+struct Answers {
+    channel: mpsc::Receiver<(InitMessage, Vec<OwnedFd>)>,
+    /// A request was abandoned half-way, so that the next answer would be taken for another's.
+    poisoned: bool,
+}
+
+/// A command to start.
+#[derive(Clone, Debug)]
+pub struct Command {
+    /// The program and its arguments.
+    pub argv: Vec<String>,
+    /// `NAME=value` each.
+    pub env: Vec<String>,
+    /// Where it starts.
+    pub directory: String,
+    /// Limits per process.
+    pub limits: Vec<(ProcessLimit, u64)>,
+}
+
+/// A command that was started.
+pub struct Running {
+    /// Its standard input.
+    pub stdin: pipe::Sender,
+    /// Its standard output.
+    pub stdout: pipe::Receiver,
+    /// Its standard error.
+    pub stderr: pipe::Receiver,
+    /// Gets how it ended, or closes when the sandbox is lost.
+    pub ended: oneshot::Receiver<Ended>,
+}
+
+impl Sandbox {
+    pub(super) async fn connect(socket: MessageSocket, init: OwnedFd, device: u64) -> Result<Self, JailError> {
+        let socket = Arc::new(socket);
+        let init = crate::sys::watch(init, Interest::READABLE).map_err(JailError::io("watch the sandbox's init"))?;
+        let without = match socket.receive::<InitMessage>().await {
+            Ok((InitMessage::Ready { without }, _)) => without,
+            Ok((InitMessage::Failed(failure), _)) => return Err(failure.into()),
+            Err(MessageError::Closed) => return Err(JailError::SandboxLost),
+            Ok(_) | Err(_) => return Err(JailError::Protocol("set the sandbox up")),
+        };
+        let waiting = Waiting::default();
+        // One place only: an init that says more than it was asked is left standing with it.
+        let (sender, channel) = mpsc::channel(1);
+        let reader = tokio::spawn(read_messages(Arc::clone(&socket), Arc::clone(&waiting), sender));
+        let answers = AsyncMutex::new(Answers { channel, poisoned: false });
+        Ok(Self { socket, init, device, without, next_command: AtomicU32::new(0), waiting, answers, reader })
+    }
+
+    /// What was preferred in the plan and couldn't be had.
+    #[must_use]
+    pub fn without(&self) -> &[Failure] {
+        &self.without
+    }
+
+    /// Starts a command and returns once its program runs.
+    ///
+    /// # Errors
+    /// [`JailError::NotStarted`] where the program can't be executed.
+    pub async fn exec(&self, command: Command) -> Result<Running, JailError> {
+        let pair = || rustix::pipe::pipe_with(PipeFlags::CLOEXEC).map_err(JailError::os("make a pipe"));
+        let ((their_input, our_input), (our_output, their_output), (our_error, their_error)) = (pair()?, pair()?, pair()?);
+        let (our_report, their_report) = pair()?;
+        let number = self.next_command.fetch_add(1, Ordering::Relaxed);
+        let (sender, ended) = oneshot::channel();
+        lock(&self.waiting).insert(number, sender);
+        let Command { argv, env, directory, limits } = command;
+        let request = InitRequest::Exec { number, argv, env, directory, limits };
+        let descriptors = [their_input.as_fd(), their_output.as_fd(), their_error.as_fd(), their_report.as_fd()];
+        self.socket.send(&request, &descriptors).await.map_err(lost)?;
+        drop((their_input, their_output, their_error, their_report));
+        let mut report = Vec::new();
+        receiver(our_report)?.take(4096).read_to_end(&mut report).await.map_err(JailError::io("wait for the command to start"))?;
+        if !report.is_empty() {
+            lock(&self.waiting).remove(&number);
+            let Failure { step, errno } = postcard::from_bytes(&report).map_err(|_| JailError::Protocol("start a command"))?;
+            return Err(JailError::NotStarted { step, errno });
+        }
+        rustix::fs::fcntl_setfl(&our_input, OFlags::NONBLOCK).map_err(JailError::os("make a pipe non-blocking"))?;
+        let stdin = pipe::Sender::from_owned_fd_unchecked(our_input).map_err(JailError::io("watch a pipe"))?;
+        Ok(Running { stdin, stdout: receiver(our_output)?, stderr: receiver(our_error)?, ended })
+    }
+
+    /// Opens a regular file with one name for reading.
+    ///
+    /// # Errors
+    /// [`JailError::Refused`] for anything else.
+    pub async fn open_file(&self, path: &str) -> Result<File, JailError> {
+        self.opened(InitRequest::OpenFile { path: path.to_owned() }).await
+    }
+
+    /// Makes an empty file for writing, and the folders above it.
+    ///
+    /// # Errors
+    /// [`JailError::Refused`] where the path can't be written.
+    pub async fn create_file(&self, path: &str, mode: u32) -> Result<File, JailError> {
+        self.opened(InitRequest::CreateFile { path: path.to_owned(), mode }).await
+    }
+
+    async fn opened(&self, request: InitRequest) -> Result<File, JailError> {
+        let mut answers = self.answers.lock().await;
+        match self.ask(&mut answers, &request).await? {
+            (InitMessage::Opened, mut descriptors) => {
+                let file = descriptors.pop().ok_or(JailError::Protocol("open a file"))?;
+                // The init's word isn't enough: reading must not block, and must not reach anything but its own files.
+                let seen = rustix::fs::fstat(&file).map_err(JailError::os("look at an opened file"))?;
+                if FileType::from_raw_mode(seen.st_mode) != FileType::RegularFile || seen.st_dev != self.device {
+                    return Err(JailError::Protocol("open a file of the sandbox's own"));
+                }
+                Ok(File::from(file))
+            }
+            (InitMessage::Refused(refusal), _) => Err(JailError::Refused(refusal)),
+            _ => Err(JailError::Protocol("open a file")),
+        }
+    }
+
+    /// Lists a folder.
+    ///
+    /// # Errors
+    /// [`JailError::Refused`] for anything but a folder.
+    pub async fn list(&self, path: &str) -> Result<Vec<Entry>, JailError> {
+        let mut answers = self.answers.lock().await;
+        let mut answer = self.ask(&mut answers, &InitRequest::List { path: path.to_owned() }).await?;
+        let mut all = Vec::new();
+        loop {
+            match answer.0 {
+                InitMessage::Listing { entries, more } if all.len() + entries.len() <= MOST_ENTRIES => {
+                    all.extend(entries);
+                    if !more {
+                        return Ok(all);
+                    }
+                    answers.poisoned = true;
+                    answer = answers.channel.recv().await.ok_or(JailError::SandboxLost)?;
+                    answers.poisoned = false;
+                }
+                InitMessage::Refused(refusal) => return Err(JailError::Refused(refusal)),
+                _ => return Err(JailError::Protocol("list a folder")),
+            }
+        }
+    }
+
+    /// Kills every process but the init, and returns when all are dead.
+    ///
+    /// # Errors
+    /// [`JailError::SandboxLost`] where the init is gone, too.
+    pub async fn end_processes(&self) -> Result<(), JailError> {
+        let mut answers = self.answers.lock().await;
+        match self.ask(&mut answers, &InitRequest::EndProcesses).await?.0 {
+            InitMessage::ProcessesEnded => Ok(()),
+            _ => Err(JailError::Protocol("end the processes")),
+        }
+    }
+
+    async fn ask(&self, answers: &mut Answers, request: &InitRequest) -> Result<(InitMessage, Vec<OwnedFd>), JailError> {
+        if std::mem::replace(&mut answers.poisoned, true) {
+            return Err(JailError::SandboxLost);
+        }
+        let no_descriptors: [BorrowedFd<'_>; 0] = [];
+        self.socket.send(request, &no_descriptors).await.map_err(lost)?;
+        let answer = answers.channel.recv().await.ok_or(JailError::SandboxLost)?;
+        answers.poisoned = false;
+        Ok(answer)
+    }
+
+    /// Kills the sandbox with everything in it, without waiting.
+    pub fn kill(&self) {
+        // Fails only if it is dead already.
+        let _killed = rustix::process::pidfd_send_signal(self.init.get_ref(), Signal::KILL).is_ok();
+    }
+
+    /// Waits until nothing of the sandbox runs any more.
+    ///
+    /// # Errors
+    /// [`JailError::Os`] where it can't be watched.
+    pub async fn wait_until_dead(&self) -> Result<(), JailError> {
+        // The kernel tells of an init's end only after the end of everything else in its process namespace.
+        self.init.readable().await.map(drop).map_err(JailError::io("wait for the sandbox's end"))
+    }
+}
+
+impl Drop for Sandbox {
+    fn drop(&mut self) {
+        self.kill();
+        self.reader.abort();
+    }
+}
+
+/// Hands messages to those who wait for them, until the sandbox is gone or talks nonsense.
+async fn read_messages(socket: Arc<MessageSocket>, waiting: Waiting, answers: mpsc::Sender<(InitMessage, Vec<OwnedFd>)>) {
+    while let Ok((message, descriptors)) = socket.receive::<InitMessage>().await {
+        match message {
+            InitMessage::Ended { number, status } => {
+                if let Some(sender) = lock(&waiting).remove(&number) {
+                    // The one who waited may have gone away.
+                    let _told = sender.send(status).is_ok();
+                }
+            }
+            other => {
+                if answers.send((other, descriptors)).await.is_err() {
+                    break;
+                }
+            }
+        }
+    }
+    lock(&waiting).clear();
+}
+
+fn lock(waiting: &Waiting) -> std::sync::MutexGuard<'_, BTreeMap<u32, oneshot::Sender<Ended>>> {
+    waiting.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn receiver(descriptor: OwnedFd) -> Result<pipe::Receiver, JailError> {
+    rustix::fs::fcntl_setfl(&descriptor, OFlags::NONBLOCK).map_err(JailError::os("make a pipe non-blocking"))?;
+    pipe::Receiver::from_owned_fd_unchecked(descriptor).map_err(JailError::io("watch a pipe"))
+}
+
+fn lost(error: MessageError) -> JailError {
+    match error {
+        MessageError::Closed => JailError::SandboxLost,
+        MessageError::Os(errno) => JailError::os("talk to the sandbox")(errno),
+        MessageError::Malformed => JailError::Protocol("talk to the sandbox"),
+    }
+}

@@ -1,0 +1,114 @@
+//! What a fork of the init does to become a command.
+
+use super::Step;
+use crate::plan::{Failure, ProcessLimit, WORK};
+use crate::sys;
+use rustix::fd::OwnedFd;
+use rustix::fs::Mode;
+use rustix::io::Errno;
+use rustix::process::{Resource, Rlimit, Signal};
+use std::ffi::CString;
+
+/// A command to become.
+pub(super) struct Command {
+    pub(super) argv: Vec<String>,
+    pub(super) env: Vec<String>,
+    pub(super) directory: String,
+    pub(super) limits: Vec<(ProcessLimit, u64)>,
+}
+
+impl Command {
+    /// Turns this process into the command. Returns only if that failed. `bare_work` is the work folder where there is no
+    /// root of the sandbox's own.
+    pub(super) fn become_it<'a>(
+        &self,
+        descriptors: &'a [OwnedFd],
+        ruleset: Option<&OwnedFd>,
+        bare_work: Option<&OwnedFd>,
+    ) -> (Failure, Option<&'a OwnedFd>) {
+        let failure = match self.prepare(descriptors, ruleset, bare_work) {
+            Err(failure) => failure,
+            Ok(()) => self.execute(),
+        };
+        (failure, descriptors.get(3))
+    }
+
+    fn prepare(&self, descriptors: &[OwnedFd], ruleset: Option<&OwnedFd>, bare_work: Option<&OwnedFd>) -> Result<(), Failure> {
+        let [input, output, error, _report] = descriptors else { return Err(Errno::BADF).step("take four descriptors") };
+        sys::restore_signals();
+        if bare_work.is_some() {
+            // In a process namespace the kernel sees to that.
+            rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).step("ask to end with the sandbox")?;
+        }
+        rustix::process::setsid().step("make a session")?;
+        match bare_work {
+            Some(work) => {
+                rustix::process::fchdir(work).step("enter the work folder")?;
+                let below = self.directory.strip_prefix(WORK).unwrap_or_default().trim_start_matches('/');
+                if !below.is_empty() {
+                    rustix::process::chdir(below).step("enter the command's folder")?;
+                }
+            }
+            None => rustix::process::chdir(&*self.directory).step("enter the command's folder")?,
+        }
+        rustix::process::umask(Mode::from_raw_mode(0o022));
+        for (limit, value) in &self.limits {
+            set_limit(*limit, *value)?;
+        }
+        rustix::stdio::dup2_stdin(input).step("take standard input")?;
+        rustix::stdio::dup2_stdout(output).step("take standard output")?;
+        rustix::stdio::dup2_stderr(error).step("take standard error")?;
+        sys::close_on_exec_from(3).step("mark descriptors to be closed")?;
+        if let Some(ruleset) = ruleset {
+            sys::landlock_restrict_self(ruleset).step("enter the Landlock domain")?;
+        }
+        Ok(())
+    }
+
+    fn execute(&self) -> Failure {
+        let strings = |list: &[String]| -> Option<Vec<CString>> { list.iter().map(|text| CString::new(text.as_str()).ok()).collect() };
+        let failure = |errno: Errno| Failure { step: "execute the program".to_owned(), errno: errno.raw_os_error() };
+        let (Some(arguments), Some(environment)) = (strings(&self.argv), strings(&self.env)) else { return failure(Errno::INVAL) };
+        let Some(program) = self.argv.first() else { return failure(Errno::INVAL) };
+        if program.contains('/') {
+            return arguments.first().map_or_else(|| failure(Errno::INVAL), |program| failure(sys::execute(program, &arguments, &environment)));
+        }
+        let path = self.env.iter().find_map(|variable| variable.strip_prefix("PATH=")).unwrap_or("/usr/bin:/bin");
+        let mut last = Errno::NOENT;
+        for folder in path.split(':').filter(|folder| folder.starts_with('/')) {
+            let Ok(candidate) = CString::new(format!("{folder}/{program}")) else { continue };
+            match sys::execute(&candidate, &arguments, &environment) {
+                Errno::NOENT | Errno::NOTDIR => {}
+                errno => last = errno,
+            }
+        }
+        failure(last)
+    }
+}
+
+/// Tells the supervisor why a command couldn't be started. Nothing is written to the report, and it is closed, when one was.
+pub(super) fn report(report: Option<&OwnedFd>, failure: &Failure) {
+    if let (Some(report), Ok(bytes)) = (report, postcard::to_stdvec(failure)) {
+        let _written = rustix::io::write(report, &bytes).is_ok();
+    }
+}
+
+/// Sets a limit, soft and hard. One that is above what this process may set is taken as far as it goes: lower is safe.
+fn set_limit(limit: ProcessLimit, value: u64) -> Result<(), Failure> {
+    let resource = match limit {
+        ProcessLimit::FileSize => Resource::Fsize,
+        ProcessLimit::OpenFiles => Resource::Nofile,
+        ProcessLimit::Stack => Resource::Stack,
+        ProcessLimit::Core => Resource::Core,
+        ProcessLimit::CpuSeconds => Resource::Cpu,
+        ProcessLimit::Processes => Resource::Nproc,
+        ProcessLimit::Data => Resource::Data,
+        ProcessLimit::LockedMemory => Resource::Memlock,
+        ProcessLimit::MessageQueues => Resource::Msgqueue,
+        ProcessLimit::RealTimePriority => Resource::Rtprio,
+        ProcessLimit::PendingSignals => Resource::Sigpending,
+    };
+    let most = rustix::process::getrlimit(resource).maximum.unwrap_or(u64::MAX);
+    let value = Some(value.min(most));
+    rustix::process::setrlimit(resource, Rlimit { current: value, maximum: value }).step(&format!("set the limit {limit:?}"))
+}

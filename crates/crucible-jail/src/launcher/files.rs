@@ -1,0 +1,133 @@
+//! Requests about files in the guest's folders. Paths are the supervisor's, what lies at them is the guest's: nothing is
+//! followed, nothing blocks, and only regular files with one name are handed out.
+
+use crate::plan::{Entry, EntryKind, InitMessage, Refusal};
+use rustix::fd::OwnedFd;
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, Stat};
+use rustix::io::Errno;
+
+/// The most bytes of names in one message, well below the longest packet.
+const BYTES_PER_PART: usize = 16 << 10;
+/// The most entries that a folder is listed with.
+const MOST_ENTRIES: usize = 100_000;
+
+type Folders = [(&'static str, OwnedFd)];
+
+impl From<Errno> for Refusal {
+    fn from(errno: Errno) -> Self {
+        Self::Errno(errno.raw_os_error())
+    }
+}
+
+/// The guest's folder that a path lies in, and the rest of the path: `.` for the folder itself.
+fn locate<'a>(folders: &'a Folders, path: &'a str) -> Result<(&'a OwnedFd, &'a str), Refusal> {
+    folders
+        .iter()
+        .find_map(|(prefix, folder)| {
+            let rest = path.strip_prefix(prefix)?;
+            if rest.is_empty() { Some((folder, ".")) } else { rest.strip_prefix('/').map(|rest| (folder, rest)) }
+        })
+        .ok_or(Refusal::Outside)
+}
+
+fn open_beneath(folder: &OwnedFd, path: &str, flags: OFlags, mode: u32) -> Result<OwnedFd, Errno> {
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_XDEV;
+    loop {
+        match rustix::fs::openat2(folder, path, flags | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::from_raw_mode(mode), resolve) {
+            // A rename elsewhere raced with the walk.
+            Err(Errno::AGAIN) => {}
+            other => return other,
+        }
+    }
+}
+
+fn check_regular(file: OwnedFd) -> Result<OwnedFd, Refusal> {
+    let seen = rustix::fs::fstat(&file)?;
+    match FileType::from_raw_mode(seen.st_mode) {
+        FileType::RegularFile if seen.st_nlink == 1 => Ok(file),
+        FileType::RegularFile => Err(Refusal::SeveralNames),
+        _ => Err(Refusal::NotRegular),
+    }
+}
+
+/// Opens a regular file for reading.
+pub(super) fn open(folders: &Folders, path: &str) -> Result<OwnedFd, Refusal> {
+    let (folder, path) = locate(folders, path)?;
+    // Looked at before it is opened: opening a pipe or a device can have effects.
+    let seen = open_beneath(folder, path, OFlags::PATH, 0).map_err(link_is_not_regular)?;
+    drop(check_regular(seen)?);
+    check_regular(open_beneath(folder, path, OFlags::RDONLY | OFlags::NONBLOCK, 0).map_err(link_is_not_regular)?)
+}
+
+fn link_is_not_regular(errno: Errno) -> Refusal {
+    if errno == Errno::LOOP { Refusal::NotRegular } else { errno.into() }
+}
+
+/// Makes a file for writing, and the folders above it, replacing a regular file with one name.
+pub(super) fn create(folders: &Folders, path: &str, mode: u32) -> Result<OwnedFd, Refusal> {
+    let (folder, path) = locate(folders, path)?;
+    for (end, _) in path.match_indices('/') {
+        let above = path.get(..end).unwrap_or_default();
+        match open_beneath(folder, above, OFlags::PATH | OFlags::DIRECTORY, 0) {
+            Err(Errno::NOENT) => make_folder(folder, above)?,
+            Err(errno) => return Err(link_is_not_regular(errno)),
+            Ok(_) => {}
+        }
+    }
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::NONBLOCK;
+    let file = check_regular(open_beneath(folder, path, flags, mode).map_err(|errno| match errno {
+        Errno::LOOP | Errno::ISDIR | Errno::NXIO => Refusal::NotRegular,
+        other => other.into(),
+    })?)?;
+    rustix::fs::ftruncate(&file, 0)?;
+    rustix::fs::fchmod(&file, Mode::from_raw_mode(mode))?;
+    Ok(file)
+}
+
+fn make_folder(folder: &OwnedFd, path: &str) -> Result<(), Errno> {
+    let (parent, name) = path.rsplit_once('/').unwrap_or((".", path));
+    let parent = open_beneath(folder, parent, OFlags::PATH | OFlags::DIRECTORY, 0)?;
+    match rustix::fs::mkdirat(&parent, name, Mode::from_raw_mode(0o755)) {
+        Err(Errno::EXIST) => Ok(()),
+        other => other,
+    }
+}
+
+/// Lists a folder, as the messages to send.
+pub(super) fn list(folders: &Folders, path: &str) -> Result<Vec<InitMessage>, Refusal> {
+    let (folder, path) = locate(folders, path)?;
+    let opened = open_beneath(folder, path, OFlags::RDONLY | OFlags::DIRECTORY, 0).map_err(|errno| match errno {
+        Errno::NOTDIR | Errno::LOOP => Refusal::NotFolder,
+        other => other.into(),
+    })?;
+    let mut parts = Vec::new();
+    let (mut entries, mut bytes) = (Vec::new(), 0);
+    for (count, found) in rustix::fs::Dir::read_from(&opened)?.enumerate() {
+        let found = found?;
+        let name = found.file_name();
+        if name == c"." || name == c".." {
+            continue;
+        }
+        if count > MOST_ENTRIES {
+            return Err(Errno::TOOBIG.into());
+        }
+        // Gone since it was listed: a guest is still running.
+        let Ok(seen) = rustix::fs::statat(&opened, name, AtFlags::SYMLINK_NOFOLLOW) else { continue };
+        bytes += name.to_bytes().len() + 32;
+        entries.push(Entry { name: name.to_bytes().to_vec(), kind: kind(&seen), size: u64::try_from(seen.st_size).unwrap_or(0) });
+        if bytes > BYTES_PER_PART {
+            parts.push(InitMessage::Listing { entries: std::mem::take(&mut entries), more: true });
+            bytes = 0;
+        }
+    }
+    parts.push(InitMessage::Listing { entries, more: false });
+    Ok(parts)
+}
+
+fn kind(seen: &Stat) -> EntryKind {
+    match FileType::from_raw_mode(seen.st_mode) {
+        FileType::RegularFile if seen.st_nlink == 1 => EntryKind::File,
+        FileType::Directory => EntryKind::Folder,
+        _ => EntryKind::Other,
+    }
+}

@@ -1,0 +1,147 @@
+//! The launcher: one small, static, single-threaded process that makes every clone for a supervisor.
+//!
+//! Invariants: it has one thread. It ends when the supervisor's end of its socket closes, and every sandbox ends with it,
+//! because each init asked for that by `PR_SET_PDEATHSIG`. It never looks at what a guest made, and reads nothing from a
+//! sandbox: an init talks to the supervisor over a socket of its own.
+
+mod command;
+mod confine;
+mod files;
+mod init;
+mod landlock;
+mod network;
+mod realm;
+mod root;
+mod start;
+
+use crate::plan::{Failure, LauncherReply, LauncherRequest, Privilege};
+use crate::socket::{self, MessageError};
+use crate::sys;
+use network::NetworkPool;
+use rustix::event::{PollFd, PollFlags};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+use rustix::process::WaitOptions;
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+
+/// A system call's failure with the step it belongs to.
+trait Step<T> {
+    /// Says which step failed.
+    fn step(self, step: &str) -> Result<T, Failure>;
+}
+
+impl<T> Step<T> for Result<T, Errno> {
+    fn step(self, step: &str) -> Result<T, Failure> {
+        self.map_err(|errno| Failure { step: step.to_owned(), errno: errno.raw_os_error() })
+    }
+}
+
+impl<T> Step<T> for std::io::Result<T> {
+    fn step(self, step: &str) -> Result<T, Failure> {
+        self.map_err(|error| Failure { step: step.to_owned(), errno: error.raw_os_error().unwrap_or(libc::EIO) })
+    }
+}
+
+/// What the launcher keeps.
+struct Launcher {
+    control: OwnedFd,
+    /// Its own process, by which an init sees whether it still lives.
+    own_process: OwnedFd,
+    /// Where its private file system is; the prepared roots lie below.
+    scratch: Option<&'static str>,
+    networks: NetworkPool,
+    /// Running inits, with the network namespace that each holds.
+    inits: BTreeMap<i32, Option<OwnedFd>>,
+}
+
+/// Serves the supervisor until it closes its end. Returns the process's exit code.
+#[must_use]
+pub fn serve() -> ExitCode {
+    let Ok(control) = rustix::stdio::stdin().try_clone_to_owned() else { return ExitCode::from(70) };
+    // The guest's null device must not be the control socket, whatever happens later.
+    let null = rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty());
+    if null.and_then(|null| rustix::stdio::dup2_stdin(&null)).is_err() {
+        return ExitCode::from(70);
+    }
+    let Ok(signals) = sys::block_signals_into_descriptor() else { return ExitCode::from(70) };
+    let Ok(own_process) = rustix::process::pidfd_open(rustix::process::getpid(), rustix::process::PidfdFlags::empty()) else {
+        return ExitCode::from(70);
+    };
+    // A session of its own: no terminal, no Ctrl-C meant for the supervisor.
+    if rustix::process::setsid().is_err() {
+        return ExitCode::from(70);
+    }
+    let mut launcher = Launcher { control, own_process, scratch: None, networks: NetworkPool::default(), inits: BTreeMap::new() };
+    loop {
+        let mut waits = [PollFd::new(&launcher.control, PollFlags::IN), PollFd::new(&signals, PollFlags::IN)];
+        match rustix::event::poll(&mut waits, None) {
+            Err(Errno::INTR) => continue,
+            Err(_) => return ExitCode::from(71),
+            Ok(_) => {}
+        }
+        let (requested, child_ended) = (!waits[0].revents().is_empty(), !waits[1].revents().is_empty());
+        if child_ended {
+            launcher.reap(signals.as_fd());
+        }
+        if requested && launcher.handle_one().is_err() {
+            return ExitCode::SUCCESS;
+        }
+    }
+}
+
+impl Launcher {
+    fn handle_one(&mut self) -> Result<(), MessageError> {
+        let (request, descriptors) = socket::receive::<LauncherRequest>(&self.control)?;
+        let answer = match request {
+            LauncherRequest::Begin(privilege) => self.begin(privilege),
+            LauncherRequest::IdsMapped => self.ids_mapped(),
+            LauncherRequest::PrepareRoot { number, entries } => self.prepare_root(number, &entries).map(|()| LauncherReply::RootPrepared),
+            LauncherRequest::Start(plan) => {
+                return match self.start(*plan, descriptors) {
+                    Ok((reply, pidfd)) => socket::send(&self.control, &reply, &[pidfd.as_fd()]),
+                    Err(failure) => socket::send(&self.control, &LauncherReply::Failed(failure), &[]),
+                };
+            }
+        };
+        socket::send(&self.control, &answer.unwrap_or_else(LauncherReply::Failed), &[])
+    }
+
+    fn begin(&mut self, privilege: Privilege) -> Result<LauncherReply, Failure> {
+        match privilege {
+            Privilege::Bare => Ok(LauncherReply::Begun { time_namespace: false }),
+            Privilege::Root => {
+                rustix::thread::set_thread_groups(&[]).step("drop supplementary groups")?;
+                self.make_realm()
+            }
+            Privilege::Ordinary { spare_ids } => {
+                realm::enter_user_namespace(spare_ids)?;
+                if spare_ids { Ok(LauncherReply::MapIds) } else { self.make_realm() }
+            }
+        }
+    }
+
+    fn ids_mapped(&mut self) -> Result<LauncherReply, Failure> {
+        realm::become_root_of_the_user_namespace()?;
+        self.make_realm()
+    }
+
+    fn make_realm(&mut self) -> Result<LauncherReply, Failure> {
+        self.scratch = Some(realm::enter_mount_namespace()?);
+        // Preferred: kernels before 5.6, or built without it, have none. The answer says so.
+        let time_namespace = realm::enter_time_namespace().is_ok();
+        Ok(LauncherReply::Begun { time_namespace })
+    }
+
+    /// Collects the inits that ended. Their network namespaces are free again: no process is left in them.
+    fn reap(&mut self, signals: BorrowedFd<'_>) {
+        let mut buffer = [0_u8; 1024];
+        while rustix::io::read(signals, &mut buffer).is_ok_and(|read| read > 0) {}
+        while let Ok(Some((pid, _))) = rustix::process::wait(WaitOptions::NOHANG) {
+            if let Some(Some(network)) = self.inits.remove(&pid.as_raw_nonzero().get()) {
+                self.networks.give_back(network);
+            }
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! Network namespaces without interfaces, used again.
+//!
+//! Making one costs more than everything else about a sandbox together. One is used again only after every process of its
+//! last user is dead, and only if no socket is left in it. Nothing else in it can have changed: it belongs to the
+//! launcher's user namespace, so that nobody inside a sandbox has a capability over it, and no interface of it is up.
+
+use super::Step;
+use crate::plan::Failure;
+use crate::sys;
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::fs::{Mode, OFlags};
+use rustix::thread::LinkNameSpaceType;
+
+/// The most namespaces kept for later.
+const MOST_KEPT: usize = 64;
+
+#[derive(Default)]
+pub(super) struct NetworkPool {
+    free: Vec<OwnedFd>,
+}
+
+impl NetworkPool {
+    /// Moves the launcher, and with it its next clone, into a network namespace that nobody else is in.
+    pub(super) fn enter_unused(&mut self) -> Result<OwnedFd, Failure> {
+        while let Some(network) = self.free.pop() {
+            rustix::thread::move_into_link_name_space(network.as_fd(), Some(LinkNameSpaceType::Network)).step("enter a network namespace")?;
+            if holds_no_socket() {
+                return Ok(network);
+            }
+        }
+        sys::unshare(libc::CLONE_NEWNET).step("make a network namespace")?;
+        rustix::fs::open("/proc/self/ns/net", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).step("open the network namespace")
+    }
+
+    /// Takes a namespace back in which no process is left.
+    pub(super) fn give_back(&mut self, network: OwnedFd) {
+        if self.free.len() < MOST_KEPT {
+            self.free.push(network);
+        }
+    }
+}
+
+/// Whether no Unix socket lives in the network namespace that we are in: sockets on their way between dead processes can
+/// outlive them for a moment. Internet sockets can't have been connected to anything.
+fn holds_no_socket() -> bool {
+    std::fs::read_to_string("/proc/self/net/unix").is_ok_and(|table| table.lines().count() == 1)
+}

@@ -1,0 +1,308 @@
+//! What the supervisor asks the launcher and a sandbox's init to do, as data, and what they answer.
+//!
+//! Both sides are built together, so that the encoding needs no versions. The supervisor treats every answer of an init as
+//! hostile: the guest might have taken it over.
+
+use crate::seccomp::Instruction;
+use serde::{Deserialize, Serialize};
+
+/// Where the guest's writable folders are.
+pub const WORK: &str = "/work";
+/// The folders that a guest may write to. All three lie on one small file system of the sandbox's own.
+pub const WRITABLE: [&str; 3] = [WORK, "/tmp", "/dev/shm"];
+/// The id that the guest has inside, as user and as group.
+pub const GUEST_ID: u32 = 1000;
+/// The host name inside.
+pub const HOST_NAME: &str = "crucible";
+
+/// What to do at the start of the launcher.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Privilege {
+    /// The launcher is root with the capabilities it needs.
+    Root,
+    /// It is an ordinary user's: it makes a user namespace of its own first. With spare ids (`/etc/subuid`) it waits until
+    /// the supervisor has had them mapped, else it maps its own id alone.
+    Ordinary {
+        /// Whether spare ids will be mapped by the supervisor.
+        spare_ids: bool,
+    },
+    /// Nothing is isolated; it only starts processes.
+    Bare,
+}
+
+/// A message to the launcher.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum LauncherRequest {
+    /// The first message.
+    Begin(Privilege),
+    /// Follows `Begin` with spare ids, once they are mapped.
+    IdsMapped,
+    /// Prepares a root folder to be copied into sandboxes, under a number of the supervisor's choice.
+    PrepareRoot {
+        /// The number.
+        number: u32,
+        /// What is in it, parents before children.
+        entries: Vec<RootEntry>,
+    },
+    /// Starts a sandbox. Descriptors: the init's end of its socket, then those that the plan counts.
+    Start(Box<SandboxPlan>),
+}
+
+/// The launcher's answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum LauncherReply {
+    /// It is ready for requests; with what it has in force for all sandboxes.
+    Begun {
+        /// Whether sandboxes get a time namespace of their own.
+        time_namespace: bool,
+    },
+    /// It is in its user namespace and waits for `IdsMapped`.
+    MapIds,
+    /// The root is prepared.
+    RootPrepared,
+    /// The init is started; a descriptor for its process comes along. It reports on its own socket.
+    Started {
+        /// Its number in the host's process namespace.
+        pid: i32,
+        /// The device number of the writable file system.
+        device: u64,
+    },
+    /// It failed.
+    Failed(Failure),
+}
+
+/// One thing in a sandbox's root folder.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RootEntry {
+    /// An empty folder.
+    Directory {
+        /// Absolute path inside.
+        path: String,
+    },
+    /// A file or folder of the host, read-only.
+    Bind {
+        /// Absolute path on the host.
+        source: String,
+        /// Absolute path inside.
+        target: String,
+    },
+    /// A device node of the host's `/dev`, checked to be what it should be.
+    Device {
+        /// Its name below `/dev`.
+        name: String,
+        /// Its major and minor number.
+        number: (u32, u32),
+    },
+    /// A symbolic link.
+    Symlink {
+        /// Absolute path inside.
+        path: String,
+        /// What it points to.
+        points_to: String,
+    },
+    /// A small file.
+    File {
+        /// Absolute path inside.
+        path: String,
+        /// Its bytes.
+        content: Vec<u8>,
+    },
+}
+
+/// A sandbox to start.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SandboxPlan {
+    /// With every layer.
+    Jailed(JailPlan),
+    /// With none: development only.
+    Bare {
+        /// The host folder that stands for the work folder.
+        directory: String,
+    },
+}
+
+/// Whether a step may fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Need {
+    /// A failure stops the start.
+    Required,
+    /// A failure is reported, and the sandbox goes without.
+    Preferred,
+}
+
+/// A jailed sandbox.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JailPlan {
+    /// The prepared root.
+    pub root: u32,
+    /// The id that the guest has outside, as user and as group, in the launcher's user namespace.
+    pub outside_id: u32,
+    /// Bytes on the writable file system.
+    pub disk_bytes: u64,
+    /// Inodes on the writable file system.
+    pub inodes: u64,
+    /// Whether the second descriptor is a cgroup folder of version 2 to be cloned into.
+    pub clone_into_cgroup: bool,
+    /// How many of the following descriptors are `cgroup.procs` files of version 1 to be joined.
+    pub join_cgroups: u32,
+    /// Landlock's ABI to use; 0 for none.
+    pub landlock_abi: u32,
+    /// The system call filter.
+    pub seccomp: Vec<Instruction>,
+    /// Whether `/proc` has to be there.
+    pub proc: Need,
+    /// Whether private pseudo-terminals have to be there.
+    pub terminals: Need,
+}
+
+/// A step that failed. One step is one system call or a few of one purpose.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// What was being done, in the imperative.
+    pub step: String,
+    /// The kernel's answer.
+    pub errno: i32,
+}
+
+/// A limit per process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ProcessLimit {
+    /// Bytes of one file.
+    FileSize,
+    /// Open descriptors.
+    OpenFiles,
+    /// Bytes of the main thread's stack.
+    Stack,
+    /// Bytes of core files.
+    Core,
+    /// Seconds of processor time.
+    CpuSeconds,
+    /// Processes of the same user.
+    Processes,
+    /// Bytes of private writable memory.
+    Data,
+    /// Bytes of locked memory.
+    LockedMemory,
+    /// Bytes in POSIX message queues.
+    MessageQueues,
+    /// Real-time priority.
+    RealTimePriority,
+    /// Queued signals.
+    PendingSignals,
+}
+
+/// A message to a sandbox's init.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum InitRequest {
+    /// Starts a command. Descriptors: its standard input, output and error, and a pipe that is closed once it runs, or
+    /// gets a [`Failure`] if it can't be started.
+    Exec {
+        /// The supervisor's number for it.
+        number: u32,
+        /// The program and its arguments.
+        argv: Vec<String>,
+        /// `NAME=value` each.
+        env: Vec<String>,
+        /// Where it starts.
+        directory: String,
+        /// Limits per process.
+        limits: Vec<(ProcessLimit, u64)>,
+    },
+    /// Opens a regular file for reading. Answered with its descriptor.
+    OpenFile {
+        /// Absolute path inside.
+        path: String,
+    },
+    /// Makes a file, and the folders above it, for writing. Answered with its descriptor.
+    CreateFile {
+        /// Absolute path inside.
+        path: String,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// Lists a folder.
+    List {
+        /// Absolute path inside.
+        path: String,
+    },
+    /// Kills every other process of the sandbox.
+    EndProcesses,
+}
+
+/// A message from a sandbox's init. Hostile: see the module.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum InitMessage {
+    /// The sandbox stands; with what was preferred and couldn't be had.
+    Ready {
+        /// The steps that failed.
+        without: Vec<Failure>,
+    },
+    /// It couldn't be set up.
+    Failed(Failure),
+    /// A command ended.
+    Ended {
+        /// The supervisor's number for it.
+        number: u32,
+        /// Its exit code, or the signal.
+        status: Ended,
+    },
+    /// The answer to `OpenFile` and `CreateFile`; the descriptor comes along.
+    Opened,
+    /// The negative answer to a request about files.
+    Refused(Refusal),
+    /// A part of the answer to `List`.
+    Listing {
+        /// Some entries, in no order.
+        entries: Vec<Entry>,
+        /// Whether another part follows.
+        more: bool,
+    },
+    /// The answer to `EndProcesses`.
+    ProcessesEnded,
+}
+
+/// How a command ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Ended {
+    /// By itself, with this code.
+    Exited(i32),
+    /// By this signal.
+    Signaled(i32),
+}
+
+/// Why a file wasn't opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Refusal {
+    /// The path lies in none of the writable folders.
+    Outside,
+    /// It is a folder, link, device, pipe or socket.
+    NotRegular,
+    /// The file has more than one name.
+    SeveralNames,
+    /// It isn't a folder.
+    NotFolder,
+    /// The kernel's answer.
+    Errno(i32),
+}
+
+/// One entry of a folder.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// Its name.
+    pub name: Vec<u8>,
+    /// What it is.
+    pub kind: EntryKind,
+    /// Its size in bytes.
+    pub size: u64,
+}
+
+/// What an entry is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum EntryKind {
+    /// A regular file with one name.
+    File,
+    /// A folder.
+    Folder,
+    /// Anything else.
+    Other,
+}

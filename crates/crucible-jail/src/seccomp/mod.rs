@@ -1,0 +1,309 @@
+//! The system call filter: a table of rules ([`TABLE`]) and its compilation to a classic BPF program.
+//!
+//! Invariant: a program of another architecture (32-bit calls, the x32 ABI) never reaches the rules. The table is compiled
+//! to a balanced tree, because the kernel runs the program once for every call number when it is loaded.
+
+mod table;
+
+pub use table::{Entry, TABLE};
+
+use libc::c_long;
+use serde::{Deserialize, Serialize};
+
+/// What happens to a system call.
+pub enum Rule {
+    /// It is made.
+    Allow,
+    /// It is made if one of the alternatives holds, else answered with this errno.
+    AllowWhen(&'static [Alternative], i32),
+    /// It is answered with this errno (0: as if it had succeeded).
+    Refuse(i32),
+}
+
+/// Tests that must all hold.
+pub type Alternative = &'static [Test];
+
+/// An argument of a system call, by position.
+#[derive(Clone, Copy)]
+pub enum Argument {
+    /// The first.
+    First,
+    /// The second.
+    Second,
+    /// The third.
+    Third,
+}
+
+/// A test of the lower 32 bits of an argument. The kernel itself looks at no more of the arguments tested here.
+pub struct Test {
+    argument: Argument,
+    mask: u32,
+    value: u32,
+}
+
+impl Test {
+    const fn equals(argument: Argument, value: u32) -> Self {
+        Self { argument, mask: u32::MAX, value }
+    }
+
+    const fn masked(argument: Argument, mask: u32, value: u32) -> Self {
+        Self { argument, mask, value }
+    }
+}
+
+/// One instruction of classic BPF, laid out as the kernel has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[repr(C)]
+pub struct Instruction {
+    code: u16,
+    jump_true: u8,
+    jump_false: u8,
+    constant: u32,
+}
+
+const LOAD_WORD: u16 = 0x20; // BPF_LD | BPF_W | BPF_ABS
+const AND: u16 = 0x54; // BPF_ALU | BPF_AND | BPF_K
+const JUMP: u16 = 0x05; // BPF_JMP | BPF_JA
+const JUMP_EQUAL: u16 = 0x15; // BPF_JMP | BPF_JEQ | BPF_K
+const JUMP_AT_LEAST: u16 = 0x35; // BPF_JMP | BPF_JGE | BPF_K
+const RETURN: u16 = 0x06; // BPF_RET | BPF_K
+
+const RETURN_ALLOW: u32 = 0x7fff_0000;
+const RETURN_ERRNO: u32 = 0x0005_0000;
+const RETURN_KILL_PROCESS: u32 = 0x8000_0000;
+
+const OFFSET_NUMBER: u32 = 0;
+const OFFSET_ARCHITECTURE: u32 = 4;
+const OFFSET_ARGUMENTS: u32 = 16;
+
+#[cfg(target_arch = "x86_64")]
+const ARCHITECTURE: u32 = 0xC000_003E; // AUDIT_ARCH_X86_64
+#[cfg(not(target_arch = "x86_64"))]
+compile_error!("the system call table has been written and tested for x86_64 only");
+
+/// Calls from here on are of the x32 ABI, which has other argument sizes.
+const X32_START: u32 = 0x4000_0000;
+
+impl Instruction {
+    const fn new(code: u16, jump_true: u8, jump_false: u8, constant: u32) -> Self {
+        Self { code, jump_true, jump_false, constant }
+    }
+
+    const fn plain(code: u16, constant: u32) -> Self {
+        Self::new(code, 0, 0, constant)
+    }
+}
+
+/// Compiles the table into a program for `seccomp(2)`.
+#[must_use]
+pub fn compile() -> Vec<Instruction> {
+    let mut program = vec![
+        Instruction::plain(LOAD_WORD, OFFSET_ARCHITECTURE),
+        Instruction::new(JUMP_EQUAL, 1, 0, ARCHITECTURE),
+        Instruction::plain(RETURN, RETURN_KILL_PROCESS),
+        Instruction::plain(LOAD_WORD, OFFSET_NUMBER),
+    ];
+    program.extend(tree(&intervals()));
+    program
+}
+
+/// What happens to all call numbers from `start` up to the next interval.
+struct Interval {
+    start: u32,
+    code: Vec<Instruction>,
+}
+
+fn intervals() -> Vec<Interval> {
+    let answer = |errno: i32| vec![Instruction::plain(RETURN, RETURN_ERRNO | (errno.unsigned_abs() & 0xFFFF))];
+    let mut calls: Vec<(c_long, Vec<Instruction>)> = Vec::new();
+    for entry in TABLE {
+        let code = match &entry.rule {
+            Rule::Allow => vec![Instruction::plain(RETURN, RETURN_ALLOW)],
+            Rule::Refuse(errno) => answer(*errno),
+            Rule::AllowWhen(alternatives, errno) => conditions(alternatives, *errno),
+        };
+        calls.extend(entry.calls.iter().map(|call| (*call, code.clone())));
+    }
+    calls.sort_by_key(|(call, _)| *call);
+    let mut intervals: Vec<Interval> = vec![Interval { start: 0, code: answer(table::REFUSED) }];
+    let mut push = |start: c_long, code: Vec<Instruction>| {
+        let start = u32::try_from(start).unwrap_or(X32_START);
+        match intervals.last_mut() {
+            Some(last) if last.start == start => last.code = code,
+            Some(last) if last.code == code => {}
+            _ => intervals.push(Interval { start, code }),
+        }
+    };
+    let mut next = 0;
+    for (call, code) in calls {
+        if call > next {
+            push(next, answer(table::REFUSED));
+        }
+        push(call, code);
+        next = call + 1;
+    }
+    push(next, answer(table::REFUSED));
+    push((table::NEWEST_KNOWN + 1).max(next), answer(table::UNKNOWN));
+    push(c_long::from(X32_START), answer(table::UNKNOWN));
+    intervals
+}
+
+/// A balanced search over the intervals. Jumps over long distances use the unconditional instruction, whose offset has 32 bits.
+fn tree(intervals: &[Interval]) -> Vec<Instruction> {
+    match intervals {
+        [] => Vec::new(),
+        [only] => only.code.clone(),
+        _ => {
+            let (low, high) = intervals.split_at(intervals.len() / 2);
+            let (low_code, high_code) = (tree(low), tree(high));
+            let pivot = high.first().map_or(0, |interval| interval.start);
+            let distance = u32::try_from(low_code.len()).unwrap_or(u32::MAX);
+            let mut code = vec![Instruction::new(JUMP_AT_LEAST, 0, 1, pivot), Instruction::plain(JUMP, distance)];
+            code.extend(low_code);
+            code.extend(high_code);
+            code
+        }
+    }
+}
+
+/// One block per alternative; a test that fails jumps to the next block.
+fn conditions(alternatives: &[Alternative], errno: i32) -> Vec<Instruction> {
+    let mut code = Vec::new();
+    for alternative in alternatives {
+        // Each test is three instructions, and the block ends with a return.
+        let length = alternative.len() * 3 + 1;
+        for (index, test) in alternative.iter().enumerate() {
+            let offset = OFFSET_ARGUMENTS + 8 * test.argument as u32;
+            let to_next = u8::try_from(length - index * 3 - 3).unwrap_or(u8::MAX);
+            code.push(Instruction::plain(LOAD_WORD, offset));
+            code.push(Instruction::plain(AND, test.mask));
+            code.push(Instruction::new(JUMP_EQUAL, 0, to_next, test.value));
+        }
+        code.push(Instruction::plain(RETURN, RETURN_ALLOW));
+    }
+    code.push(Instruction::plain(RETURN, RETURN_ERRNO | (errno.unsigned_abs() & 0xFFFF)));
+    code
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// A classic BPF machine, enough for the programs made here.
+    fn run(program: &[Instruction], architecture: u32, number: u32, arguments: [u64; 6]) -> u32 {
+        let mut data = Vec::new();
+        data.extend(number.to_le_bytes());
+        data.extend(architecture.to_le_bytes());
+        data.extend(0_u64.to_le_bytes());
+        arguments.iter().for_each(|argument| data.extend(argument.to_le_bytes()));
+        let (mut accumulator, mut at) = (0_u32, 0_usize);
+        loop {
+            let instruction = program[at];
+            at += 1;
+            match instruction.code {
+                LOAD_WORD => {
+                    let offset = instruction.constant as usize;
+                    accumulator = u32::from_le_bytes(data[offset..offset + 4].try_into().unwrap());
+                }
+                AND => accumulator &= instruction.constant,
+                JUMP => at += instruction.constant as usize,
+                JUMP_EQUAL | JUMP_AT_LEAST => {
+                    let holds = if instruction.code == JUMP_EQUAL { accumulator == instruction.constant } else { accumulator >= instruction.constant };
+                    at += usize::from(if holds { instruction.jump_true } else { instruction.jump_false });
+                }
+                RETURN => return instruction.constant,
+                other => panic!("unknown instruction {other:#x}"),
+            }
+        }
+    }
+
+    fn answer(number: c_long, arguments: [u64; 6]) -> u32 {
+        run(&compile(), ARCHITECTURE, u32::try_from(number).unwrap(), arguments)
+    }
+
+    const NO_ARGUMENTS: [u64; 6] = [0; 6];
+
+    fn errno(number: i32) -> u32 {
+        RETURN_ERRNO | number.unsigned_abs()
+    }
+
+    #[test]
+    fn no_call_stands_in_the_table_twice_and_each_has_a_reason() {
+        let mut seen = std::collections::BTreeSet::new();
+        for entry in TABLE {
+            assert!(entry.reason.len() > 10);
+            for call in entry.calls {
+                assert!(seen.insert(*call), "call {call} is in the table twice");
+            }
+        }
+    }
+
+    #[test]
+    fn every_entry_is_answered_as_the_table_says() {
+        for entry in TABLE {
+            for call in entry.calls {
+                let seen = answer(*call, [0xdead_beef; 6]);
+                match entry.rule {
+                    Rule::Allow => assert_eq!(seen, RETURN_ALLOW, "call {call}"),
+                    Rule::Refuse(number) | Rule::AllowWhen(_, number) => assert_eq!(seen, errno(number), "call {call}"),
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_dangerous_is_refused() {
+        for call in [
+            libc::SYS_ptrace, libc::SYS_mount, libc::SYS_umount2, libc::SYS_pivot_root, libc::SYS_chroot, libc::SYS_setns, libc::SYS_unshare,
+            libc::SYS_bpf, libc::SYS_perf_event_open, libc::SYS_keyctl, libc::SYS_add_key, libc::SYS_request_key, libc::SYS_userfaultfd,
+            libc::SYS_init_module, libc::SYS_finit_module, libc::SYS_kexec_load, libc::SYS_reboot, libc::SYS_process_vm_readv,
+            libc::SYS_process_vm_writev, libc::SYS_pidfd_getfd, libc::SYS_open_by_handle_at, libc::SYS_name_to_handle_at, libc::SYS_kcmp,
+            libc::SYS_adjtimex, libc::SYS_clock_adjtime, libc::SYS_clock_settime, libc::SYS_settimeofday, libc::SYS_sethostname,
+            libc::SYS_open_tree, libc::SYS_move_mount, libc::SYS_fsopen, libc::SYS_fsmount, libc::SYS_mount_setattr, libc::SYS_syslog,
+            libc::SYS_swapon, libc::SYS_quotactl, libc::SYS_iopl, libc::SYS_ioperm, libc::SYS_modify_ldt, libc::SYS_shmget, libc::SYS_msgget,
+            libc::SYS_mq_open, libc::SYS_fanotify_init, libc::SYS_sched_setattr, libc::SYS_memfd_secret, libc::SYS_io_setup, libc::SYS_acct,
+        ] {
+            assert_eq!(answer(call, NO_ARGUMENTS), errno(libc::EPERM), "call {call}");
+        }
+        assert_eq!(answer(libc::SYS_io_uring_setup, NO_ARGUMENTS), errno(libc::ENOSYS));
+        assert_eq!(answer(libc::SYS_clone3, NO_ARGUMENTS), errno(libc::ENOSYS));
+        assert_eq!(answer(9999, NO_ARGUMENTS), errno(libc::ENOSYS));
+    }
+
+    #[test]
+    fn another_architecture_is_killed_and_x32_is_refused() {
+        let program = compile();
+        assert_eq!(run(&program, 0x4000_0003, 1, NO_ARGUMENTS), RETURN_KILL_PROCESS);
+        assert_eq!(run(&program, ARCHITECTURE, X32_START + 1, NO_ARGUMENTS), errno(libc::ENOSYS));
+    }
+
+    #[test]
+    fn namespaces_sockets_and_terminals_are_told_apart_by_their_arguments() {
+        let thread = 0x003d_0f00;
+        assert_eq!(answer(libc::SYS_clone, [thread, 0, 0, 0, 0, 0]), RETURN_ALLOW);
+        for flag in [0x1000_0000_u64, 0x0002_0000, 0x2000_0000, 0x4000_0000, 0x0800_0000, 0x0400_0000, 0x0200_0000] {
+            assert_eq!(answer(libc::SYS_clone, [thread | flag, 0, 0, 0, 0, 0]), errno(libc::EPERM));
+        }
+        let socket = |family, kind| answer(libc::SYS_socket, [family, kind, 0, 0, 0, 0]);
+        assert_eq!(socket(1, 1 | 0o2_000_000), RETURN_ALLOW);
+        assert_eq!(socket(2, 2), RETURN_ALLOW);
+        for (family, kind) in [(2, 3), (17, 3), (16, 3), (40, 1), (38, 5), (10, 3), (1, 3)] {
+            assert_eq!(socket(family, kind), errno(libc::EAFNOSUPPORT), "family {family} type {kind}");
+        }
+        let ioctl = |request| answer(libc::SYS_ioctl, [0, request, 0, 0, 0, 0]);
+        assert_eq!(ioctl(0x5401), RETURN_ALLOW);
+        // TIOCSTI, also with garbage above the 32 bits that the kernel looks at, and TIOCLINUX.
+        for request in [0x5412, 0x1_0000_5412, 0x541C] {
+            assert_eq!(ioctl(request), errno(libc::ENOTTY));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_input_ends_in_a_known_answer(number in 0_u32..1200, arguments in any::<[u64; 6]>()) {
+            let seen = run(&compile(), ARCHITECTURE, number, arguments);
+            prop_assert!(seen == RETURN_ALLOW || seen & 0xFFFF_0000 == RETURN_ERRNO);
+        }
+    }
+}
