@@ -1,1 +1,8 @@
-//! crucible-api.
+//! The wire format of Crucible: what the command line prints with `--json` and what the service answers.
+//!
+//! Invariant: within one version a field never changes its name, meaning or place; new ones may come, so readers accept
+//! fields they don't know. Core types are converted here and are never serialized themselves.
+//!
+//! This crate does no I/O and reads no request.
+
+pub mod v1;

@@ -5,6 +5,7 @@ use crate::id::EvaluationId;
 use crate::limits::LimitKind;
 use crate::path::GuestPath;
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -164,4 +165,18 @@ pub struct Outcome {
     pub validity: Validity,
     /// What it was protected by.
     pub evidence: Evidence,
+}
+
+impl Outcome {
+    /// Standard output as text; what isn't UTF-8 shows as U+FFFD.
+    #[must_use]
+    pub fn stdout_text(&self) -> Cow<'_, str> {
+        String::from_utf8_lossy(&self.stdout.bytes)
+    }
+
+    /// Standard error as text; what isn't UTF-8 shows as U+FFFD.
+    #[must_use]
+    pub fn stderr_text(&self) -> Cow<'_, str> {
+        String::from_utf8_lossy(&self.stderr.bytes)
+    }
 }

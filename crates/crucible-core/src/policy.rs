@@ -40,40 +40,60 @@ pub struct Policy {
     pub unenforced_limits: UnenforcedLimits,
 }
 
+impl Default for Policy {
+    /// The policy `default`. What a machine may lack through no fault of its owner is preferred, not required: cgroups may
+    /// not be delegated, a user may have no spare ids, a container may mask `/proc` (the sandbox then has none at all).
+    fn default() -> Self {
+        let preferred = [
+            Layer::CgroupMemory,
+            Layer::CgroupPids,
+            Layer::CgroupCpu,
+            Layer::DistinctUid,
+            Layer::TimeNamespace,
+            Layer::PrivateProc,
+            Layer::PrivateDev,
+            Layer::Landlock,
+        ];
+        let require = Layer::ALL.into_iter().filter(|layer| !preferred.contains(layer)).collect();
+        Self { name: "default".to_owned(), require, network: NetworkPolicy::None, unenforced_limits: UnenforcedLimits::Record }
+    }
+}
+
 impl Policy {
+    /// Every layer, and every limit enforced.
+    #[must_use]
+    pub fn strict() -> Self {
+        Self {
+            name: "strict".to_owned(),
+            require: Layer::ALL.into_iter().collect(),
+            network: NetworkPolicy::None,
+            unenforced_limits: UnenforcedLimits::Refuse,
+        }
+    }
+
+    /// Nothing at all: for the subprocess backend.
+    #[must_use]
+    pub fn unisolated() -> Self {
+        Self {
+            name: "unisolated".to_owned(),
+            require: BTreeSet::new(),
+            network: NetworkPolicy::None,
+            unenforced_limits: UnenforcedLimits::Record,
+        }
+    }
+
     /// The names of the policies that need no file.
     pub const BUILT_IN: [&'static str; 3] = ["default", "strict", "unisolated"];
 
     /// The policy of that name, if it is one of [`Policy::BUILT_IN`].
     #[must_use]
     pub fn built_in(name: &str) -> Option<Self> {
-        let (require, unenforced_limits): (BTreeSet<Layer>, _) = match name {
-            // What a machine may lack through no fault of its owner is preferred, not required: cgroups may not be
-            // delegated, a user may have no spare ids, a container may mask /proc (the sandbox then has none at all).
-            "default" => (
-                Layer::ALL
-                    .into_iter()
-                    .filter(|layer| {
-                        !matches!(
-                            layer,
-                            Layer::CgroupMemory
-                                | Layer::CgroupPids
-                                | Layer::CgroupCpu
-                                | Layer::DistinctUid
-                                | Layer::TimeNamespace
-                                | Layer::PrivateProc
-                                | Layer::PrivateDev
-                                | Layer::Landlock
-                        )
-                    })
-                    .collect(),
-                UnenforcedLimits::Record,
-            ),
-            "strict" => (Layer::ALL.into_iter().collect(), UnenforcedLimits::Refuse),
-            "unisolated" => (BTreeSet::new(), UnenforcedLimits::Record),
-            _ => return None,
-        };
-        Some(Self { name: name.to_owned(), require, network: NetworkPolicy::None, unenforced_limits })
+        match name {
+            "default" => Some(Self::default()),
+            "strict" => Some(Self::strict()),
+            "unisolated" => Some(Self::unisolated()),
+            _ => None,
+        }
     }
 
     /// A canonical text of everything that decides, for hashing: the same demands give the same text.

@@ -1,1 +1,25 @@
-//! crucible-engine.
+//! The life of an evaluation: it is admitted, a sandbox is made, the program runs under watch, its files are collected,
+//! the sandbox is destroyed, and what came of it is recorded.
+//!
+//! Invariant: whatever happens (an error, a limit, a cancellation, a dropped future), no sandbox outlives its evaluation,
+//! and nothing is collected while a process of the guest lives.
+//!
+//! This crate never names a concrete backend: they are handed in. It doesn't isolate anything itself, reads no
+//! configuration and knows no wire format.
+
+mod admission;
+mod collect;
+mod engine;
+mod evaluation;
+mod hash;
+mod journal;
+mod languages;
+mod monitor;
+mod patience;
+mod runner;
+mod self_test;
+mod streams;
+mod verdict;
+
+pub use engine::{Engine, NodeFacts, RunIo};
+pub use languages::LanguageTable;

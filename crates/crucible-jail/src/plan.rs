@@ -60,7 +60,8 @@ pub enum LauncherReply {
     MapIds,
     /// The root is prepared.
     RootPrepared,
-    /// The init is started; a descriptor for its process comes along. It reports on its own socket.
+    /// The init is started; descriptors of its process and of its writable file system come along. It reports on its own
+    /// socket.
     Started {
         /// Its number in the host's process namespace.
         pid: i32,

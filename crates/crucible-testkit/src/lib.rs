@@ -1,1 +1,9 @@
-//! crucible-testkit.
+//! For tests only: a scriptable backend in memory with fault injection, the conformance suite that every backend goes
+//! through, and a leaky backend that proves the suite is not blind.
+//!
+//! Invariant: nothing here isolates anything, and nothing outside tests may depend on it.
+
+pub mod conformance;
+pub mod fake;
+pub mod languages;
+pub mod leaky;

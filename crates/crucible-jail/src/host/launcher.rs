@@ -86,11 +86,11 @@ impl Launcher {
     pub async fn start_sandbox(&self, plan: SandboxPlan, descriptors: &[BorrowedFd<'_>]) -> Result<Started, JailError> {
         let (ours, theirs) = socket::pair().map_err(JailError::os("make a socket pair"))?;
         let all: Vec<BorrowedFd<'_>> = std::iter::once(theirs.as_fd()).chain(descriptors.iter().copied()).collect();
-        let (answer, mut received) = self.request(&LauncherRequest::Start(Box::new(plan)), &all).await?;
+        let (answer, received) = self.request(&LauncherRequest::Start(Box::new(plan)), &all).await?;
         drop(theirs);
-        match (answer, received.pop()) {
-            (LauncherReply::Started { pid, device }, Some(pidfd)) => {
-                Ok(Started { pid, sandbox: Sandbox::connect(MessageSocket::new(ours)?, pidfd, device).await? })
+        match (answer, <[OwnedFd; 2]>::try_from(received)) {
+            (LauncherReply::Started { pid, device }, Ok([pidfd, storage])) => {
+                Ok(Started { pid, sandbox: Sandbox::connect(MessageSocket::new(ours)?, pidfd, storage, device).await? })
             }
             _ => Err(JailError::Protocol("start a sandbox")),
         }

@@ -28,6 +28,8 @@ type Waiting = Arc<Mutex<BTreeMap<u32, oneshot::Sender<Ended>>>>;
 pub struct Sandbox {
     socket: Arc<MessageSocket>,
     init: AsyncFd<OwnedFd>,
+    /// Its writable file system.
+    storage: OwnedFd,
     /// The device number of its writable file system: files from elsewhere aren't its own.
     device: u64,
     without: Vec<Failure>,
@@ -69,7 +71,7 @@ pub struct Running {
 }
 
 impl Sandbox {
-    pub(super) async fn connect(socket: MessageSocket, init: OwnedFd, device: u64) -> Result<Self, JailError> {
+    pub(super) async fn connect(socket: MessageSocket, init: OwnedFd, storage: OwnedFd, device: u64) -> Result<Self, JailError> {
         let socket = Arc::new(socket);
         let init = crate::sys::watch(init, Interest::READABLE).map_err(JailError::io("watch the sandbox's init"))?;
         let without = match socket.receive::<InitMessage>().await {
@@ -83,13 +85,22 @@ impl Sandbox {
         let (sender, channel) = mpsc::channel(1);
         let reader = tokio::spawn(read_messages(Arc::clone(&socket), Arc::clone(&waiting), sender));
         let answers = AsyncMutex::new(Answers { channel, poisoned: false });
-        Ok(Self { socket, init, device, without, next_command: AtomicU32::new(0), waiting, answers, reader })
+        Ok(Self { socket, init, storage, device, without, next_command: AtomicU32::new(0), waiting, answers, reader })
     }
 
     /// What was preferred in the plan and couldn't be had.
     #[must_use]
     pub fn without(&self) -> &[Failure] {
         &self.without
+    }
+
+    /// Bytes and inodes that are free on its writable file system, as the kernel counts them now.
+    ///
+    /// # Errors
+    /// [`JailError::Os`] where it can't be looked at.
+    pub fn free_storage(&self) -> Result<(u64, u64), JailError> {
+        let seen = rustix::fs::fstatvfs(&self.storage).map_err(JailError::os("look at the writable file system"))?;
+        Ok((seen.f_bfree.saturating_mul(seen.f_frsize), seen.f_ffree))
     }
 
     /// Starts a command and returns once its program runs.

@@ -100,7 +100,7 @@ impl Launcher {
             LauncherRequest::PrepareRoot { number, entries } => self.prepare_root(number, &entries).map(|()| LauncherReply::RootPrepared),
             LauncherRequest::Start(plan) => {
                 return match self.start(*plan, descriptors) {
-                    Ok((reply, pidfd)) => socket::send(&self.control, &reply, &[pidfd.as_fd()]),
+                    Ok((reply, [pidfd, storage])) => socket::send(&self.control, &reply, &[pidfd.as_fd(), storage.as_fd()]),
                     Err(failure) => socket::send(&self.control, &LauncherReply::Failed(failure), &[]),
                 };
             }

@@ -16,7 +16,7 @@ const NAMESPACES: u64 =
 
 impl Launcher {
     /// Starts a sandbox's init. Its own success or failure it reports itself, on its socket.
-    pub(super) fn start(&mut self, plan: SandboxPlan, descriptors: Vec<OwnedFd>) -> Result<(LauncherReply, OwnedFd), Failure> {
+    pub(super) fn start(&mut self, plan: SandboxPlan, descriptors: Vec<OwnedFd>) -> Result<(LauncherReply, [OwnedFd; 2]), Failure> {
         let mut descriptors = descriptors.into_iter();
         let control = descriptors.next().ok_or(Errno::BADF).step("take the sandbox's socket")?;
         match plan {
@@ -25,11 +25,12 @@ impl Launcher {
         }
     }
 
-    fn start_jailed(&mut self, plan: &JailPlan, control: OwnedFd, mut cgroups: Vec<OwnedFd>) -> Result<(LauncherReply, OwnedFd), Failure> {
+    fn start_jailed(&mut self, plan: &JailPlan, control: OwnedFd, mut cgroups: Vec<OwnedFd>) -> Result<(LauncherReply, [OwnedFd; 2]), Failure> {
         let scratch = self.scratch.ok_or(Errno::INVAL).step("start a sandbox before Begin")?;
         let cgroup = (plan.clone_into_cgroup && !cgroups.is_empty()).then(|| cgroups.remove(0));
         let root = root::copy_tree(&root::path_of(scratch, plan.root)).step("copy the prepared root")?;
         let writable = writable_file_system(plan)?;
+        let storage = rustix::io::fcntl_dupfd_cloexec(&writable, 3).step("keep the writable file system in view")?;
         let device = rustix::fs::fstat(&writable).step("look at the writable file system")?.st_dev;
         let (go_read, go_write) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC).step("make a pipe")?;
         let network = self.networks.enter_unused()?;
@@ -43,16 +44,17 @@ impl Launcher {
         // The child waits for this before it does anything that needs an id.
         map_ids(pid, plan.outside_id)?;
         (&std::fs::File::from(go_write)).write_all(&[1]).step("let the sandbox go on")?;
-        Ok((LauncherReply::Started { pid, device }, pidfd))
+        Ok((LauncherReply::Started { pid, device }, [pidfd, storage]))
     }
 
-    fn start_bare(&mut self, directory: &str, control: OwnedFd) -> Result<(LauncherReply, OwnedFd), Failure> {
+    fn start_bare(&mut self, directory: &str, control: OwnedFd) -> Result<(LauncherReply, [OwnedFd; 2]), Failure> {
         let work = rustix::fs::open(directory, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).step("open the work folder")?;
         let device = rustix::fs::fstat(&work).step("look at the work folder")?.st_dev;
+        let storage = rustix::io::fcntl_dupfd_cloexec(&work, 3).step("keep the work folder in view")?;
         let (forked, pidfd) = sys::clone_into_namespaces(0, None).step("fork")?;
         let (Forked::Parent { pid }, Some(pidfd)) = (forked, pidfd) else { init::run_bare(work, control) };
         self.inits.insert(pid, None);
-        Ok((LauncherReply::Started { pid, device }, pidfd))
+        Ok((LauncherReply::Started { pid, device }, [pidfd, storage]))
     }
 }
 

@@ -18,6 +18,7 @@ use std::fs::{DirBuilder, File};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 const PREFIX: &str = "crucible-";
 
@@ -56,7 +57,12 @@ pub struct Cgroups {
     trees: Vec<Tree>,
     missing: Option<Missing>,
     next: AtomicU64,
+    /// Groups whose sandbox was dropped without waiting for its end.
+    abandoned: Abandoned,
 }
+
+/// Folders that couldn't be removed yet.
+type Abandoned = Arc<Mutex<Vec<PathBuf>>>;
 
 impl Cgroups {
     /// Finds usable trees, makes this supervisor's folders in them, and removes what dead supervisors left. `parent` names
@@ -78,13 +84,7 @@ impl Cgroups {
                 }
             }
         }
-        Self { trees, missing, next: AtomicU64::new(0) }
-    }
-
-    /// No control groups at all.
-    #[must_use]
-    pub const fn none() -> Self {
-        Self { trees: Vec::new(), missing: None, next: AtomicU64::new(0) }
+        Self { trees, missing, next: AtomicU64::new(0), abandoned: Abandoned::default() }
     }
 
     fn has(&self, controller: Controller) -> bool {
@@ -138,8 +138,9 @@ impl Cgroups {
     /// # Errors
     /// [`JailError::Os`] where the kernel doesn't take a limit; nothing is left then.
     pub fn create(&self, limits: &CgroupLimits) -> Result<Cgroup, JailError> {
+        self.abandoned.lock().unwrap_or_else(PoisonError::into_inner).retain(|folder| std::fs::remove_dir(folder).is_err() && folder.exists());
         let name = format!("s{}", self.next.fetch_add(1, Ordering::Relaxed));
-        Cgroup::create(&self.trees, &name, limits)
+        Cgroup::create(&self.trees, &name, limits, &self.abandoned)
     }
 }
 

@@ -1,12 +1,13 @@
 //! One sandbox's control group, in every tree that is in use.
 
 use super::detect::Controller;
-use super::{JailError, Tree, Version};
+use super::{Abandoned, JailError, Tree, Version};
 use rustix::process::{Pid, Signal};
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 /// The period over which a share of the processors is counted, in microseconds.
@@ -49,11 +50,12 @@ struct Group {
 /// A sandbox's control group. It stays until it is removed; dropping it removes it if nothing runs in it any more.
 pub struct Cgroup {
     groups: Vec<Group>,
+    abandoned: Abandoned,
 }
 
 impl Cgroup {
-    pub(super) fn create(trees: &[Tree], name: &str, limits: &CgroupLimits) -> Result<Self, JailError> {
-        let mut cgroup = Self { groups: Vec::with_capacity(trees.len()) };
+    pub(super) fn create(trees: &[Tree], name: &str, limits: &CgroupLimits, abandoned: &Abandoned) -> Result<Self, JailError> {
+        let mut cgroup = Self { groups: Vec::with_capacity(trees.len()), abandoned: Arc::clone(abandoned) };
         for tree in trees {
             let folder = tree.folder.join(name);
             fs::create_dir(&folder).map_err(JailError::io("make a control group"))?;
@@ -116,8 +118,10 @@ impl Cgroup {
 impl Drop for Cgroup {
     fn drop(&mut self) {
         for group in &self.groups {
-            // What still runs in it is dying; the supervisor's own end removes what couldn't be removed now.
-            let _removed = fs::remove_dir(&group.folder).is_ok();
+            // What still runs in it is dying. The next sandbox's making, or the supervisor's end, tries again.
+            if fs::remove_dir(&group.folder).is_err() {
+                self.abandoned.lock().unwrap_or_else(PoisonError::into_inner).push(group.folder.clone());
+            }
         }
     }
 }

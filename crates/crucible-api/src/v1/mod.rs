@@ -1,0 +1,13 @@
+//! Version 1 of the wire format.
+
+mod outcome;
+mod problem;
+mod protection;
+mod report;
+
+pub use outcome::{Behavior, CollectedFile, Evidence, Finding, Outcome, RefusedFile, Status, Timings, Usage, Validity};
+pub use problem::{Problem, ProblemDetail};
+pub use protection::{Layer, Layers, LimitEnforcement, layers, limits};
+pub use report::{
+    BackendReport, CheckReport, CheckStatus, ComponentReport, DoctorReport, SelfTestReport, UnavailableBackend,
+};

@@ -1,0 +1,338 @@
+//! The outcome of an evaluation on the wire.
+
+use super::protection::{Layers, LimitEnforcement, isolation, layers, limits};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use crucible_core as core;
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// What came of an evaluation. Every field is there, `null` where there is none; only the two `_base64` ones of the streams
+/// are there just where they are needed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Outcome {
+    /// The evaluation.
+    pub id: String,
+    /// The backend that ran it.
+    pub backend: String,
+    /// The language, if it was a program in one.
+    pub language: Option<String>,
+    /// How it ended.
+    pub status: Status,
+    /// The main process's own exit code, if it ended by itself.
+    pub exit_code: Option<i32>,
+    /// The signal that ended the main process, if one did.
+    pub signal: Option<i32>,
+    /// The limit, where the status is `limit_exceeded`.
+    pub limit: Option<String>,
+    /// Standard output; where it isn't UTF-8, with replacement characters.
+    pub stdout: String,
+    /// Standard error; where it isn't UTF-8, with replacement characters.
+    pub stderr: String,
+    /// Standard output exactly, where it isn't UTF-8.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stdout_base64: Option<String>,
+    /// Standard error exactly, where it isn't UTF-8.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stderr_base64: Option<String>,
+    /// Whether more was written to standard output than the limit allows.
+    pub stdout_truncated: bool,
+    /// Whether more was written to standard error than the limit allows.
+    pub stderr_truncated: bool,
+    /// Files brought out.
+    pub files: Vec<CollectedFile>,
+    /// Paths asked for and not brought out.
+    #[serde(default)]
+    pub files_refused: Vec<RefusedFile>,
+    /// What it used.
+    pub usage: Usage,
+    /// Where the time went.
+    pub timings: Timings,
+    /// Limits that the host saw the guest run into without being ended by them.
+    #[serde(default)]
+    pub limits_observed: Vec<String>,
+    /// What the scanner saw before the run.
+    pub findings: Vec<Finding>,
+    /// What the host saw during the run.
+    pub behavior: Vec<Behavior>,
+    /// Whether the result says something about the task.
+    pub validity: Validity,
+    /// What it was protected by.
+    pub evidence: Evidence,
+}
+
+/// How the run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// The program ended by itself.
+    Exited,
+    /// A signal ended the program.
+    Signaled,
+    /// The wall-clock limit ended it.
+    TimedOut,
+    /// Its memory was used up.
+    OutOfMemory,
+    /// Another limit ended it.
+    LimitExceeded,
+    /// The policy forbade it before anything ran.
+    Denied,
+    /// The caller ended it.
+    Cancelled,
+}
+
+/// Whether the result says something about the task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Validity {
+    /// It does.
+    Valid,
+    /// Crucible or the node failed.
+    InfrastructureFailure,
+    /// The guest interfered with what was measuring it.
+    SabotageSuspected,
+}
+
+/// A file brought out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CollectedFile {
+    /// Where it was: below the work folder, or absolute.
+    pub path: String,
+    /// Its size in bytes.
+    pub size: u64,
+    /// Its bytes.
+    pub content_base64: String,
+}
+
+/// A path that was asked for and not brought out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RefusedFile {
+    /// The path as far as it can be shown.
+    pub path: String,
+    /// Why not.
+    pub reason: String,
+}
+
+/// What the sandbox used. Times are in milliseconds, to the microsecond.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Usage {
+    /// From the start of the command to its end.
+    pub wall_ms: f64,
+    /// Processor time.
+    pub cpu_ms: f64,
+    /// Most memory at one time.
+    pub memory_peak_bytes: Option<u64>,
+    /// Most processes and threads at one time.
+    pub processes_peak: Option<u64>,
+}
+
+/// Where the time went, in milliseconds, to the microsecond.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Timings {
+    /// Waiting for a place.
+    pub queue_ms: f64,
+    /// Making the sandbox and putting the files in.
+    pub create_ms: f64,
+    /// The command itself.
+    pub exec_ms: f64,
+    /// Collecting and clearing away.
+    pub destroy_ms: f64,
+}
+
+/// Something that the scanner saw.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finding {
+    /// The rule's id.
+    pub rule: String,
+    /// How bad it is.
+    pub severity: String,
+    /// The line, from 1.
+    pub line: u64,
+    /// What it means.
+    pub message: String,
+}
+
+/// Something that the host saw.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Behavior {
+    /// What kind of thing.
+    pub kind: String,
+    /// Which.
+    pub name: String,
+    /// How often.
+    pub count: u64,
+    /// When first, from the start of the command.
+    pub first_at_ms: Option<f64>,
+}
+
+/// What a run was protected by.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Evidence {
+    /// How strong the wall was: `none`, `shared_kernel` or `own_kernel`.
+    #[serde(default)]
+    pub isolation: String,
+    /// Every layer as it was applied.
+    pub layers: Layers,
+    /// How every limit was enforced.
+    #[serde(default)]
+    pub limits: LimitEnforcement,
+    /// The kernel's release.
+    pub kernel: String,
+    /// The backend's version.
+    pub backend_version: String,
+    /// The interpreter that ran the program.
+    #[serde(default)]
+    pub interpreter: Option<String>,
+    /// The policy's name.
+    #[serde(default)]
+    pub policy: String,
+    /// BLAKE3 of the policy's demands.
+    pub policy_hash: String,
+    /// BLAKE3 of the program and its input files.
+    pub code_hash: String,
+    /// The attestation that covers exactly this configuration.
+    pub attestation: Option<String>,
+}
+
+/// A time in milliseconds, rounded to the microsecond.
+fn milliseconds(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1e6).round() / 1e3
+}
+
+/// The text, and the bytes in base64 where the text doesn't hold them exactly.
+fn text(output: &core::Output) -> (String, Option<String>) {
+    match std::str::from_utf8(&output.bytes) {
+        Ok(text) => (text.to_owned(), None),
+        Err(_) => (String::from_utf8_lossy(&output.bytes).into_owned(), Some(STANDARD.encode(&output.bytes))),
+    }
+}
+
+impl From<&core::Outcome> for Outcome {
+    fn from(outcome: &core::Outcome) -> Self {
+        let (stdout, stdout_base64) = text(&outcome.stdout);
+        let (stderr, stderr_base64) = text(&outcome.stderr);
+        let limit = match outcome.status {
+            core::Status::LimitExceeded { limit } => Some(limit.as_str().to_owned()),
+            _ => None,
+        };
+        Self {
+            id: outcome.id.to_string(),
+            backend: outcome.backend.clone(),
+            language: outcome.language.clone(),
+            status: outcome.status.into(),
+            exit_code: outcome.exit_code,
+            signal: outcome.signal,
+            limit,
+            stdout,
+            stderr,
+            stdout_base64,
+            stderr_base64,
+            stdout_truncated: outcome.stdout.truncated,
+            stderr_truncated: outcome.stderr.truncated,
+            files: outcome.files.iter().map(CollectedFile::from).collect(),
+            files_refused: outcome.files_refused.iter().map(RefusedFile::from).collect(),
+            usage: (&outcome.usage).into(),
+            timings: (&outcome.timings).into(),
+            limits_observed: outcome.limits_observed.iter().map(|limit| limit.as_str().to_owned()).collect(),
+            findings: outcome.findings.iter().map(Finding::from).collect(),
+            behavior: outcome.behavior.iter().map(Behavior::from).collect(),
+            validity: outcome.validity.into(),
+            evidence: (&outcome.evidence).into(),
+        }
+    }
+}
+
+impl From<core::Status> for Status {
+    fn from(status: core::Status) -> Self {
+        match status {
+            core::Status::Exited { .. } => Self::Exited,
+            core::Status::Signaled { .. } => Self::Signaled,
+            core::Status::TimedOut => Self::TimedOut,
+            core::Status::OutOfMemory => Self::OutOfMemory,
+            core::Status::LimitExceeded { .. } => Self::LimitExceeded,
+            core::Status::Denied => Self::Denied,
+            core::Status::Cancelled => Self::Cancelled,
+        }
+    }
+}
+
+impl From<core::Validity> for Validity {
+    fn from(validity: core::Validity) -> Self {
+        match validity {
+            core::Validity::Valid => Self::Valid,
+            core::Validity::InfrastructureFailure => Self::InfrastructureFailure,
+            core::Validity::SabotageSuspected => Self::SabotageSuspected,
+        }
+    }
+}
+
+impl From<&core::CollectedFile> for CollectedFile {
+    fn from(file: &core::CollectedFile) -> Self {
+        Self {
+            path: file.path.within_work().filter(|path| !path.is_empty()).unwrap_or(file.path.as_str()).to_owned(),
+            size: u64::try_from(file.content.len()).unwrap_or(u64::MAX),
+            content_base64: STANDARD.encode(&file.content),
+        }
+    }
+}
+
+impl From<&core::RefusedFile> for RefusedFile {
+    fn from(file: &core::RefusedFile) -> Self {
+        let below_work = file.path.strip_prefix(core::GuestPath::WORK).and_then(|rest| rest.strip_prefix('/'));
+        let path = below_work.filter(|path| !path.is_empty()).unwrap_or(&file.path).to_owned();
+        Self { path, reason: file.reason.clone() }
+    }
+}
+
+impl From<&core::Usage> for Usage {
+    fn from(usage: &core::Usage) -> Self {
+        Self {
+            wall_ms: milliseconds(usage.wall),
+            cpu_ms: milliseconds(usage.cpu),
+            memory_peak_bytes: usage.memory_peak_bytes,
+            processes_peak: usage.processes_peak,
+        }
+    }
+}
+
+impl From<&core::Timings> for Timings {
+    fn from(timings: &core::Timings) -> Self {
+        Self {
+            queue_ms: milliseconds(timings.queue),
+            create_ms: milliseconds(timings.create),
+            exec_ms: milliseconds(timings.exec),
+            destroy_ms: milliseconds(timings.destroy),
+        }
+    }
+}
+
+impl From<&core::Finding> for Finding {
+    fn from(finding: &core::Finding) -> Self {
+        let core::Finding { rule, severity, line, message } = finding.clone();
+        Self { rule, severity, line, message }
+    }
+}
+
+impl From<&core::Behavior> for Behavior {
+    fn from(behavior: &core::Behavior) -> Self {
+        let core::Behavior { kind, name, count, first_at_ms } = behavior.clone();
+        Self { kind, name, count, first_at_ms }
+    }
+}
+
+impl From<&core::Evidence> for Evidence {
+    fn from(evidence: &core::Evidence) -> Self {
+        Self {
+            isolation: isolation(evidence.isolation).to_owned(),
+            layers: layers(&evidence.layers),
+            limits: limits(&evidence.limits),
+            kernel: evidence.kernel.clone(),
+            backend_version: evidence.backend_version.clone(),
+            interpreter: evidence.interpreter.clone(),
+            policy: evidence.policy.clone(),
+            policy_hash: evidence.policy_hash.clone(),
+            code_hash: evidence.code_hash.clone(),
+            attestation: evidence.attestation.clone(),
+        }
+    }
+}

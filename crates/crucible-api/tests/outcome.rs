@@ -1,0 +1,218 @@
+//! The outcome on the wire: exactly the contract's fields, in its order, and nothing of the guest's bytes lost.
+#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use crucible_api::v1;
+use crucible_core::{
+    Behavior, CollectedFile, Enforcement, EvaluationId, Evidence, Finding, GuestPath, Isolation, Layer, LayerState,
+    LimitKind, Outcome, Output, RefusedFile, Status, Timings, Usage, Validity,
+};
+use proptest::prelude::*;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+fn outcome() -> Outcome {
+    Outcome {
+        id: "01890a5d-ac96-774b-bcce-b302099a8057".parse::<EvaluationId>().unwrap(),
+        backend: "jail".to_owned(),
+        language: Some("python".to_owned()),
+        status: Status::Exited { code: 0 },
+        exit_code: Some(0),
+        signal: None,
+        stdout: Output { bytes: b"1\n".to_vec(), truncated: false },
+        stderr: Output::default(),
+        files: vec![CollectedFile { path: GuestPath::parse("out.txt").unwrap(), content: b"abc".to_vec() }],
+        files_refused: vec![RefusedFile { path: "/work/link".to_owned(), reason: "it is a link".to_owned() }],
+        usage: Usage {
+            wall: Duration::from_micros(3100),
+            cpu: Duration::from_nanos(2_000_400),
+            memory_peak_bytes: Some(123),
+            processes_peak: None,
+        },
+        timings: Timings {
+            queue: Duration::from_micros(100),
+            create: Duration::from_micros(1200),
+            exec: Duration::from_micros(1500),
+            destroy: Duration::from_micros(300),
+        },
+        limits_observed: BTreeSet::from([LimitKind::Pids]),
+        findings: vec![Finding {
+            rule: "R1".to_owned(),
+            severity: "low".to_owned(),
+            line: 3,
+            message: "suspicious".to_owned(),
+        }],
+        behavior: vec![Behavior {
+            kind: "syscall_denied".to_owned(),
+            name: "socket".to_owned(),
+            count: 2,
+            first_at_ms: Some(1.0),
+        }],
+        validity: Validity::Valid,
+        evidence: Evidence {
+            isolation: Isolation::SharedKernel,
+            layers: Layer::ALL
+                .into_iter()
+                .map(|layer| match layer {
+                    Layer::Seccomp => (layer, LayerState::active("85 calls")),
+                    _ => (layer, LayerState::absent("not here", "do this")),
+                })
+                .collect(),
+            limits: BTreeMap::from([
+                (LimitKind::Memory, Enforcement::Sandbox),
+                (LimitKind::Stack, Enforcement::Process),
+            ]),
+            kernel: "6.18.0".to_owned(),
+            backend_version: "0.1.0".to_owned(),
+            interpreter: Some("/usr/bin/python3".to_owned()),
+            policy: "default".to_owned(),
+            policy_hash: "aa".to_owned(),
+            code_hash: "bb".to_owned(),
+            attestation: None,
+        },
+    }
+}
+
+fn json(outcome: &Outcome) -> serde_json::Value {
+    serde_json::to_value(v1::Outcome::from(outcome)).unwrap()
+}
+
+#[test]
+fn the_outcome_is_exactly_as_the_contract_says() {
+    let absent = |name: &str| format!(r#""{name}":{{"active":false,"reason":"not here","mend":"do this"}}"#);
+    let mut names: Vec<_> = Layer::ALL.iter().map(|layer| layer.as_str()).collect();
+    names.sort_unstable();
+    let layers: Vec<_> = names
+        .into_iter()
+        .map(|name| match name {
+            "seccomp" => r#""seccomp":{"active":true,"detail":"85 calls"}"#.to_owned(),
+            name => absent(name),
+        })
+        .collect();
+    let head = concat!(
+        r#"{"id":"01890a5d-ac96-774b-bcce-b302099a8057","backend":"jail","language":"python","status":"exited","#,
+        r#""exit_code":0,"signal":null,"limit":null,"stdout":"1\n","stderr":"","#,
+        r#""stdout_truncated":false,"stderr_truncated":false,"#,
+        r#""files":[{"path":"out.txt","size":3,"content_base64":"YWJj"}],"#,
+        r#""files_refused":[{"path":"link","reason":"it is a link"}],"#,
+        r#""usage":{"wall_ms":3.1,"cpu_ms":2.0,"memory_peak_bytes":123,"processes_peak":null},"#,
+        r#""timings":{"queue_ms":0.1,"create_ms":1.2,"exec_ms":1.5,"destroy_ms":0.3},"#,
+        r#""limits_observed":["pids"],"#,
+        r#""findings":[{"rule":"R1","severity":"low","line":3,"message":"suspicious"}],"#,
+        r#""behavior":[{"kind":"syscall_denied","name":"socket","count":2,"first_at_ms":1.0}],"#,
+        r#""validity":"valid","evidence":{"isolation":"shared_kernel","layers":{"#
+    );
+    let tail = concat!(
+        r#"},"limits":{"cpu_time":"none","cpus":"none","disk":"none","file_size":"none","inodes":"none","memory":"sandbox","#,
+        r#""open_files":"none","output":"none","pids":"none","stack":"process","timeout":"none"},"#,
+        r#""kernel":"6.18.0","backend_version":"0.1.0","interpreter":"/usr/bin/python3","policy":"default","#,
+        r#""policy_hash":"aa","code_hash":"bb","attestation":null}}"#
+    );
+    let expected = format!("{head}{}{tail}", layers.join(","));
+    assert_eq!(serde_json::to_string(&v1::Outcome::from(&outcome())).unwrap(), expected);
+}
+
+#[test]
+fn every_layer_is_listed_even_if_the_backend_mentions_none() {
+    let mut outcome = outcome();
+    outcome.evidence.layers.clear();
+    let json = json(&outcome);
+    let layers = json["evidence"]["layers"].as_object().unwrap();
+    assert_eq!(layers.len(), Layer::ALL.len());
+    assert!(layers.values().all(|layer| layer["active"] == false && !layer["reason"].as_str().unwrap().is_empty()));
+}
+
+#[test]
+fn every_status_has_its_name_and_only_a_limit_names_a_limit() {
+    let cases = [
+        (Status::Exited { code: 0 }, "exited", None),
+        (Status::Signaled { signal: 11 }, "signaled", None),
+        (Status::TimedOut, "timed_out", None),
+        (Status::OutOfMemory, "out_of_memory", None),
+        (Status::LimitExceeded { limit: LimitKind::CpuTime }, "limit_exceeded", Some("cpu_time")),
+        (Status::Denied, "denied", None),
+        (Status::Cancelled, "cancelled", None),
+    ];
+    for (status, name, limit) in cases {
+        let json = json(&Outcome { status, ..outcome() });
+        assert_eq!((json["status"].as_str(), json["limit"].as_str()), (Some(name), limit));
+    }
+    for (validity, name) in [
+        (Validity::InfrastructureFailure, "infrastructure_failure"),
+        (Validity::SabotageSuspected, "sabotage_suspected"),
+    ] {
+        assert_eq!(json(&Outcome { validity, ..outcome() })["validity"], name);
+    }
+}
+
+#[test]
+fn bytes_that_are_not_utf8_are_kept_exactly_beside_a_readable_text() {
+    let stdout = Output { bytes: b"a\xff\0b".to_vec(), truncated: true };
+    let json = json(&Outcome { stdout, ..outcome() });
+    assert_eq!(json["stdout"], "a\u{fffd}\0b");
+    assert_eq!(json["stdout_base64"], "Yf8AYg==");
+    assert_eq!(json["stdout_truncated"], true);
+    assert!(json.get("stderr_base64").is_none());
+}
+
+#[test]
+fn a_file_outside_the_work_folder_keeps_its_absolute_path() {
+    let file = |path: &str| CollectedFile { path: GuestPath::parse(path).unwrap(), content: vec![] };
+    let files = vec![file("/tmp/x"), file("/workshop/y"), file("a/b")];
+    let json = json(&Outcome { files, ..outcome() });
+    let paths: Vec<_> = json["files"].as_array().unwrap().iter().map(|file| file["path"].as_str().unwrap()).collect();
+    assert_eq!(paths, ["/tmp/x", "/workshop/y", "a/b"]);
+}
+
+#[test]
+fn a_reader_accepts_fields_that_it_does_not_know_and_old_outcomes_without_the_extra_ones() {
+    let mut json = json(&outcome());
+    let fields = json.as_object_mut().unwrap();
+    fields.insert("news".to_owned(), serde_json::json!({"a": [1]}));
+    for extra in ["files_refused", "limits_observed"] {
+        fields.remove(extra);
+    }
+    for extra in ["isolation", "limits", "interpreter", "policy"] {
+        fields["evidence"].as_object_mut().unwrap().remove(extra);
+    }
+    let read: v1::Outcome = serde_json::from_value(json).unwrap();
+    assert_eq!((read.stdout.as_str(), read.files_refused.len()), ("1\n", 0));
+}
+
+proptest! {
+    #[test]
+    fn what_is_written_reads_back_and_no_byte_of_the_guest_is_lost(
+        stdout in proptest::collection::vec(any::<u8>(), 0..200),
+        stderr in "\\PC{0,40}",
+        content in proptest::collection::vec(any::<u8>(), 0..200),
+        micros in 0_u64..10_000_000_000,
+        exit_code in proptest::option::of(any::<i32>()),
+        truncated in any::<bool>(),
+    ) {
+        let outcome = Outcome {
+            exit_code,
+            stdout: Output { bytes: stdout.clone(), truncated },
+            stderr: Output { bytes: stderr.clone().into_bytes(), truncated: false },
+            files: vec![CollectedFile { path: GuestPath::parse("f").unwrap(), content: content.clone() }],
+            usage: Usage { wall: Duration::from_micros(micros), ..Usage::default() },
+            ..outcome()
+        };
+        let wire = v1::Outcome::from(&outcome);
+        let read: v1::Outcome = serde_json::from_str(&serde_json::to_string(&wire).unwrap()).unwrap();
+        prop_assert_eq!(&read, &wire);
+        let exact = match &read.stdout_base64 {
+            Some(text) => STANDARD.decode(text).unwrap(),
+            None => read.stdout.clone().into_bytes(),
+        };
+        prop_assert_eq!(exact, stdout);
+        prop_assert_eq!(read.stderr, stderr);
+        prop_assert_eq!(STANDARD.decode(&read.files[0].content_base64).unwrap(), content);
+    }
+
+    #[test]
+    fn no_text_makes_the_reader_panic(text in "\\PC{0,80}") {
+        let _ = serde_json::from_str::<v1::Outcome>(&text);
+        let _ = serde_json::from_str::<v1::Problem>(&text);
+    }
+}

@@ -1,0 +1,216 @@
+//! Makes jailed sandboxes.
+
+use super::layers::{self, Ids};
+use super::{JailConfig, root, self_test};
+use crate::native::{NativeParts, NativeSandbox, start_error, system_language, translate};
+use crate::runtime::{self, HostInterpreter};
+use async_trait::async_trait;
+use crucible_core::{
+    Backend, Capabilities, Component, Error, ErrorKind, HostPath, Language, Layer, Limits, Policy, Result, Sandbox, SandboxRequest, SelfTest,
+};
+use crucible_jail::host::cgroup::{CgroupLimits, Cgroups};
+use crucible_jail::host::{self, JailError, Launcher};
+use crucible_jail::plan::{JailPlan, Need, Privilege, ProcessLimit, SandboxPlan};
+use crucible_jail::seccomp;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use tokio::sync::Mutex;
+
+/// What the sandbox's init itself may take of the memory limit.
+const INIT_MEMORY: u64 = 1 << 20;
+
+/// The native jail.
+pub struct JailBackend {
+    // Before the control groups, which can be removed only when the launcher and all it started are dead.
+    launcher: Launcher,
+    cgroups: Cgroups,
+    capabilities: Capabilities,
+    ids: Ids,
+    interpreter_cache: Option<HostPath>,
+    filter: Vec<seccomp::Instruction>,
+    roots: Mutex<Vec<Arc<PreparedRoot>>>,
+}
+
+/// A root folder that the launcher holds ready for a language.
+struct PreparedRoot {
+    language: Language,
+    number: u32,
+    interpreter: Option<HostInterpreter>,
+}
+
+impl JailBackend {
+    /// Starts the jail's launcher and finds out what this machine allows. Needs a running tokio runtime.
+    ///
+    /// # Errors
+    /// `Unavailable` where the kernel allows no namespaces, with the mend.
+    pub async fn start(config: JailConfig) -> Result<Self> {
+        let (launcher, ids) = start_launcher(&config).await.map_err(|error| start_error("start the jail", error))?;
+        let cgroups = Cgroups::open(config.cgroup_parent.as_ref().map(HostPath::as_path));
+        let capabilities = layers::capabilities(&launcher, &cgroups, ids);
+        let filter = seccomp::compile();
+        Ok(Self { launcher, cgroups, capabilities, ids, interpreter_cache: config.interpreter_cache, filter, roots: Mutex::default() })
+    }
+
+    /// The version of control groups in use: `v1`, `v2`, `v1+v2` or `none`.
+    #[must_use]
+    pub fn cgroup_version(&self) -> &'static str {
+        self.cgroups.describe()
+    }
+
+    /// Finds the prepared root of a language, or prepares it.
+    async fn root(&self, language: &Language) -> Result<Arc<PreparedRoot>> {
+        let mut roots = self.roots.lock().await;
+        if let Some(root) = roots.iter().find(|root| root.language == *language) {
+            return Ok(Arc::clone(root));
+        }
+        let runtime = runtime::resolve(language, self.interpreter_cache.as_ref().map(HostPath::as_path))?;
+        let number = u32::try_from(roots.len()).unwrap_or(u32::MAX);
+        let entries = root::entries(&runtime)?;
+        self.launcher.prepare_root(number, entries).await.map_err(|error| start_error("prepare the sandbox's root", error))?;
+        let root = Arc::new(PreparedRoot { language: language.clone(), number, interpreter: runtime.interpreter });
+        roots.push(Arc::clone(&root));
+        Ok(root)
+    }
+
+    /// A host id for a guest. Chosen at random, so that supervisors who know nothing of each other don't meet.
+    fn choose_id(&self) -> Result<u32> {
+        let random = |count| {
+            host::random_below(count).map_err(|error| Error::new(ErrorKind::Infrastructure, "choose a user id", "the kernel gives no random numbers").with_source(error))
+        };
+        match self.ids {
+            Ids::Range { start, count } => Ok(start.saturating_add(random(count)?)),
+            Ids::Spare { count } => Ok(1 + random(count)?),
+            Ids::Own => Ok(0),
+        }
+    }
+
+    fn process_limits(&self, limits: &Limits) -> Vec<(ProcessLimit, u64)> {
+        let mut all = vec![
+            (ProcessLimit::FileSize, limits.file_size.get()),
+            (ProcessLimit::OpenFiles, u64::from(limits.open_files)),
+            (ProcessLimit::Stack, limits.stack.get()),
+            (ProcessLimit::Core, 0),
+            // Only in case the supervisor, which looks at all processes together, is late.
+            (ProcessLimit::CpuSeconds, limits.cpu_time.get().as_secs().saturating_add(2)),
+            (ProcessLimit::LockedMemory, 64 << 10),
+            (ProcessLimit::MessageQueues, 0),
+            (ProcessLimit::RealTimePriority, 0),
+            (ProcessLimit::PendingSignals, 1024),
+        ];
+        if !self.cgroups.limits_memory() {
+            all.push((ProcessLimit::Data, limits.memory.get()));
+        }
+        if !self.cgroups.limits_pids() {
+            // The init is one of them.
+            all.push((ProcessLimit::Processes, u64::from(limits.pids) + 1));
+        }
+        all
+    }
+}
+
+async fn start_launcher(config: &JailConfig) -> Result<(Launcher, Ids), JailError> {
+    if host::effective_user() == 0 {
+        match Launcher::start(Privilege::Root, None).await {
+            Ok(launcher) => return Ok((launcher, Ids::Range { start: config.uid_start, count: config.uid_count })),
+            // Root of a container without capabilities: a user namespace may still be allowed.
+            Err(JailError::Step { .. }) => {}
+            Err(error) => return Err(error),
+        }
+    } else if let Some(spare) = host::spare_ids() {
+        let count = spare.0.1.min(spare.1.1);
+        match Launcher::start(Privilege::Ordinary { spare_ids: true }, Some(spare)).await {
+            Ok(launcher) => return Ok((launcher, Ids::Spare { count })),
+            // The helpers may be there and not allowed to do their work.
+            Err(JailError::Step { .. } | JailError::Os { .. }) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok((Launcher::start(Privilege::Ordinary { spare_ids: false }, None).await?, Ids::Own))
+}
+
+fn need(policy: &Policy, layer: Layer) -> Need {
+    if policy.require.contains(&layer) { Need::Required } else { Need::Preferred }
+}
+
+#[async_trait]
+impl Component for JailBackend {
+    fn name(&self) -> &str {
+        "jail"
+    }
+
+    async fn self_test(&self) -> SelfTest {
+        self_test::run(self).await
+    }
+}
+
+#[async_trait]
+impl Backend for JailBackend {
+    fn version(&self) -> String {
+        env!("CARGO_PKG_VERSION").to_owned()
+    }
+
+    fn capabilities(&self) -> &Capabilities {
+        &self.capabilities
+    }
+
+    async fn create(&self, request: SandboxRequest) -> Result<Box<dyn Sandbox>> {
+        let SandboxRequest { id, language, limits, policy } = request;
+        self.capabilities.admit(self.name(), &policy)?;
+        let language = match language {
+            Some(language) => language,
+            None => Arc::new(system_language()?),
+        };
+        let root = self.root(&language).await?;
+        let outside_id = self.choose_id()?;
+        let cgroup = self
+            .cgroups
+            .create(&CgroupLimits {
+                // What is written to the sandbox's files is memory, too.
+                memory: limits.memory.get().saturating_add(limits.disk.get()).saturating_add(INIT_MEMORY),
+                pids: u64::from(limits.pids) + 1,
+                cpu_thousandths: limits.cpus.get(),
+            })
+            .map_err(|error| translate("make the sandbox's control group", error))?;
+        let (clone_into, join) = cgroup.entrances().map_err(|error| translate("open the sandbox's control group", error))?;
+        let plan = JailPlan {
+            root: root.number,
+            outside_id,
+            disk_bytes: limits.disk.get(),
+            inodes: limits.inodes,
+            clone_into_cgroup: clone_into.is_some(),
+            join_cgroups: u32::try_from(join.len()).unwrap_or(u32::MAX),
+            landlock_abi: host::landlock_abi(),
+            seccomp: self.filter.clone(),
+            proc: need(&policy, Layer::PrivateProc),
+            terminals: need(&policy, Layer::PrivateDev),
+        };
+        let descriptors: Vec<_> = clone_into.iter().chain(&join).map(AsFd::as_fd).collect();
+        let started = self.launcher.start_sandbox(SandboxPlan::Jailed(plan), &descriptors).await.map_err(|error| start_error("start the sandbox", error))?;
+        let interpreter = root.interpreter.as_ref().map(|interpreter| interpreter.path.clone());
+        Ok(Box::new(NativeSandbox::new(NativeParts {
+            id,
+            layers: layers::of_sandbox(&self.capabilities.layers, started.sandbox.without()),
+            started,
+            env: environment(interpreter.as_deref()),
+            interpreter,
+            limits: self.process_limits(&limits),
+            cgroup: Some(cgroup),
+            folder: None,
+            outside_id: matches!(self.ids, Ids::Range { .. }).then_some(outside_id),
+        })))
+    }
+}
+
+/// The few variables that every command gets.
+fn environment(interpreter: Option<&str>) -> Vec<(String, String)> {
+    let mut path = "/usr/local/bin:/usr/bin:/bin".to_owned();
+    // So that a program finds the interpreter that runs it, where it has a folder of its own.
+    if let Some((folder, _)) = interpreter.and_then(|interpreter| interpreter.rsplit_once('/'))
+        && !path.split(':').any(|known| known == folder)
+    {
+        path = format!("{folder}:{path}");
+    }
+    [("PATH", path.as_str()), ("HOME", "/work"), ("USER", "guest"), ("TMPDIR", "/tmp"), ("LANG", "C.UTF-8")]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .to_vec()
+}

@@ -1,0 +1,106 @@
+//! Which layers a jail has on this machine, and how each limit is enforced.
+
+use crucible_core::{Capabilities, Enforcement, Isolation, Layer, LayerState, Layers, LimitKind, NetworkPolicy};
+use crucible_jail::host::cgroup::Cgroups;
+use crucible_jail::host::{self, Launcher};
+use crucible_jail::plan::Failure;
+
+const UPDATE_KERNEL: &str = "use a newer kernel";
+
+/// Where guests' host ids come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ids {
+    /// From a range that only root may use.
+    Range {
+        /// The first.
+        start: u32,
+        /// How many.
+        count: u32,
+    },
+    /// The user's own spare ids, numbered from 1 in the launcher's user namespace.
+    Spare {
+        /// How many.
+        count: u32,
+    },
+    /// The user's own id, for every guest.
+    Own,
+}
+
+/// What a jail can do here.
+pub(super) fn capabilities(launcher: &Launcher, cgroups: &Cgroups, ids: Ids) -> Capabilities {
+    Capabilities {
+        isolation: Isolation::SharedKernel,
+        layers: layers(launcher, cgroups, ids),
+        limits: limits(cgroups),
+        networks: vec![NetworkPolicy::None],
+        absolute_paths: true,
+        arbitrary_commands: true,
+    }
+}
+
+fn layers(launcher: &Launcher, cgroups: &Cgroups, ids: Ids) -> Layers {
+    let mut layers: Layers = Layer::ALL.into_iter().map(|layer| (layer, LayerState::active(""))).collect();
+    let mut set = |layer, state| layers.insert(layer, state);
+    if !launcher.has_time_namespace() {
+        set(Layer::TimeNamespace, LayerState::absent("the kernel has no time namespaces", UPDATE_KERNEL));
+    }
+    let abi = host::landlock_abi();
+    let landlock = match abi {
+        0 => LayerState::absent("the kernel has no Landlock, or it is switched off", "boot with lsm=landlock,..., or use a newer kernel"),
+        abi => LayerState::active(format!("ABI {abi}")),
+    };
+    set(Layer::Landlock, landlock);
+    let distinct = match ids {
+        Ids::Range { start, count } => LayerState::active(format!("one of {count} from {start}")),
+        Ids::Spare { count } => LayerState::active(format!("one of {count} spare ids")),
+        Ids::Own => LayerState::absent(
+            "this user has no spare ids, so that guests have the user's own outside",
+            "install newuidmap (package uidmap) and give the user a range in /etc/subuid and /etc/subgid",
+        ),
+    };
+    set(Layer::DistinctUid, distinct);
+    set(Layer::Seccomp, LayerState::active(format!("{} rules", crucible_jail::seccomp::TABLE.iter().map(|entry| entry.calls.len()).sum::<usize>())));
+    for (layer, is_limited) in
+        [(Layer::CgroupMemory, cgroups.limits_memory()), (Layer::CgroupPids, cgroups.limits_pids()), (Layer::CgroupCpu, cgroups.limits_cpu())]
+    {
+        let state = match (is_limited, cgroups.missing()) {
+            (true, _) => LayerState::active(cgroups.describe()),
+            (false, Some(missing)) => LayerState::absent(&missing.reason, &missing.mend),
+            (false, None) => LayerState::absent("the control group controller isn't mounted", "mount it, or use control groups of version 2"),
+        };
+        set(layer, state);
+    }
+    layers
+}
+
+fn limits(cgroups: &Cgroups) -> std::collections::BTreeMap<LimitKind, Enforcement> {
+    let by = |is_limited: bool, otherwise| if is_limited { Enforcement::Sandbox } else { otherwise };
+    LimitKind::ALL
+        .into_iter()
+        .map(|limit| {
+            let enforcement = match limit {
+                LimitKind::Timeout | LimitKind::CpuTime | LimitKind::Output | LimitKind::Disk | LimitKind::Inodes => Enforcement::Sandbox,
+                LimitKind::OpenFiles | LimitKind::FileSize | LimitKind::Stack => Enforcement::Process,
+                LimitKind::Memory => by(cgroups.limits_memory(), Enforcement::Process),
+                LimitKind::Pids => by(cgroups.limits_pids(), Enforcement::Process),
+                LimitKind::Cpus => by(cgroups.limits_cpu(), Enforcement::None),
+            };
+            (limit, enforcement)
+        })
+        .collect()
+}
+
+/// The layers of one sandbox: those of the machine, less what turned out not to be had.
+pub(super) fn of_sandbox(machine: &Layers, without: &[Failure]) -> Layers {
+    let mut layers = machine.clone();
+    for failure in without {
+        let (layer, mend) = if failure.step.contains("/proc") {
+            (Layer::PrivateProc, "the sandbox has no /proc at all; in a container, run it without masked paths in /proc")
+        } else {
+            (Layer::PrivateDev, "the sandbox has no pseudo-terminals")
+        };
+        let reason = format!("could not {}: {}", failure.step, std::io::Error::from_raw_os_error(failure.errno));
+        layers.insert(layer, LayerState::absent(reason, mend));
+    }
+    layers
+}

@@ -1,0 +1,10 @@
+//! The native jail: namespaces, seccomp, Landlock, control groups and quotas of this machine's own kernel.
+
+mod backend;
+mod config;
+mod layers;
+mod root;
+mod self_test;
+
+pub use backend::JailBackend;
+pub use config::JailConfig;

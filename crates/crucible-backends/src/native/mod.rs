@@ -1,0 +1,23 @@
+//! What the backends that start processes on this machine have in common: a sandbox over the jail's launcher, and the
+//! translation of its errors. Which layers stand around it is the backend's business.
+
+mod error;
+mod sandbox;
+
+pub(crate) use error::{start_error, translate};
+pub(crate) use sandbox::{NativeParts, NativeSandbox};
+
+use crate::runtime::DEFAULT_LANGUAGES;
+use crucible_core::{Error, ErrorKind, Language, Result};
+use std::collections::BTreeMap;
+
+/// The table entry for commands that aren't programs of a language: the host's ordinary programs.
+pub(crate) fn system_language() -> Result<Language> {
+    #[derive(serde::Deserialize)]
+    struct Table {
+        languages: BTreeMap<String, Language>,
+    }
+    let error = |message: String| Error::new(ErrorKind::Configuration, "read the language table", message);
+    let mut table: Table = toml::from_str(DEFAULT_LANGUAGES).map_err(|source| error("the built-in language table can't be read".to_owned()).with_source(source))?;
+    table.languages.remove("system").ok_or_else(|| error("the built-in language table has no entry 'system'".to_owned()))
+}

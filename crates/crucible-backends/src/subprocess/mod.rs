@@ -1,0 +1,5 @@
+//! Plain processes: for development only. Nothing is isolated, and every record says so.
+
+mod backend;
+
+pub use backend::{SubprocessBackend, SubprocessConfig};

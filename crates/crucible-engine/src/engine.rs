@@ -1,0 +1,80 @@
+//! The engine: backends, languages and bounds handed in, evaluations out.
+
+use crate::evaluation;
+use crate::languages::LanguageTable;
+use crucible_core::{Backend, EvaluationSpec, EventSink, Limits, Outcome, Result};
+use std::sync::Arc;
+use tokio::io::AsyncRead;
+use tokio_util::sync::CancellationToken;
+
+/// What is recorded about the machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeFacts {
+    /// The kernel's release, as `uname -r` says it.
+    pub kernel: String,
+}
+
+/// What connects one evaluation with its caller.
+pub struct RunIo<'a> {
+    /// Standard input as it comes; without it, the bytes of the specification are given.
+    pub stdin: Option<Box<dyn AsyncRead + Send + Unpin>>,
+    /// Takes what happens, in order. A slow one slows the guest's output down; it doesn't hold up limits or clearing
+    /// away, but the outcome is handed over only after it has taken the last event.
+    pub events: &'a dyn EventSink,
+    /// Ends the guest when it is cancelled; the evaluation then gives an outcome as ever.
+    pub cancel: CancellationToken,
+}
+
+/// Runs evaluations on the backends it was given.
+pub struct Engine {
+    backends: Vec<Arc<dyn Backend>>,
+    languages: LanguageTable,
+    maximum: Limits,
+    node: NodeFacts,
+}
+
+impl Engine {
+    /// An engine with these backends. For `auto` the first one is taken that isolates and admits the request.
+    /// `maximum` is the most that a request may ask for.
+    #[must_use]
+    pub fn new(backends: Vec<Arc<dyn Backend>>, languages: LanguageTable, maximum: Limits, node: NodeFacts) -> Self {
+        Self { backends, languages, maximum, node }
+    }
+
+    /// The backends, in the order of preference.
+    #[must_use]
+    pub fn backends(&self) -> &[Arc<dyn Backend>] {
+        &self.backends
+    }
+
+    /// The languages that programs may be written in.
+    #[must_use]
+    pub const fn languages(&self) -> &LanguageTable {
+        &self.languages
+    }
+
+    /// The most that a request may ask for.
+    #[must_use]
+    pub const fn maximum(&self) -> &Limits {
+        &self.maximum
+    }
+
+    /// What is recorded about the machine.
+    #[must_use]
+    pub const fn node(&self) -> &NodeFacts {
+        &self.node
+    }
+
+    /// Runs one evaluation from its admission to the destruction of its sandbox. Whatever the guest does is an outcome.
+    ///
+    /// Dropping the future ends the guest, without waiting until it is gone. An outcome is given only when nothing of the
+    /// sandbox is left: where it can't be cleared away, that failure is the result.
+    ///
+    /// # Errors
+    /// `InvalidInput`, `NotFound` or `Configuration` where the request can't be understood; `Refused` where policy and
+    /// backend don't go together; `Unavailable` where no backend can be used; `Infrastructure` where the backend failed
+    /// or the sandbox was lost without a limit to explain it.
+    pub async fn evaluate(&self, spec: EvaluationSpec, io: RunIo<'_>) -> Result<Outcome> {
+        evaluation::evaluate(self, spec, io).await
+    }
+}

@@ -1,0 +1,277 @@
+//! One evaluation from admission to record: create, write, run, end, collect, destroy.
+//!
+//! Invariant: a sandbox that was made is destroyed before the result is given, and by its own `Drop` where the future is
+//! dropped. A result that could not be cleared away after is no result.
+
+use crate::admission::{Admitted, admit, environment};
+use crate::collect::{Collection, collect};
+use crate::engine::{Engine, RunIo};
+use crate::journal::{self, Journal};
+use crate::monitor::Rate;
+use crate::patience::{SET_UP, TEAR_DOWN, within};
+use crate::runner::{Ran, Setting, run};
+use crate::streams::Kept;
+use crate::verdict::{Ending, Facts, OutputSeen, Verdict, decide};
+use crate::{hash, languages};
+use crucible_core::{
+    Command, Counters, Error, ErrorKind, EvaluationSpec, Event, Evidence, ExitStatus, GuestPath, LayerState, Layers,
+    LimitKind, Limits, Outcome, Policy, Program, Result, Sandbox, SandboxId, SandboxRequest, Status, Timings, Usage,
+    Validity,
+};
+use std::collections::BTreeSet;
+use std::io::Cursor;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::AsyncRead;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+type Input = Option<Box<dyn AsyncRead + Send + Unpin>>;
+
+/// Runs one evaluation.
+pub(crate) async fn evaluate(engine: &Engine, mut spec: EvaluationSpec, io: RunIo<'_>) -> Result<Outcome> {
+    let admitted = admit(engine, &spec)?;
+    let RunIo { stdin, events, cancel } = io;
+    let given = std::mem::take(&mut spec.stdin);
+    let stdin = stdin
+        .or_else(|| (!given.is_empty()).then(|| -> Box<dyn AsyncRead + Send + Unpin> { Box::new(Cursor::new(given)) }));
+    let (journal, readout) = journal::open();
+    let id = spec.id;
+    let work = async move {
+        let evaluation = Evaluation { engine, spec: &spec, admitted: &admitted, journal: &journal, cancel: &cancel };
+        evaluation.perform(stdin).await
+    };
+    let (outcome, ()) = tokio::join!(work, readout.publish_to(events, id));
+    outcome
+}
+
+struct Evaluation<'a> {
+    engine: &'a Engine,
+    spec: &'a EvaluationSpec,
+    admitted: &'a Admitted,
+    journal: &'a Journal,
+    cancel: &'a CancellationToken,
+}
+
+/// What is known once every process is dead and the files are out.
+struct Finished {
+    verdict: Verdict,
+    stdout: Kept,
+    stderr: Kept,
+    collection: Collection,
+    usage: Usage,
+    exec: Duration,
+    layers: Layers,
+    interpreter: Option<String>,
+}
+
+impl Evaluation<'_> {
+    async fn perform(&self, stdin: Input) -> Result<Outcome> {
+        let backend = &self.admitted.backend;
+        self.journal.record(Event::BackendChosen { backend: backend.name().to_owned() });
+        if self.cancel.is_cancelled() {
+            return Ok(self.outcome(self.never_started(Layers::new()), Duration::ZERO, Duration::ZERO));
+        }
+        let began = Instant::now();
+        let id = SandboxId::generate();
+        let request = SandboxRequest {
+            id,
+            language: self.admitted.language.as_ref().map(|(_, language)| Arc::clone(language)),
+            limits: self.spec.limits.clone(),
+            policy: self.spec.policy.clone(),
+        };
+        let sandbox = within(SET_UP, "create the sandbox", backend.create(request)).await?;
+        self.journal.record(Event::SandboxCreated { sandbox: id });
+
+        let finished = self.inside(sandbox.as_ref(), stdin, began).await;
+        let clearing = Instant::now();
+        let destroyed = within(TEAR_DOWN, "destroy the sandbox", sandbox.destroy()).await;
+        if destroyed.is_ok() {
+            self.journal.record(Event::SandboxDestroyed { sandbox: id });
+        }
+        let (finished, create, collecting) = finished?;
+        // What is left behind may still run, so a good result doesn't excuse it.
+        destroyed?;
+        Ok(self.outcome(finished, create, collecting + clearing.elapsed()))
+    }
+
+    /// What happens while the sandbox exists, with the time until the command started and the time for collecting.
+    async fn inside(
+        &self,
+        sandbox: &dyn Sandbox,
+        stdin: Input,
+        began: Instant,
+    ) -> Result<(Finished, Duration, Duration)> {
+        check_layers(sandbox.layers(), &self.spec.policy)?;
+        self.write_files(sandbox).await?;
+        let command = self.command(sandbox)?;
+        let create = began.elapsed();
+        if self.cancel.is_cancelled() {
+            return Ok((self.never_started(sandbox.layers().clone()), create, Duration::ZERO));
+        }
+        let enforcement = self.admitted.backend.capabilities().enforcement(LimitKind::Cpus);
+        let setting = Setting {
+            sandbox,
+            limits: &self.spec.limits,
+            rate: Rate::of(&self.spec.limits, enforcement),
+            journal: self.journal,
+            cancel: self.cancel,
+        };
+        let ran = run(setting, command, stdin).await?;
+        let collecting = Instant::now();
+        let finished = self.finish(sandbox, ran).await?;
+        Ok((finished, create, collecting.elapsed()))
+    }
+
+    async fn write_files(&self, sandbox: &dyn Sandbox) -> Result<()> {
+        let files = self.spec.files.iter().map(|file| (&file.path, file.content.as_slice(), file.executable));
+        let program = match (&self.spec.program, &self.admitted.program) {
+            (Program::Source { code, .. }, Some(path)) => Some((path, code.as_slice(), self.program_is_executed())),
+            _ => None,
+        };
+        for (path, mut content, executable) in files.chain(program) {
+            if self.cancel.is_cancelled() {
+                return Ok(());
+            }
+            within(SET_UP, "write an input file", sandbox.write_file(path, &mut content, executable)).await?;
+        }
+        Ok(())
+    }
+
+    /// Whether the program's file is itself what is executed, and not something that reads it.
+    fn program_is_executed(&self) -> bool {
+        let language = self.admitted.language.as_ref();
+        language.is_some_and(|(_, language)| language.run.first().is_some_and(|part| part.contains("{file}")))
+    }
+
+    fn command(&self, sandbox: &dyn Sandbox) -> Result<Command> {
+        let language = self.admitted.language.as_ref().map(|(_, language)| language.as_ref());
+        let file = self.admitted.program.as_ref().map_or("", GuestPath::as_str);
+        let fill = |template: &str| languages::fill(template, sandbox.interpreter(), file);
+        let argv = match (&self.spec.program, language) {
+            (Program::Source { args, .. }, Some(language)) => {
+                let mut argv = language.run.iter().map(|part| fill(part)).collect::<Result<Vec<_>>>()?;
+                argv.extend(args.iter().cloned());
+                argv
+            }
+            (Program::Source { args: argv, .. }, None) | (Program::Command { argv }, _) => argv.clone(),
+        };
+        Ok(Command { argv, env: environment(self.spec, language, fill)?, directory: GuestPath::work() })
+    }
+
+    fn never_started(&self, layers: Layers) -> Finished {
+        self.journal.record(Event::CommandEnded { status: Status::Cancelled });
+        never_started(layers, &self.spec.collect)
+    }
+
+    /// Weighs what was seen and brings the files out.
+    async fn finish(&self, sandbox: &dyn Sandbox, ran: Ran) -> Result<Finished> {
+        let counters = within(SET_UP, "read the counters", sandbox.counters()).await?;
+        let Ran { ending, main, mut stdout, mut stderr, processes_ended, wall, exec, processes_peak } = ran;
+        let usage = Usage {
+            wall,
+            cpu: counters.cpu,
+            memory_peak_bytes: counters.memory_peak_bytes,
+            processes_peak: counters.processes_peak.or(processes_peak),
+        };
+        let by_itself = matches!(ending, Ending::ByItself(_));
+        let lost = main == Some(ExitStatus::SandboxLost) || processes_ended.is_err();
+        let verdict = decide(facts(ending, main, counters, &self.spec.limits, [&stdout, &stderr]))?;
+        if by_itself && verdict.limit.is_none() {
+            // Only the guest's own end says that its output and its files are whole; so nothing may have failed here.
+            processes_ended?;
+            for kept in [&mut stdout, &mut stderr] {
+                if let Some(error) = kept.failure.take() {
+                    let message = "the guest's output could not be read";
+                    return Err(Error::new(ErrorKind::Infrastructure, "read the output", message).with_source(error));
+                }
+            }
+        }
+        if let Some(limit) = verdict.limit {
+            self.journal.record(Event::LimitReached { limit });
+        }
+        self.journal.record(Event::CommandEnded { status: verdict.status });
+        let collection = if lost {
+            Collection::none(&self.spec.collect, "the sandbox was lost with its files")
+        } else {
+            collect(sandbox, &self.spec.collect, &self.spec.limits).await?
+        };
+        let (layers, interpreter) = (sandbox.layers().clone(), sandbox.interpreter().map(str::to_owned));
+        Ok(Finished { verdict, stdout, stderr, collection, usage, exec, layers, interpreter })
+    }
+
+    fn outcome(&self, finished: Finished, create: Duration, destroy: Duration) -> Outcome {
+        let Finished { verdict, stdout, stderr, collection, usage, exec, layers, interpreter } = finished;
+        let backend = &self.admitted.backend;
+        let capabilities = backend.capabilities();
+        Outcome {
+            id: self.spec.id,
+            backend: backend.name().to_owned(),
+            language: self.admitted.language.as_ref().map(|(name, _)| name.clone()),
+            status: verdict.status,
+            exit_code: verdict.exit_code,
+            signal: verdict.signal,
+            stdout: stdout.output,
+            stderr: stderr.output,
+            files: collection.files,
+            files_refused: collection.refused,
+            usage,
+            timings: Timings { queue: Duration::ZERO, create, exec, destroy },
+            limits_observed: verdict.observed,
+            findings: Vec::new(),
+            behavior: Vec::new(),
+            validity: Validity::Valid,
+            evidence: Evidence {
+                isolation: capabilities.isolation,
+                layers,
+                limits: capabilities.limits.clone(),
+                kernel: self.engine.node().kernel.clone(),
+                backend_version: backend.version(),
+                interpreter,
+                policy: self.spec.policy.name.clone(),
+                policy_hash: hash::of_policy(&self.spec.policy),
+                code_hash: hash::of_code(self.spec),
+                attestation: None,
+            },
+        }
+    }
+}
+
+/// A layer that the backend promised and then didn't apply stops the run.
+fn check_layers(applied: &Layers, policy: &Policy) -> Result<()> {
+    for layer in &policy.require {
+        if !applied.get(layer).is_some_and(LayerState::is_active) {
+            let message =
+                format!("policy '{}' requires the layer {layer}, which the sandbox doesn't have", policy.name);
+            return Err(Error::new(ErrorKind::Refused, "check the sandbox's layers", message)
+                .with_hint("`crucible doctor` says what this machine lacks"));
+        }
+    }
+    Ok(())
+}
+
+fn facts(ending: Ending, main: Option<ExitStatus>, counters: Counters, limits: &Limits, streams: [&Kept; 2]) -> Facts {
+    let over = streams.iter().any(|kept| kept.output.truncated);
+    let output = if over { OutputSeen::OverLimit } else { OutputSeen::WithinLimit };
+    Facts { ending, main, counters, cpu_limit: limits.cpu_time.get(), output }
+}
+
+/// An evaluation that was cancelled before its command started.
+fn never_started(layers: Layers, collect: &[GuestPath]) -> Finished {
+    Finished {
+        verdict: Verdict {
+            status: Status::Cancelled,
+            exit_code: None,
+            signal: None,
+            limit: None,
+            observed: BTreeSet::new(),
+        },
+        stdout: Kept::default(),
+        stderr: Kept::default(),
+        collection: Collection::none(collect, "the program never started"),
+        usage: Usage::default(),
+        exec: Duration::ZERO,
+        layers,
+        interpreter: None,
+    }
+}

@@ -1,0 +1,145 @@
+//! Runs one command in a sandbox until it ends or is ended, and leaves no process of it.
+//!
+//! Invariant: when [`run`] has returned without an error in `processes_ended`, every process of the guest is dead.
+//!
+//! It takes no part in making or destroying the sandbox, and doesn't judge: that is the verdict's.
+
+use crate::journal::Journal;
+use crate::monitor::{ProcessPeak, Rate, until_cpu_limit};
+use crate::patience::{DRAIN, LAST_WORD, SET_UP, TEAR_DOWN, within};
+use crate::streams::{Kept, Stopped, feed, pump};
+use crate::verdict::Ending;
+use crucible_core::{Command, Event, Execution, ExitStatus, Limits, Result, Sandbox, Stream};
+use std::pin::pin;
+use std::time::Duration;
+use tokio::io::AsyncRead;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
+
+/// What a command is run with.
+pub(crate) struct Setting<'a> {
+    pub(crate) sandbox: &'a dyn Sandbox,
+    pub(crate) limits: &'a Limits,
+    pub(crate) rate: Rate,
+    pub(crate) journal: &'a Journal,
+    pub(crate) cancel: &'a CancellationToken,
+}
+
+/// What was seen of a command from its start to the death of everything that it started.
+#[derive(Debug)]
+pub(crate) struct Ran {
+    pub(crate) ending: Ending,
+    pub(crate) main: Option<ExitStatus>,
+    pub(crate) stdout: Kept,
+    pub(crate) stderr: Kept,
+    /// Whether every process is known to be dead.
+    pub(crate) processes_ended: Result<()>,
+    /// Until the main process ended or was ended.
+    pub(crate) wall: Duration,
+    /// Until nothing of it was left.
+    pub(crate) exec: Duration,
+    pub(crate) processes_peak: Option<u64>,
+}
+
+/// Runs a command.
+///
+/// # Errors
+/// What the backend said when it could not start the command.
+pub(crate) async fn run(
+    setting: Setting<'_>,
+    command: Command,
+    stdin: Option<Box<dyn AsyncRead + Send + Unpin>>,
+) -> Result<Ran> {
+    let Setting { sandbox, limits, rate, journal, cancel } = setting;
+    let started = Instant::now();
+    let execution = within(SET_UP, "start the command", sandbox.exec(command)).await?;
+    journal.record(Event::CommandStarted);
+
+    let Execution { stdin: guest_stdin, stdout: mut stdout_reader, stderr: mut stderr_reader, mut process } = execution;
+    let (mut stdout, mut stderr) = (Kept::default(), Kept::default());
+    let (closing, dead) = (CancellationToken::new(), CancellationToken::new());
+    let peak = ProcessPeak::default();
+    let cap = limits.output.as_usize();
+
+    let (ending, wall, processes_ended) = {
+        let mut read_stdout = pin!(pump(Stream::Stdout, &mut stdout_reader, cap, &mut stdout, journal, &closing));
+        let mut read_stderr = pin!(pump(Stream::Stderr, &mut stderr_reader, cap, &mut stderr, journal, &closing));
+        let (mut stdout_stopped, mut stderr_stopped) = (false, false);
+        let ending = {
+            let mut give_stdin = pin!(async move {
+                match stdin {
+                    Some(source) => feed(source, guest_stdin).await,
+                    None => drop(guest_stdin),
+                }
+            });
+            let mut given = false;
+            let mut cpu_limit = pin!(until_cpu_limit(sandbox, limits.cpu_time.get(), rate, &peak));
+            let mut clock = pin!(sleep_until(started + limits.timeout.get()));
+            loop {
+                tokio::select! {
+                    biased;
+                    status = process.wait() => break status.map_or_else(Ending::Failed, Ending::ByItself),
+                    () = cancel.cancelled() => break Ending::Cancelled,
+                    () = &mut clock => break Ending::TimedOut,
+                    stopped = &mut read_stdout, if !stdout_stopped => {
+                        stdout_stopped = true;
+                        if stopped == Stopped::AtLimit {
+                            break Ending::OutputLimit;
+                        }
+                    }
+                    stopped = &mut read_stderr, if !stderr_stopped => {
+                        stderr_stopped = true;
+                        if stopped == Stopped::AtLimit {
+                            break Ending::OutputLimit;
+                        }
+                    }
+                    () = &mut give_stdin, if !given => given = true,
+                    reached = &mut cpu_limit => break reached.map_or_else(Ending::Failed, |()| Ending::CpuLimit),
+                }
+            }
+        };
+        let wall = started.elapsed();
+        closing.cancel();
+
+        // Reading goes on while the processes are ended: one that is stuck writing must not hold that up. What they left in
+        // the pipes is finite; only a backend that keeps a pipe open beyond the last process makes the wait below run out.
+        let end = async {
+            let ended = within(TEAR_DOWN, "end the processes", sandbox.end_processes()).await;
+            dead.cancel();
+            ended
+        };
+        let drain = async {
+            let rest = async {
+                tokio::join!(
+                    async {
+                        if !stdout_stopped {
+                            read_stdout.await;
+                        }
+                    },
+                    async {
+                        if !stderr_stopped {
+                            read_stderr.await;
+                        }
+                    },
+                );
+            };
+            let enough = async {
+                dead.cancelled().await;
+                sleep(DRAIN).await;
+            };
+            tokio::select! {
+                biased;
+                () = rest => {}
+                () = enough => {}
+            }
+        };
+        let (processes_ended, ()) = tokio::join!(end, drain);
+        (ending, wall, processes_ended)
+    };
+    let main = match &ending {
+        Ending::ByItself(status) => Some(*status),
+        _ => timeout(LAST_WORD, process.wait()).await.ok().and_then(Result::ok),
+    };
+    let (exec, processes_peak) = (started.elapsed(), peak.get());
+    Ok(Ran { ending, main, stdout, stderr, processes_ended, wall, exec, processes_peak })
+}

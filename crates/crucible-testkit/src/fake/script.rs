@@ -1,0 +1,129 @@
+//! What a fake guest does, and what goes wrong around it.
+
+use crucible_core::{Counters, LimitKind, Stream};
+use std::time::Duration;
+
+/// One thing that the main process of a fake guest does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Writes bytes, waiting while the pipe is full.
+    Write(Stream, Vec<u8>),
+    /// Writes without end.
+    Flood(Stream),
+    /// Reads standard input to its end, for [`Ledger::stdin`](super::Ledger::stdin).
+    ReadStdin,
+    /// Reads standard input to its end and writes it to standard output.
+    EchoStdin,
+    /// Uses processor time at once.
+    UseCpu(Duration),
+    /// From now on uses so many processors' time for as long as it lives.
+    BurnCpu(u32),
+    /// Leaves a background process that holds a stream open.
+    HoldOpen(Stream),
+    /// Runs into a limit and is refused.
+    MeetLimit(LimitKind),
+    /// Loses a process to the kernel's out-of-memory killer.
+    LoseProcessToMemory,
+    /// Closes its standard input.
+    CloseStdin,
+    /// Waits until it is ended.
+    WaitForever,
+    /// Ends with a code.
+    Exit(i32),
+    /// Dies of a signal.
+    Signal(i32),
+    /// Takes the whole sandbox with it: from now on the sandbox's calls fail, but for the counters.
+    LoseSandbox,
+}
+
+/// What goes wrong in the backend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Fault {
+    /// Making a sandbox fails.
+    Create,
+    /// Making a sandbox never ends.
+    CreateHangs,
+    /// A sandbox lacks the layers that were promised.
+    LayersMissing,
+    /// Writing a file fails, as on a full disk.
+    Write,
+    /// Starting a command fails.
+    Exec,
+    /// Starting a command never ends.
+    ExecHangs,
+    /// Waiting for the main process fails.
+    Wait,
+    /// Reading the counters fails.
+    Counters,
+    /// Ending the processes fails.
+    EndProcesses,
+    /// Ending the processes never ends.
+    EndProcessesHangs,
+    /// Pipes stay open when all processes are dead.
+    PipesStayOpen,
+    /// Reading from standard output breaks off with an error.
+    StdoutBreaks,
+    /// Opening a file fails in the backend.
+    Read,
+    /// Reading an opened file never ends.
+    ReadHangs,
+    /// Destroying the sandbox fails.
+    Destroy,
+    /// Destroying the sandbox never ends.
+    DestroyHangs,
+}
+
+/// What a path in a fake sandbox is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FakeFile {
+    /// A regular file.
+    Regular(Vec<u8>),
+    /// A regular file that says one size and goes on for ever.
+    Growing {
+        /// The size that it says.
+        claimed: u64,
+    },
+    /// An empty folder. Folders with something in them come by themselves.
+    Directory,
+    /// A link, pipe or device.
+    Other,
+}
+
+/// What a fake sandbox is like.
+#[derive(Clone, Debug, Default)]
+pub struct Script {
+    /// What the main process does. After the last step it exits with 0.
+    pub steps: Vec<Step>,
+    /// What goes wrong.
+    pub faults: Vec<Fault>,
+    /// Files that are there when the guest has ended, by the bytes of their absolute path.
+    pub files: Vec<(Vec<u8>, FakeFile)>,
+    /// Counters from the start. `processes` is counted by the fake itself where it is `Some`.
+    pub counters: Counters,
+}
+
+impl Script {
+    /// A guest that takes these steps.
+    #[must_use]
+    pub fn of(steps: impl Into<Vec<Step>>) -> Self {
+        Self { steps: steps.into(), ..Self::default() }
+    }
+
+    /// Adds something that goes wrong.
+    #[must_use]
+    pub fn with_fault(mut self, fault: Fault) -> Self {
+        self.faults.push(fault);
+        self
+    }
+
+    /// Adds a file that the guest leaves.
+    #[must_use]
+    pub fn with_file(mut self, path: impl Into<Vec<u8>>, file: FakeFile) -> Self {
+        self.files.push((path.into(), file));
+        self
+    }
+
+    pub(super) fn has(&self, fault: Fault) -> bool {
+        self.faults.contains(&fault)
+    }
+}

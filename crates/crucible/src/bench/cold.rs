@@ -1,0 +1,234 @@
+//! The cold start benchmark: one complete isolated run of `print(1)`, next to the same without any isolation, and next to
+//! bubblewrap where that is installed.
+//!
+//! Every round measures every way, one after the other, so that a machine that is busy for a while is so for all of them.
+//! What counts is the ratio to the plain process within a round.
+
+use super::report::{Latency, Report, Throughput};
+use super::{Request, failed};
+use crate::output::Format;
+use crucible::compose::{self, JAIL};
+use crucible::config::Configuration;
+use crucible_backends::runtime;
+use crucible_core::{Discard, EvaluationId, EvaluationSpec, Language, Limits, Policy, Program, Result, Status};
+use crucible_engine::{Engine, LanguageTable, RunIo};
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::runtime::Runtime;
+use tokio_util::sync::CancellationToken;
+
+/// What every way runs.
+const CODE: &str = "print(1)";
+const OUTPUT: &[u8] = b"1\n";
+/// The name of the language table's entry that runs Python without `site`, as the plain process does.
+const LANGUAGE: &str = "bare_python";
+/// Runs of each way in a round, for latency.
+const RUNS_FOR_LATENCY: u32 = 10;
+/// Runs of each worker in a round, for throughput.
+const RUNS_PER_WORKER: u32 = 12;
+/// How many runs are made at the same time.
+const WORKERS: [u32; 3] = [1, 2, 4];
+const ROUNDS: u32 = 15;
+
+/// One way to run the program.
+enum Way {
+    /// A process of its own: the program and its arguments.
+    Process(Vec<String>),
+    /// The jail, through the library.
+    Library,
+}
+
+struct Bench {
+    runtime: Runtime,
+    engine: Arc<Engine>,
+    ways: Vec<(&'static str, Way)>,
+}
+
+/// Measures cold starts and writes the result to standard output.
+///
+/// # Errors
+/// `NotFound` without Python; else whatever keeps the jail from running.
+pub(crate) fn run(request: &Request) -> Result<()> {
+    let rounds = request.rounds.unwrap_or(ROUNDS);
+    let configuration = Configuration::built_in()?;
+    let (_, python) = configuration.languages().find("python")?;
+    let cache = configuration.interpreter_cache();
+    let found = runtime::resolve(&python, cache.as_ref().map(crucible_core::HostPath::as_path))?;
+    let interpreter = found.interpreter.ok_or_else(|| failed("find Python", "the language table names no interpreter for python"))?;
+
+    let bare = Language {
+        endings: Vec::new(),
+        aliases: Vec::new(),
+        run: ["{interpreter}", "-I", "-S", "{file}"].map(str::to_owned).to_vec(),
+        ..Language::clone(&python)
+    };
+    let folder = settings_with(&bare)?;
+    let own = std::env::current_exe().map_err(|error| failed("find this program", "its path can't be read").with_source(error))?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| failed("start the runtime", "the asynchronous runtime can't be started").with_source(error))?;
+    let languages = LanguageTable::from(BTreeMap::from([(LANGUAGE.to_owned(), bare)]));
+    let backend = runtime.block_on(compose::start(JAIL, &configuration))?;
+    let engine = Arc::new(Engine::new(vec![backend], languages, Limits::maximum(), compose::node()));
+
+    let python = [interpreter.path.as_str(), "-I", "-S", "-c", CODE];
+    let owned = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
+    let mut ways = vec![("plain", Way::Process(owned(&python))), ("jail", Way::Library)];
+    let own = own.to_string_lossy().into_owned();
+    let settings = folder.file.to_string_lossy().into_owned();
+    let config = format!("CRUCIBLE_CONFIG={settings}");
+    ways.push(("crucible run", Way::Process(owned(&["env", &config, &own, "run", "-l", LANGUAGE, "-c", CODE]))));
+    if works(&["bwrap", "--version"]) {
+        let mut bwrap = owned(&["bwrap", "--unshare-all", "--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp"]);
+        bwrap.extend(owned(&python));
+        ways.push(("bwrap", Way::Process(bwrap)));
+    }
+    let bench = Bench { runtime, engine, ways };
+    let report = bench.measure(rounds, &interpreter.path)?;
+    let text = match request.format {
+        Format::Text => report.table(),
+        Format::Json => report.json(),
+    };
+    drop(folder);
+    std::io::stdout().write_all(text.as_bytes()).map_err(|error| failed("write the result", "standard output can't be written").with_source(error))
+}
+
+impl Bench {
+    fn measure(&self, rounds: u32, interpreter: &str) -> Result<Report> {
+        let mut latencies: Vec<Latency> = self.ways.iter().map(|(name, _)| Latency::new(name)).collect();
+        let mut throughputs: Vec<Throughput> =
+            self.ways.iter().flat_map(|(name, _)| WORKERS.map(|workers| Throughput::new(name, workers))).collect();
+        // The first runs find files that aren't in memory yet.
+        for (_, way) in &self.ways {
+            self.times(way, 1, 3)?;
+        }
+        for _ in 0..rounds {
+            for ((_, way), latency) in self.ways.iter().zip(&mut latencies) {
+                latency.add_round(self.times(way, 1, RUNS_FOR_LATENCY)?);
+            }
+            let mut next = throughputs.iter_mut();
+            for (_, way) in &self.ways {
+                for workers in WORKERS {
+                    let start = Instant::now();
+                    self.times(way, workers, RUNS_PER_WORKER)?;
+                    if let Some(throughput) = next.next() {
+                        throughput.add_round(f64::from(workers * RUNS_PER_WORKER) / start.elapsed().as_secs_f64());
+                    }
+                }
+            }
+        }
+        Ok(Report::new(rounds, interpreter, latencies, throughputs))
+    }
+
+    /// Runs one way so often by so many workers at once, and says how long each run took.
+    fn times(&self, way: &Way, workers: u32, runs: u32) -> Result<Vec<Duration>> {
+        match way {
+            Way::Process(command) => {
+                let threads: Vec<_> = (0..workers)
+                    .map(|_| {
+                        let command = command.clone();
+                        std::thread::spawn(move || (0..runs).map(|_| timed(|| run_process(&command))).collect::<Result<Vec<_>>>())
+                    })
+                    .collect();
+                let mut all = Vec::new();
+                for thread in threads {
+                    all.extend(thread.join().map_err(|_| failed("measure", "a worker ended early"))??);
+                }
+                Ok(all)
+            }
+            Way::Library => self.runtime.block_on(async {
+                let tasks: Vec<_> = (0..workers)
+                    .map(|_| {
+                        let engine = Arc::clone(&self.engine);
+                        tokio::spawn(async move {
+                            let mut times = Vec::new();
+                            for _ in 0..runs {
+                                times.push(timed_async(run_in_jail(&engine)).await?);
+                            }
+                            Ok::<_, crucible_core::Error>(times)
+                        })
+                    })
+                    .collect();
+                let mut all = Vec::new();
+                for task in tasks {
+                    all.extend(task.await.map_err(|_| failed("measure", "a worker ended early"))??);
+                }
+                Ok(all)
+            }),
+        }
+    }
+}
+
+fn timed(work: impl FnOnce() -> Result<()>) -> Result<Duration> {
+    let start = Instant::now();
+    work().map(|()| start.elapsed())
+}
+
+async fn timed_async(work: impl Future<Output = Result<()>>) -> Result<Duration> {
+    let start = Instant::now();
+    work.await.map(|()| start.elapsed())
+}
+
+fn run_process(command: &[String]) -> Result<()> {
+    let (program, arguments) = command.split_first().ok_or_else(|| failed("measure", "there is no command"))?;
+    let output = Command::new(program)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|error| failed("measure", &format!("{program} can't be started")).with_source(error))?;
+    if output.stdout == OUTPUT && output.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&output.stderr).lines().next().unwrap_or_default().to_owned();
+    Err(failed("measure", &format!("{program} didn't run the program: {} {said}", output.status)))
+}
+
+async fn run_in_jail(engine: &Engine) -> Result<()> {
+    let spec = EvaluationSpec {
+        id: EvaluationId::generate(),
+        program: Program::Source { language: LANGUAGE.to_owned(), code: CODE.into(), args: Vec::new() },
+        backend: JAIL.to_owned(),
+        stdin: Vec::new(),
+        files: Vec::new(),
+        collect: Vec::new(),
+        env: BTreeMap::new(),
+        limits: Limits::default(),
+        policy: Policy::default(),
+    };
+    let io = RunIo { stdin: None, events: &Discard, cancel: CancellationToken::new() };
+    let outcome = engine.evaluate(spec, io).await?;
+    if outcome.status == (Status::Exited { code: 0 }) && outcome.stdout.bytes == OUTPUT {
+        return Ok(());
+    }
+    Err(failed("measure", &format!("the jail didn't run the program: {:?} {}", outcome.status, outcome.stderr_text())))
+}
+
+fn works(command: &[&str]) -> bool {
+    let Some((program, arguments)) = command.split_first() else { return false };
+    Command::new(program).args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
+}
+
+/// A configuration file with the benchmark's language, for `crucible run` as a whole process.
+struct Settings {
+    file: PathBuf,
+}
+
+fn settings_with(language: &Language) -> Result<Settings> {
+    let document = BTreeMap::from([("languages", BTreeMap::from([(LANGUAGE, language)]))]);
+    let text = toml::to_string(&document).map_err(|error| failed("write the settings", "the language can't be written").with_source(error))?;
+    let file = std::env::temp_dir().join(format!("crucible-bench-{}.toml", EvaluationId::generate()));
+    std::fs::write(&file, text).map_err(|error| failed("write the settings", "no temporary file can be written").with_source(error))?;
+    Ok(Settings { file })
+}
+
+impl Drop for Settings {
+    fn drop(&mut self) {
+        let _removed = std::fs::remove_file(&self.file).is_ok();
+    }
+}

@@ -1,0 +1,220 @@
+//! `crucible run` and `crucible exec`: one evaluation from the command line, with everything around it.
+
+use super::collect::Destination;
+use super::input::{self, ProgramSource};
+use super::runtime;
+use crate::arguments::{ExecArguments, IoFlags, RunArguments, SettingFlags};
+use crate::exit::Exit;
+use crate::output::{self, Finished, Format, LiveOutput, write_document};
+use crate::signals::Signals;
+use crucible::compose;
+use crucible::config::{Configuration, Environment};
+use crucible_core::{
+    Discard, EvaluationId, EvaluationSpec, EventSink, LimitKind, Limits, Outcome, Program, Result, Status, Validity,
+};
+use crucible_engine::{Engine, RunIo};
+use std::pin::pin;
+use tokio::io::AsyncRead;
+use tokio_util::sync::CancellationToken;
+
+/// Runs a program.
+///
+/// # Errors
+/// Crucible's own failures.
+pub(crate) fn run(arguments: RunArguments) -> Result<Exit> {
+    let configuration = Configuration::load(&Environment::of_process(), &arguments.settings.overrides())?;
+    let text = input::program(&arguments, &configuration)?;
+    let program = Program::Source {
+        language: text.language,
+        code: text.code,
+        args: arguments.args,
+    };
+    evaluate(&configuration, program, text.source, &arguments.settings, &arguments.io)
+}
+
+/// Runs any command.
+///
+/// # Errors
+/// Crucible's own failures.
+pub(crate) fn exec(arguments: ExecArguments) -> Result<Exit> {
+    let configuration = Configuration::load(&Environment::of_process(), &arguments.settings.overrides())?;
+    let program = Program::Command {
+        argv: arguments.command,
+    };
+    evaluate(
+        &configuration,
+        program,
+        ProgramSource::Elsewhere,
+        &arguments.settings,
+        &arguments.io,
+    )
+}
+
+fn evaluate(
+    configuration: &Configuration,
+    program: Program,
+    source: ProgramSource,
+    settings: &SettingFlags,
+    flags: &IoFlags,
+) -> Result<Exit> {
+    let backend = compose::choose(configuration.backend(), settings.unsafe_backends())?;
+    let spec = EvaluationSpec {
+        id: EvaluationId::generate(),
+        program,
+        backend: backend.to_owned(),
+        stdin: Vec::new(),
+        files: input::files(&flags.files, configuration.limits())?,
+        collect: flags.collect.clone(),
+        env: input::environment(configuration.env(), &flags.env, |name| std::env::var_os(name))?,
+        limits: configuration.limits().clone(),
+        policy: compose::policy(configuration, backend)?,
+    };
+    let destination = destination(flags)?;
+    let stdin = input::standard_input(flags.stdin.as_deref(), source)?;
+    if backend == compose::SUBPROCESS {
+        output::warning("the subprocess backend isolates nothing: the program can do all that you can do");
+    }
+    let limits = spec.limits.clone();
+    let runtime = runtime()?;
+    let ended = runtime.block_on(async {
+        let signals = Signals::listen()?;
+        let engine = compose::engine(vec![compose::start(backend, configuration).await?], configuration);
+        watch(&engine, spec, stdin, flags, signals).await
+    });
+    // A thread of the runtime may wait for standard input for ever.
+    runtime.shutdown_background();
+    let Ended {
+        outcome,
+        finished,
+        signal,
+    } = ended?;
+    let written = destination.map_or(Ok(()), |destination| bring_out(&destination, &outcome));
+    if let Some(failure) = finished.failure {
+        return output::unwritable(failure, "the program's output");
+    }
+    if let Some(reason) = reason(&outcome, &limits).filter(|_| flags.format() == Format::Text) {
+        output::note(&reason, finished.within_line);
+    }
+    written?;
+    Ok(match signal {
+        Some(signal) if outcome.status == Status::Cancelled => Exit::Interrupted(signal),
+        _ => Exit::of(&outcome),
+    })
+}
+
+/// Where what is brought out goes; nowhere if it is only for the JSON.
+fn destination(flags: &IoFlags) -> Result<Option<Destination>> {
+    let folder = flags.collect_to.as_deref();
+    if flags.collect.is_empty() || (flags.format() == Format::Json && folder.is_none()) {
+        return Ok(None);
+    }
+    Destination::open(folder, flags.existing(), &flags.collect).map(Some)
+}
+
+/// What is there when an evaluation has ended.
+struct Ended {
+    outcome: Outcome,
+    /// How the writing of the program's output, or of the JSON, ended.
+    finished: Finished,
+    /// The signal that told us to stop.
+    signal: Option<u8>,
+}
+
+/// Runs the evaluation while listening for signals. The first one ends the program; the second one ends us.
+async fn watch(
+    engine: &Engine,
+    spec: EvaluationSpec,
+    stdin: Option<Box<dyn AsyncRead + Send + Unpin>>,
+    flags: &IoFlags,
+    mut signals: Signals,
+) -> Result<Ended> {
+    let cancel = CancellationToken::new();
+    let live = match flags.format() {
+        Format::Text => Some(LiveOutput::new(flags.controls(), cancel.clone())?),
+        Format::Json => None,
+    };
+    let events: &dyn EventSink = match &live {
+        Some(live) => live,
+        None => &Discard,
+    };
+    let mut signal = None;
+    let outcome = {
+        let mut evaluation = pin!(engine.evaluate(
+            spec,
+            RunIo {
+                stdin,
+                events,
+                cancel: cancel.clone()
+            }
+        ));
+        loop {
+            tokio::select! {
+                outcome = &mut evaluation => break outcome?,
+                number = signals.next() => {
+                    if signal.is_some() {
+                        std::process::exit(Exit::Interrupted(number).code().into());
+                    }
+                    signal = Some(number);
+                    cancel.cancel();
+                }
+            }
+        }
+    };
+    let finishing = async {
+        match live {
+            Some(live) => Ok(live.finish().await),
+            None => write_document(&output::document(&crucible_api::v1::Outcome::from(&outcome))?).await,
+        }
+    };
+    let finished = tokio::select! {
+        finished = finishing => finished?,
+        // Whoever reads our output may never do so again.
+        number = signals.next() => std::process::exit(Exit::Interrupted(number).code().into()),
+    };
+    Ok(Ended {
+        outcome,
+        finished,
+        signal,
+    })
+}
+
+/// Writes what was brought out. Every failure is told; the first one is the result.
+fn bring_out(destination: &Destination, outcome: &Outcome) -> Result<()> {
+    for refused in &outcome.files_refused {
+        let shown = refused.path.strip_prefix("/work/").unwrap_or(&refused.path);
+        output::warning(&format!("'{shown}' was not brought out: {}", refused.reason));
+    }
+    let mut failures = outcome.files.iter().filter_map(|file| destination.write(file).err());
+    let Some(first) = failures.next() else { return Ok(()) };
+    for failure in failures {
+        output::error(&failure);
+    }
+    Err(first)
+}
+
+/// What ended the program, where the program itself doesn't know.
+fn reason(outcome: &Outcome, limits: &Limits) -> Option<String> {
+    if outcome.validity == Validity::SabotageSuspected {
+        return Some("the program interfered with what was measuring it".to_owned());
+    }
+    let limit = match outcome.status {
+        Status::TimedOut => LimitKind::Timeout,
+        Status::OutOfMemory => LimitKind::Memory,
+        Status::LimitExceeded { limit } => limit,
+        Status::Denied => return Some("the policy forbids this program".to_owned()),
+        Status::Exited { .. } | Status::Signaled { .. } | Status::Cancelled => return None,
+    };
+    Some(match limit {
+        LimitKind::Timeout => format!("the {} time limit was reached", limits.timeout),
+        LimitKind::CpuTime => format!("the {} processor time limit was reached", limits.cpu_time),
+        LimitKind::Cpus => format!("the limit of {} processors was reached", limits.cpus),
+        LimitKind::Memory => format!("the {} memory limit was reached", limits.memory),
+        LimitKind::Pids => format!("the limit of {} processes was reached", limits.pids),
+        LimitKind::Disk => format!("the {} disk limit was reached", limits.disk),
+        LimitKind::Inodes => format!("the limit of {} files was reached", limits.inodes),
+        LimitKind::OpenFiles => format!("the limit of {} open files was reached", limits.open_files),
+        LimitKind::FileSize => format!("the {} file size limit was reached", limits.file_size),
+        LimitKind::Output => format!("the {} output limit was reached", limits.output),
+        LimitKind::Stack => format!("the {} stack limit was reached", limits.stack),
+    })
+}

@@ -1,0 +1,56 @@
+//! One module for each verb.
+
+mod collect;
+mod completions;
+mod config_show;
+mod doctor;
+mod evaluate;
+mod input;
+mod self_test;
+
+use crate::arguments::{Arguments, ConfigVerb, Verb};
+use crate::bench;
+use crate::exit::Exit;
+use crate::output;
+use crucible_core::{Error, ErrorKind, Result};
+use tokio::runtime::Runtime;
+
+/// Does what was asked for, and prints a failure.
+pub(crate) fn dispatch(arguments: Arguments) -> Exit {
+    let done = match arguments.verb {
+        Verb::Run(arguments) => evaluate::run(*arguments),
+        Verb::Exec(arguments) => evaluate::exec(*arguments),
+        Verb::SelfTest(arguments) => self_test::self_test(&arguments),
+        Verb::Doctor(arguments) => doctor::doctor(&arguments),
+        Verb::Config(ConfigVerb::Show(arguments)) => config_show::show(&arguments),
+        Verb::Completions(arguments) => completions::completions(&arguments),
+        Verb::Bench(arguments) => {
+            let format = arguments.format();
+            let request = bench::Request {
+                name: arguments.name,
+                rounds: arguments.rounds,
+                format,
+            };
+            bench::run(&request).map(|()| Exit::Success)
+        }
+    };
+    done.unwrap_or_else(|error| {
+        output::error(&error);
+        Exit::Failed(error.kind())
+    })
+}
+
+/// A runtime on this thread alone.
+fn runtime() -> Result<Runtime> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| {
+            Error::new(
+                ErrorKind::Unavailable,
+                "start the runtime",
+                "can't start the async runtime",
+            )
+            .with_source(error)
+        })
+}

@@ -1,0 +1,154 @@
+//! The only place that picks implementations: from names in a request to backends and an engine.
+//!
+//! It starts only what a request needs, because starting a backend costs time.
+
+use crate::config::{AUTO, Chosen, Configuration};
+use crucible_backends::jail::{JailBackend, JailConfig};
+use crucible_backends::subprocess::{SubprocessBackend, SubprocessConfig};
+use crucible_core::{Backend, Error, ErrorKind, Policy, Result, nearest};
+use crucible_engine::{Engine, NodeFacts};
+use std::sync::Arc;
+
+/// The native Linux jail.
+pub const JAIL: &str = "jail";
+/// No isolation at all; for development.
+pub const SUBPROCESS: &str = "subprocess";
+
+/// The backends of this build, the preferred one first.
+pub const BACKENDS: [&str; 2] = [JAIL, SUBPROCESS];
+/// Backends that people may know by name but that this build doesn't have.
+const NOT_IN_THIS_BUILD: [&str; 4] = ["docker", "gvisor", "wasm", "microvm"];
+
+/// Whether a backend that isolates nothing may be used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Unsafe {
+    /// It is refused.
+    #[default]
+    Refused,
+    /// The person said `--unsafe`.
+    Admitted,
+}
+
+/// The backend that a request means by `name`, which may be `auto`.
+///
+/// # Errors
+/// `NotFound` for an unknown name, `Refused` for one that isn't in this build or needs `--unsafe`.
+pub fn choose(name: &str, unsafe_backends: Unsafe) -> Result<&'static str> {
+    let operation = "choose the backend";
+    if name == AUTO {
+        return Ok(JAIL);
+    }
+    if let Some(known) = BACKENDS.into_iter().find(|known| *known == name) {
+        if known == SUBPROCESS && unsafe_backends == Unsafe::Refused {
+            let message = "the subprocess backend isolates nothing and is for development only";
+            let hint = "add --unsafe if the program may do all that you can do, or leave out -b to use the jail";
+            return Err(Error::new(ErrorKind::Refused, operation, message).with_hint(hint));
+        }
+        return Ok(known);
+    }
+    let here = BACKENDS.join(", ");
+    if NOT_IN_THIS_BUILD.contains(&name) {
+        let message = format!("the backend '{name}' is not in this build yet");
+        return Err(Error::new(ErrorKind::Refused, operation, message).with_hint(format!("in this build: {here}")));
+    }
+    let shown: String = name.chars().take(64).collect();
+    let error = Error::new(ErrorKind::NotFound, operation, format!("unknown backend {shown:?}"));
+    Err(
+        match nearest(name, BACKENDS.into_iter().chain(NOT_IN_THIS_BUILD).chain([AUTO])) {
+            Some(known) => error.with_hint(format!("did you mean '{known}'?")),
+            None => error.with_hint(format!("in this build: {here}")),
+        },
+    )
+}
+
+/// The policy in force. A backend that isolates nothing, and was admitted as such, would be refused by the default one;
+/// a policy that a person chose holds for it, too.
+///
+/// # Errors
+/// As [`Configuration::policy`].
+pub fn policy(configuration: &Configuration, backend: &str) -> Result<Policy> {
+    if backend == SUBPROCESS && configuration.policy_chosen() == Chosen::ByDefault {
+        return Ok(Policy::unisolated());
+    }
+    configuration.policy()
+}
+
+/// Starts one backend, by a name that [`choose`] returned.
+///
+/// # Errors
+/// `Unavailable` where this machine can't run it, with the mend; `NotFound` for any other name.
+pub async fn start(name: &str, configuration: &Configuration) -> Result<Arc<dyn Backend>> {
+    let interpreter_cache = configuration.interpreter_cache();
+    match name {
+        JAIL => {
+            let config = JailConfig {
+                cgroup_parent: configuration.cgroup_parent(),
+                uid_start: configuration.uid_start()?,
+                uid_count: configuration.uid_count()?,
+                interpreter_cache,
+            };
+            Ok(Arc::new(JailBackend::start(config).await?))
+        }
+        SUBPROCESS => Ok(Arc::new(
+            SubprocessBackend::start(SubprocessConfig { interpreter_cache }).await?,
+        )),
+        other => Err(Error::new(
+            ErrorKind::NotFound,
+            "start the backend",
+            format!("unknown backend {other:?}"),
+        )),
+    }
+}
+
+/// An engine that runs evaluations on these backends.
+#[must_use]
+pub fn engine(backends: Vec<Arc<dyn Backend>>, configuration: &Configuration) -> Engine {
+    Engine::new(
+        backends,
+        configuration.languages().clone(),
+        configuration.maximum().clone(),
+        node(),
+    )
+}
+
+/// What is recorded about this machine.
+#[must_use]
+pub fn node() -> NodeFacts {
+    NodeFacts {
+        kernel: rustix::system::uname().release().to_string_lossy().into_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_unisolated_is_chosen_unless_asked_for() {
+        assert_eq!(choose("auto", Unsafe::Admitted).unwrap(), JAIL);
+        let error = choose("subprocess", Unsafe::Refused).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Refused);
+        assert!(error.hint().unwrap().contains("--unsafe"));
+        assert_eq!(choose("subprocess", Unsafe::Admitted).unwrap(), SUBPROCESS);
+    }
+
+    #[test]
+    fn a_backend_of_a_later_build_and_a_mistyped_one_are_told_apart() {
+        assert_eq!(
+            choose("docker", Unsafe::Admitted).unwrap_err().kind(),
+            ErrorKind::Refused
+        );
+        let error = choose("jial", Unsafe::Refused).unwrap_err();
+        assert_eq!(
+            (error.kind(), error.hint()),
+            (ErrorKind::NotFound, Some("did you mean 'jail'?"))
+        );
+        assert!(
+            choose("quaternion", Unsafe::Refused)
+                .unwrap_err()
+                .hint()
+                .unwrap()
+                .contains("jail")
+        );
+    }
+}

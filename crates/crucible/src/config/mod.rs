@@ -1,0 +1,328 @@
+//! The configuration: embedded defaults, then the user's file, then environment variables, then a preset, then flags.
+//!
+//! Invariant: every value knows where it came from, and a key, unit or variable that nobody knows is an error with its
+//! place and the nearest known one. It reads files and the environment; it starts nothing.
+
+mod document;
+mod environment;
+mod languages;
+mod limits;
+mod policy;
+mod schema;
+mod source;
+mod values;
+
+pub use document::Value;
+pub use environment::{Environment, HEEDED, VARIABLES, Variable};
+pub use source::Origin;
+
+use crucible_core::{Error, ErrorKind, HostPath, Limits, Policy, Result, nearest};
+use crucible_engine::LanguageTable;
+use environment::ConfigurationFile;
+use source::{Source, read_settings};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use values::{Located, Values};
+
+/// The commented default configuration, as text.
+pub const DEFAULT: &str = include_str!("default.toml");
+
+/// What the word `auto` stands for in a setting: Crucible finds it out.
+pub const AUTO: &str = "auto";
+
+/// What a person asked for on the command line, laid over everything else.
+#[derive(Clone, Debug, Default)]
+pub struct Overrides {
+    /// A preset, by name or file.
+    pub preset: Option<String>,
+    /// Single settings.
+    pub settings: Vec<Override>,
+}
+
+/// One setting that a person asked for.
+#[derive(Clone, Debug)]
+pub struct Override {
+    /// Its key: `limits.memory`.
+    pub key: &'static str,
+    /// Its value as text.
+    pub value: String,
+    /// The flag, for messages.
+    pub flag: &'static str,
+}
+
+/// One value with its key and where it came from.
+#[derive(Clone, Copy, Debug)]
+pub struct Setting<'a> {
+    /// The key: `limits.memory`.
+    pub key: &'a str,
+    /// The value.
+    pub value: &'a Value,
+    /// Where it came from.
+    pub origin: &'a Origin,
+}
+
+/// Every setting, read and checked.
+#[derive(Clone, Debug)]
+pub struct Configuration {
+    values: Values,
+    limits: Limits,
+    maximum: Limits,
+    env: BTreeMap<String, String>,
+    languages: LanguageTable,
+    cache_folder: Option<PathBuf>,
+}
+
+impl Configuration {
+    /// The embedded defaults alone: the same on every machine. Only the folder for caches is the user's.
+    ///
+    /// # Errors
+    /// `Configuration`; a test keeps the embedded file sound.
+    pub fn built_in() -> Result<Self> {
+        Self::read(defaults()?, BTreeMap::new(), &Environment::of_process())
+    }
+
+    /// Everything: defaults, the user's file, `environment`, `overrides`.
+    ///
+    /// # Errors
+    /// `Configuration` for a mistake in a file or a variable, `InvalidInput` for one in `overrides`, `NotFound` for an
+    /// unknown preset.
+    pub fn load(environment: &Environment, overrides: &Overrides) -> Result<Self> {
+        let mut values = defaults()?;
+        if let Some((text, source)) = user_file(&environment.configuration_file())? {
+            values.overlay_text(&text, &source, &schema::CONFIGURATION)?;
+        }
+        values.overlay_environment(environment)?;
+        let env = match &overrides.preset {
+            Some(preset) => apply_preset(&mut values, preset)?,
+            None => BTreeMap::new(),
+        };
+        for Override { key, value, flag } in &overrides.settings {
+            let located = Located {
+                value: Value::Text(value.clone()),
+                origin: Origin::Flag { flag },
+            };
+            values.set((*key).to_owned(), located);
+        }
+        Self::read(values, env, environment)
+    }
+
+    fn read(values: Values, env: BTreeMap<String, String>, environment: &Environment) -> Result<Self> {
+        let maximum = limits::read(&values, "maximum", Limits::maximum())?;
+        let limits = limits::read(&values, "limits", Limits::default())?;
+        limits::check(&values, &limits, &maximum)?;
+        for name in values.names("presets.") {
+            limits::read(&values, &format!("presets.{name}.limits"), limits.clone())?;
+        }
+        let languages = LanguageTable::from(languages::read(&values)?);
+        let cache_folder = environment.cache_folder();
+        let configuration = Self {
+            values,
+            limits,
+            maximum,
+            env,
+            languages,
+            cache_folder,
+        };
+        configuration.uid_start()?;
+        configuration.uid_count()?;
+        Ok(configuration)
+    }
+
+    /// What an evaluation may use.
+    #[must_use]
+    pub const fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// The most that an evaluation may ask for.
+    #[must_use]
+    pub const fn maximum(&self) -> &Limits {
+        &self.maximum
+    }
+
+    /// Environment variables that the chosen preset gives to the program.
+    #[must_use]
+    pub const fn env(&self) -> &BTreeMap<String, String> {
+        &self.env
+    }
+
+    /// The language table.
+    #[must_use]
+    pub const fn languages(&self) -> &LanguageTable {
+        &self.languages
+    }
+
+    /// The backend's name, or `auto`.
+    #[must_use]
+    pub fn backend(&self) -> &str {
+        self.values.text("run.backend").unwrap_or(AUTO)
+    }
+
+    /// The language of a program whose name doesn't tell.
+    #[must_use]
+    pub fn language(&self) -> &str {
+        self.values.text("run.language").unwrap_or("python")
+    }
+
+    /// Whether a person chose the policy, and not the embedded default.
+    #[must_use]
+    pub fn policy_chosen(&self) -> Chosen {
+        match self.values.get("run.policy").map(|located| &located.origin) {
+            None | Some(Origin::Default { .. }) => Chosen::ByDefault,
+            Some(Origin::File { .. } | Origin::Environment { .. } | Origin::Flag { .. }) => Chosen::ByPerson,
+        }
+    }
+
+    /// The policy.
+    ///
+    /// # Errors
+    /// `NotFound` for an unknown name; `Configuration` for a policy file that can't be read.
+    pub fn policy(&self) -> Result<Policy> {
+        let origin = self.values.get("run.policy").map(|located| &located.origin);
+        policy::find(self.values.text("run.policy").unwrap_or("default"), origin)
+    }
+
+    /// The control group under which sandboxes get theirs; `None` where it is to be found out.
+    #[must_use]
+    pub fn cgroup_parent(&self) -> Option<HostPath> {
+        self.path("jail.cgroup_parent")
+    }
+
+    /// The first host user id for sandboxes.
+    ///
+    /// # Errors
+    /// `Configuration` for what isn't a number.
+    pub fn uid_start(&self) -> Result<u32> {
+        self.values.parse_number("jail.uid_start")
+    }
+
+    /// How many host user ids there are for sandboxes.
+    ///
+    /// # Errors
+    /// `Configuration` for what isn't a number.
+    pub fn uid_count(&self) -> Result<u32> {
+        self.values.parse_number("jail.uid_count")
+    }
+
+    /// The folder that remembers what interpreters need; `None` where there is no user's folder to have it in.
+    #[must_use]
+    pub fn interpreter_cache(&self) -> Option<HostPath> {
+        let usual = || {
+            self.cache_folder
+                .as_ref()
+                .map(|folder| HostPath::new(folder.join("crucible/interpreters")))
+        };
+        self.path("cache.interpreters").or_else(usual)
+    }
+
+    /// Every value with where it came from, section by section.
+    #[must_use]
+    pub fn settings(&self) -> Vec<Setting<'_>> {
+        let mut all: Vec<_> = self
+            .values
+            .iter()
+            .map(|(key, Located { value, origin })| Setting { key, value, origin })
+            .collect();
+        all.sort_by_key(|setting| schema::rank(setting.key.split('.').next().unwrap_or_default()));
+        all
+    }
+
+    fn path(&self, key: &str) -> Option<HostPath> {
+        let Located {
+            value: Value::Text(text),
+            origin,
+        } = self.values.get(key)?
+        else {
+            return None;
+        };
+        (text != AUTO).then(|| HostPath::new(origin.resolve(text)))
+    }
+}
+
+/// Who chose a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Chosen {
+    /// Nobody: it is the embedded default.
+    ByDefault,
+    /// A person, in a file, a variable or a flag.
+    ByPerson,
+}
+
+fn defaults() -> Result<Values> {
+    let mut values = Values::default();
+    values.overlay_text(DEFAULT, &Source::Embedded("default.toml"), &schema::CONFIGURATION)?;
+    let languages = crucible_backends::runtime::DEFAULT_LANGUAGES;
+    values.overlay_text(languages, &Source::Embedded("languages.toml"), &schema::CONFIGURATION)?;
+    Ok(values)
+}
+
+fn user_file(file: &ConfigurationFile) -> Result<Option<(String, Source)>> {
+    let (path, must_exist) = match file {
+        ConfigurationFile::Named(path) => (path, true),
+        ConfigurationFile::Usual(path) => (path, false),
+        ConfigurationFile::None => return Ok(None),
+    };
+    match read_settings(path, "configuration file", ErrorKind::Configuration) {
+        Ok(text) => Ok(Some((text, Source::file(path.as_path())))),
+        Err(error) if !must_exist && is_missing(&error) => Ok(None),
+        Err(error) if must_exist => {
+            Err(error.with_hint("CRUCIBLE_CONFIG names it; unset it to use the usual file or none"))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn is_missing(error: &Error) -> bool {
+    use std::io::ErrorKind::{NotADirectory, NotFound};
+    let cause = std::error::Error::source(error).and_then(|source| source.downcast_ref::<std::io::Error>());
+    cause.is_some_and(|cause| matches!(cause.kind(), NotFound | NotADirectory))
+}
+
+/// Whether a person who wrote `text` meant a file rather than a name.
+fn is_file(text: &str) -> bool {
+    text.contains('/')
+        || Path::new(text)
+            .extension()
+            .is_some_and(|ending| ending.eq_ignore_ascii_case("toml"))
+}
+
+/// Lays a preset over what is there and returns its environment variables.
+fn apply_preset(values: &mut Values, preset: &str) -> Result<BTreeMap<String, String>> {
+    let mut file = Values::default();
+    let (chosen, prefix) = if is_file(preset) {
+        let text = read_settings(Path::new(preset), "preset file", ErrorKind::NotFound)?;
+        file.overlay_text(&text, &Source::file(preset), &schema::PRESET)?;
+        (&file, String::new())
+    } else {
+        let names = values.names("presets.");
+        if !names.iter().any(|name| name == preset) {
+            let error = Error::new(
+                ErrorKind::NotFound,
+                "find the preset",
+                format!("there is no preset {preset:?}"),
+            );
+            let known = names.join(", ");
+            return Err(match nearest(preset, names.iter().map(String::as_str)) {
+                Some(name) => error.with_hint(format!("did you mean '{name}'? a file is named with a slash or .toml")),
+                None => error.with_hint(format!("known: {known}; a file is named with a slash or .toml")),
+            });
+        }
+        (&*values, format!("presets.{preset}."))
+    };
+    let env = chosen.variables(&format!("{prefix}env."));
+    let laid: Vec<(String, Located)> = chosen
+        .below(&prefix)
+        .filter_map(|(key, located)| match key {
+            "backend" | "policy" | "language" => Some((format!("run.{key}"), located.clone())),
+            key if key.starts_with("limits.") => Some((key.to_owned(), located.clone())),
+            _ => None,
+        })
+        .collect();
+    for (key, located) in laid {
+        values.set(key, located);
+    }
+    Ok(env)
+}
+
+#[cfg(test)]
+mod tests;

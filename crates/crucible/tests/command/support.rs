@@ -1,0 +1,287 @@
+//! Runs the command with a clean environment and a deadline.
+
+use std::ffi::OsStr;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
+
+/// No single run of these tests may take longer.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
+
+/// The arguments that choose a backend.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Backend {
+    pub(crate) name: &'static str,
+    pub(crate) flags: &'static [&'static str],
+}
+
+const SUBPROCESS: Backend = Backend {
+    name: "subprocess",
+    flags: &["-b", "subprocess", "--unsafe"],
+};
+const JAIL: Backend = Backend {
+    name: "jail",
+    flags: &["-b", "jail"],
+};
+
+/// Every backend that runs here. One that doesn't is skipped with a word, or a failure if `CRUCIBLE_REQUIRE` names it.
+pub(crate) fn backends() -> Vec<Backend> {
+    let usable = |backend: &Backend| {
+        let run = crucible(&["run", "-l", "bash", "-c", ""]).backend(*backend).output();
+        if run.code() == 69 {
+            let required = std::env::var("CRUCIBLE_REQUIRE").unwrap_or_default();
+            assert!(
+                !required.split(',').any(|name| name == backend.name),
+                "{}: {}",
+                backend.name,
+                run.stderr()
+            );
+            eprintln!("skipped for {}: {}", backend.name, run.stderr());
+        }
+        run.code() != 69
+    };
+    [SUBPROCESS, JAIL].into_iter().filter(usable).collect()
+}
+
+/// A run of the command to be made.
+pub(crate) struct Invocation {
+    command: Command,
+    stdin: Option<Vec<u8>>,
+    /// The home folder, empty, for as long as the run takes.
+    home: tempfile::TempDir,
+}
+
+/// The command with these arguments.
+pub(crate) fn crucible<S: AsRef<OsStr>>(arguments: &[S]) -> Invocation {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_crucible"));
+    command.args(arguments);
+    invocation(command)
+}
+
+/// A shell script in which `"$@"` is the command with these arguments.
+pub(crate) fn in_shell(script: &str, arguments: &[&str]) -> Invocation {
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", script, "sh", env!("CARGO_BIN_EXE_crucible")])
+        .args(arguments);
+    invocation(command)
+}
+
+fn invocation(mut command: Command) -> Invocation {
+    let home = tempfile::tempdir().unwrap();
+    command
+        .env_clear()
+        .env("HOME", home.path())
+        .env("PATH", std::env::var_os("PATH").unwrap_or_default());
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    Invocation {
+        command,
+        stdin: None,
+        home,
+    }
+}
+
+impl Invocation {
+    /// Adds the flags of a backend, before any `--`.
+    pub(crate) fn backend(mut self, backend: Backend) -> Self {
+        let arguments: Vec<_> = self.command.get_args().map(OsStr::to_owned).collect();
+        let verb = arguments
+            .iter()
+            .position(|argument| argument == "run" || argument == "exec")
+            .unwrap()
+            + 1;
+        let mut command = Command::new(self.command.get_program());
+        command
+            .args(&arguments[..verb])
+            .args(backend.flags)
+            .args(&arguments[verb..]);
+        command.env_clear();
+        for (name, value) in self.command.get_envs() {
+            if let Some(value) = value {
+                command.env(name, value);
+            }
+        }
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        self.command = command;
+        self
+    }
+
+    pub(crate) fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
+        self.command.env(name, value);
+        self
+    }
+
+    pub(crate) fn without_env(mut self, name: &str) -> Self {
+        self.command.env_remove(name);
+        self
+    }
+
+    pub(crate) fn stdin(mut self, bytes: impl Into<Vec<u8>>) -> Self {
+        self.stdin = Some(bytes.into());
+        self
+    }
+
+    pub(crate) fn directory(mut self, path: &Path) -> Self {
+        self.command.current_dir(path);
+        self
+    }
+
+    pub(crate) fn configured(self, file: &str) -> Self {
+        let folder = self.home.path().join(".config/crucible");
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join("config.toml"), file).unwrap();
+        self
+    }
+
+    pub(crate) fn home(&self) -> PathBuf {
+        self.home.path().to_owned()
+    }
+
+    /// Starts it with all streams as pipes.
+    pub(crate) fn start(mut self) -> Running {
+        let child = self.command.stdin(Stdio::piped()).spawn().unwrap();
+        Running {
+            child,
+            _home: self.home,
+        }
+    }
+
+    /// Starts it with a given standard output.
+    pub(crate) fn start_on(mut self, stdout: Stdio) -> Running {
+        let child = self.command.stdin(Stdio::piped()).stdout(stdout).spawn().unwrap();
+        Running {
+            child,
+            _home: self.home,
+        }
+    }
+
+    /// Runs it to its end.
+    pub(crate) fn output(mut self) -> Finished {
+        let stdin = self.stdin.take();
+        if stdin.is_some() {
+            self.command.stdin(Stdio::piped());
+        }
+        let mut child = self.command.spawn().unwrap();
+        let writer = child.stdin.take().zip(stdin).map(|(mut pipe, bytes)| {
+            // A program need not read what it is given.
+            std::thread::spawn(move || drop(pipe.write_all(&bytes)))
+        });
+        let finished = Running {
+            child,
+            _home: self.home,
+        }
+        .finish();
+        if let Some(writer) = writer {
+            writer.join().unwrap();
+        }
+        finished
+    }
+}
+
+/// A run that was started.
+pub(crate) struct Running {
+    pub(crate) child: Child,
+    _home: tempfile::TempDir,
+}
+
+impl Running {
+    /// Waits for its end; a run that doesn't end fails the test.
+    pub(crate) fn finish(self) -> Finished {
+        let id = rustix::process::Pid::from_child(&self.child);
+        let (done, ended) = mpsc::channel::<()>();
+        let watchdog = std::thread::spawn(move || {
+            let late = ended.recv_timeout(DEADLINE) == Err(mpsc::RecvTimeoutError::Timeout);
+            if late {
+                let _ = rustix::process::kill_process(id, rustix::process::Signal::KILL);
+            }
+            late
+        });
+        let output = self.child.wait_with_output().unwrap();
+        drop(done);
+        assert!(
+            !watchdog.join().unwrap(),
+            "it didn't end within {DEADLINE:?}: {}",
+            Finished { output }.stderr()
+        );
+        Finished { output }
+    }
+
+    pub(crate) fn signal(&self, signal: rustix::process::Signal) {
+        rustix::process::kill_process(rustix::process::Pid::from_child(&self.child), signal).unwrap();
+    }
+}
+
+/// A run that has ended.
+pub(crate) struct Finished {
+    pub(crate) output: Output,
+}
+
+impl Finished {
+    /// The exit code; a panic or a signal fails the test.
+    pub(crate) fn code(&self) -> i32 {
+        let code = self.output.status.code();
+        assert!(
+            code.is_some() && code != Some(101),
+            "{:?}: {}",
+            self.output.status,
+            self.stderr()
+        );
+        code.unwrap()
+    }
+
+    pub(crate) fn stdout(&self) -> String {
+        String::from_utf8_lossy(&self.output.stdout).into_owned()
+    }
+
+    pub(crate) fn stderr(&self) -> String {
+        String::from_utf8_lossy(&self.output.stderr).into_owned()
+    }
+
+    /// What it printed, after a success with nothing on standard error but the warning that nothing is isolated.
+    #[track_caller]
+    pub(crate) fn expect_success(self) -> String {
+        let complaints: Vec<_> = self
+            .stderr()
+            .lines()
+            .filter(|line| !line.starts_with("warning: the subproc"))
+            .map(str::to_owned)
+            .collect();
+        assert!(
+            self.code() == 0 && complaints.is_empty(),
+            "{}: {}",
+            self.output.status,
+            self.stderr()
+        );
+        self.stdout()
+    }
+
+    /// The JSON outcome, which must be all that is on standard output.
+    #[track_caller]
+    pub(crate) fn json(&self) -> serde_json::Value {
+        let parsed = serde_json::from_slice(&self.output.stdout);
+        parsed.unwrap_or_else(|error| panic!("{error}: {:?}, {:?}", self.stdout(), self.stderr()))
+    }
+
+    /// Demands a failure of Crucible's own: this code, nothing on standard output, one line of error that holds all of
+    /// `parts`, no trace of a panic.
+    #[track_caller]
+    pub(crate) fn expect_failure(&self, code: i32, parts: &[&str]) {
+        let stderr = self.stderr();
+        assert_eq!(self.code(), code, "{stderr}");
+        assert_eq!(self.stdout(), "", "{stderr}");
+        assert!(!stderr.contains("panicked"), "{stderr}");
+        let errors = stderr.lines().filter(|line| line.starts_with("error: ")).count();
+        assert_eq!(errors, 1, "{stderr}");
+        for part in parts {
+            assert!(stderr.contains(part), "{part:?} is not in: {stderr}");
+        }
+    }
+}
