@@ -16,7 +16,15 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let target = env::var("TARGET")?;
     let mut cargo = Command::new(env::var("CARGO")?);
     cargo
-        .args(["build", "--profile", "launcher", "--package", "crucible-jail", "--bin", "crucible-launcher"])
+        .args([
+            "build",
+            "--profile",
+            "launcher",
+            "--package",
+            "crucible-jail",
+            "--bin",
+            "crucible-launcher",
+        ])
         .args(["--no-default-features", "--features", "launcher", "--target", &target])
         .arg("--manifest-path")
         .arg(PathBuf::from(env::var("CARGO_MANIFEST_DIR")?).join("Cargo.toml"))
@@ -24,7 +32,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .arg(&target_folder);
     // Coverage, lints and the caller's flags are for the supervisor. The launcher is linked statically, so that nothing of
     // a sandbox's file system can become part of it.
-    for name in ["RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER", "CARGO_ENCODED_RUSTFLAGS", "CARGO_TARGET_DIR", "CARGO_BUILD_TARGET", "LLVM_PROFILE_FILE"] {
+    for name in [
+        "RUSTC_WRAPPER",
+        "RUSTC_WORKSPACE_WRAPPER",
+        "CARGO_ENCODED_RUSTFLAGS",
+        "CARGO_TARGET_DIR",
+        "CARGO_BUILD_TARGET",
+        "LLVM_PROFILE_FILE",
+    ] {
         cargo.env_remove(name);
     }
     // Cargo doesn't clear these for the build script that it starts in turn, which would then take itself for this one.

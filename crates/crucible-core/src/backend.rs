@@ -162,7 +162,12 @@ pub trait Sandbox: Send + Sync {
     ///
     /// # Errors
     /// `InvalidInput` for a path that can't be written; `Refused` when the disk limit is reached.
-    async fn write_file(&self, path: &GuestPath, content: &mut (dyn AsyncRead + Send + Unpin), executable: bool) -> Result<()>;
+    async fn write_file(
+        &self,
+        path: &GuestPath,
+        content: &mut (dyn AsyncRead + Send + Unpin),
+        executable: bool,
+    ) -> Result<()>;
 
     /// Opens a regular file with one name for reading; never follows a link.
     ///

@@ -23,7 +23,10 @@ mod spec;
 mod suggest;
 mod units;
 
-pub use backend::{Backend, Command, Counters, Execution, ExitStatus, FileContent, FileEntry, FileKind, ProcessHandle, Sandbox, SandboxRequest};
+pub use backend::{
+    Backend, Command, Counters, Execution, ExitStatus, FileContent, FileEntry, FileKind, ProcessHandle, Sandbox,
+    SandboxRequest,
+};
 pub use capabilities::{Capabilities, Enforcement, Isolation};
 pub use component::{Check, CheckStatus, Component, Passed, SelfTest};
 pub use error::{Error, ErrorKind, Result};

@@ -107,10 +107,20 @@ impl Limits {
         self.check(LimitKind::Stack, &minimum, maximum, |l| l.stack)
     }
 
-    fn check<T: PartialOrd + fmt::Display>(&self, kind: LimitKind, minimum: &Self, maximum: &Self, get: impl Fn(&Self) -> T) -> Result<(), Error> {
+    fn check<T: PartialOrd + fmt::Display>(
+        &self,
+        kind: LimitKind,
+        minimum: &Self,
+        maximum: &Self,
+        get: impl Fn(&Self) -> T,
+    ) -> Result<(), Error> {
         let (value, least, most) = (get(self), get(minimum), get(maximum));
         if value < least || value > most {
-            return Err(Error::new(ErrorKind::InvalidInput, "check the limits", format!("{kind} of {value} is outside {least} to {most}")));
+            return Err(Error::new(
+                ErrorKind::InvalidInput,
+                "check the limits",
+                format!("{kind} of {value} is outside {least} to {most}"),
+            ));
         }
         Ok(())
     }
@@ -198,7 +208,10 @@ mod tests {
 
     #[test]
     fn a_limit_outside_its_range_is_named_with_the_range() {
-        let limits = Limits { memory: ByteSize::bytes(0), ..Limits::default() };
+        let limits = Limits {
+            memory: ByteSize::bytes(0),
+            ..Limits::default()
+        };
         let error = limits.validate(&Limits::maximum()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidInput);
         assert_eq!(error.to_string(), "memory of 0B is outside 4MiB to 1TiB");
@@ -207,6 +220,9 @@ mod tests {
     #[test]
     fn an_unknown_limit_is_an_error() {
         assert!(toml::from_str::<Limits>("memroy = \"1MiB\"").is_err());
-        assert_eq!(toml::from_str::<Limits>("memory = \"8MiB\"").unwrap().memory, ByteSize::mib(8));
+        assert_eq!(
+            toml::from_str::<Limits>("memory = \"8MiB\"").unwrap().memory,
+            ByteSize::mib(8)
+        );
     }
 }

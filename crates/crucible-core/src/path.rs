@@ -48,7 +48,13 @@ impl GuestPath {
     /// [`ErrorKind::InvalidInput`] for an empty or overlong path, one with `..`, NUL or other control characters, or one
     /// that ends in a slash.
     pub fn parse(text: &str) -> Result<Self, Error> {
-        let refuse = |why: &str| Err(Error::new(ErrorKind::InvalidInput, "read a sandbox path", format!("the sandbox path {text:?} {why}")));
+        let refuse = |why: &str| {
+            Err(Error::new(
+                ErrorKind::InvalidInput,
+                "read a sandbox path",
+                format!("the sandbox path {text:?} {why}"),
+            ))
+        };
         if text.is_empty() {
             return refuse("is empty");
         }
@@ -63,7 +69,11 @@ impl GuestPath {
         if text.len() > 1 && text.ends_with('/') {
             return refuse("ends with a slash");
         }
-        let mut normal = if text.starts_with('/') { String::new() } else { Self::WORK.to_owned() };
+        let mut normal = if text.starts_with('/') {
+            String::new()
+        } else {
+            Self::WORK.to_owned()
+        };
         for part in text.split('/') {
             match part {
                 "" | "." => {}
@@ -97,7 +107,11 @@ impl GuestPath {
     #[must_use]
     pub fn within_work(&self) -> Option<&str> {
         let rest = self.0.strip_prefix(Self::WORK)?;
-        if rest.is_empty() { Some(rest) } else { rest.strip_prefix('/') }
+        if rest.is_empty() {
+            Some(rest)
+        } else {
+            rest.strip_prefix('/')
+        }
     }
 }
 
@@ -143,7 +157,17 @@ mod tests {
 
     #[test]
     fn paths_that_could_leave_or_confuse_are_refused() {
-        for text in ["", "../x", "a/../b", "/work/..", "a\0b", "a\nb", "x/", &"a/".repeat(600), &"n".repeat(256)] {
+        for text in [
+            "",
+            "../x",
+            "a/../b",
+            "/work/..",
+            "a\0b",
+            "a\nb",
+            "x/",
+            &"a/".repeat(600),
+            &"n".repeat(256),
+        ] {
             assert!(GuestPath::parse(text).is_err(), "{text:?}");
         }
     }

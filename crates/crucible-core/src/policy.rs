@@ -54,8 +54,16 @@ impl Default for Policy {
             Layer::PrivateDev,
             Layer::Landlock,
         ];
-        let require = Layer::ALL.into_iter().filter(|layer| !preferred.contains(layer)).collect();
-        Self { name: "default".to_owned(), require, network: NetworkPolicy::None, unenforced_limits: UnenforcedLimits::Record }
+        let require = Layer::ALL
+            .into_iter()
+            .filter(|layer| !preferred.contains(layer))
+            .collect();
+        Self {
+            name: "default".to_owned(),
+            require,
+            network: NetworkPolicy::None,
+            unenforced_limits: UnenforcedLimits::Record,
+        }
     }
 }
 
@@ -119,7 +127,10 @@ mod tests {
             assert_eq!(Policy::built_in(name).unwrap().name, name);
         }
         assert_eq!(Policy::built_in("lax"), None);
-        let (default, strict) = (Policy::built_in("default").unwrap(), Policy::built_in("strict").unwrap());
+        let (default, strict) = (
+            Policy::built_in("default").unwrap(),
+            Policy::built_in("strict").unwrap(),
+        );
         assert!(default.require.is_subset(&strict.require) && default.require.len() < strict.require.len());
     }
 

@@ -175,7 +175,8 @@ impl Evaluation<'_> {
             processes_peak: counters.processes_peak.or(processes_peak),
         };
         let by_itself = matches!(ending, Ending::ByItself(_));
-        let lost = main == Some(ExitStatus::SandboxLost) || processes_ended.is_err();
+        let main_lost = main == Some(ExitStatus::SandboxLost);
+        let files_lost = processes_ended.is_err() || (by_itself && main_lost);
         let verdict = decide(facts(ending, main, counters, &self.spec.limits, [&stdout, &stderr]))?;
         if by_itself && verdict.limit.is_none() {
             // Only the guest's own end says that its output and its files are whole; so nothing may have failed here.
@@ -191,10 +192,15 @@ impl Evaluation<'_> {
             self.journal.record(Event::LimitReached { limit });
         }
         self.journal.record(Event::CommandEnded { status: verdict.status });
-        let collection = if lost {
-            Collection::none(&self.spec.collect, "the sandbox was lost with its files")
+        let lost = || Collection::none(&self.spec.collect, "the sandbox was lost with its files");
+        let collection = if files_lost {
+            lost()
         } else {
-            collect(sandbox, &self.spec.collect, &self.spec.limits).await?
+            match collect(sandbox, &self.spec.collect, &self.spec.limits).await {
+                // Ended by the engine, and gone with it: the verdict stands, but for the files.
+                Err(_) if main_lost => lost(),
+                collected => collected?,
+            }
         };
         let (layers, interpreter) = (sandbox.layers().clone(), sandbox.interpreter().map(str::to_owned));
         Ok(Finished { verdict, stdout, stderr, collection, usage, exec, layers, interpreter })

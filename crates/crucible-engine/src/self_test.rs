@@ -114,3 +114,71 @@ async fn output_limit() -> Check {
     let seen = format!("{} bytes kept of 3 under a limit of 2", kept.output.bytes.len());
     Check::new("one byte above the output limit is noticed", noticed.into(), seen)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::NodeFacts;
+    use crate::languages::{LanguageTable, tests::language};
+    use crucible_core::{Backend, ByteSize, CheckStatus, Language, Layers};
+    use crucible_testkit::fake::{FakeBackend, Script, everything};
+    use std::sync::Arc;
+
+    fn engine(backends: Vec<FakeBackend>, languages: Vec<(&str, Language)>, maximum: Limits) -> Engine {
+        let backends = backends.into_iter().map(|backend| Arc::new(backend) as Arc<dyn Backend>).collect();
+        let languages: BTreeMap<_, _> = languages.into_iter().map(|(name, table)| (name.to_owned(), table)).collect();
+        Engine::new(backends, LanguageTable::from(languages), maximum, NodeFacts { kernel: "6".to_owned() })
+    }
+
+    fn failures(test: &SelfTest) -> Vec<&str> {
+        let failed = test.checks.iter().filter(|check| check.status == CheckStatus::Failed);
+        failed.map(|check| check.seen.as_str()).collect()
+    }
+
+    #[tokio::test]
+    async fn what_fits_together_is_healthy() {
+        let backends = vec![FakeBackend::new(Script::default())];
+        let languages = vec![("a", language(&["a"], &["aa"])), ("b", language(&["b"], &["bb"]))];
+        let test = engine(backends, languages, Limits::maximum()).self_test().await;
+        assert!(test.is_healthy(), "{test:?}");
+    }
+
+    #[tokio::test]
+    async fn every_contradiction_is_named() {
+        let mute = crucible_core::Capabilities { layers: Layers::new(), ..everything() };
+        let backends = vec![
+            FakeBackend::new(Script::default()).with_capabilities(mute),
+            FakeBackend::new(Script::default()),
+            FakeBackend::new(Script::default()).named("auto"),
+        ];
+        let languages = vec![
+            ("a", language(&["x"], &["B"])),
+            ("b", language(&["X"], &[])),
+            ("c", Language { run: vec!["{interpreter}".to_owned()], interpreters: vec![], ..language(&[], &[]) }),
+            ("d", Language { file_name: "../d".to_owned(), ..language(&[], &[]) }),
+        ];
+        let maximum = Limits { memory: ByteSize::mib(8), ..Limits::maximum() };
+        let test = engine(backends, languages, maximum).self_test().await;
+        let seen = failures(&test).join("; ");
+        for expected in [
+            "the ending '.x' is claimed by a and b",
+            "the name 'b' is claimed by a and b",
+            "'c' has no {file}",
+            "'c' calls an {interpreter} and names none",
+            "'d' has a file_name that is not a file name",
+            "'fake' claims to isolate and names no layer",
+            "'fake' has a name that is taken",
+            "'auto' has a name that is taken",
+            "memory of 256MiB is outside",
+        ] {
+            assert!(seen.contains(expected), "{expected} is missing in: {seen}");
+        }
+        assert_eq!(failures(&test).len(), 4);
+    }
+
+    #[tokio::test]
+    async fn an_engine_with_nothing_is_not_healthy() {
+        let test = engine(vec![], vec![], Limits::maximum()).self_test().await;
+        assert_eq!(failures(&test), ["there is no language", "there is no backend"]);
+    }
+}

@@ -144,7 +144,7 @@ pub struct JailPlan {
     pub inodes: u64,
     /// Whether the second descriptor is a cgroup folder of version 2 to be cloned into.
     pub clone_into_cgroup: bool,
-    /// How many of the following descriptors are `cgroup.procs` files of version 1 to be joined.
+    /// How many of the following descriptors are `tasks` files of version 1 to be joined.
     pub join_cgroups: u32,
     /// Landlock's ABI to use; 0 for none.
     pub landlock_abi: u32,

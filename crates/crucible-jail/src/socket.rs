@@ -4,8 +4,8 @@
 use rustix::fs::{MemfdFlags, SealFlags};
 use rustix::io::Errno;
 use rustix::net::{
-    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags,
-    SocketType,
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, SocketFlags, SocketType,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -50,7 +50,11 @@ pub(crate) fn pair() -> Result<(OwnedFd, OwnedFd), Errno> {
 }
 
 /// Sends one message with descriptors.
-pub(crate) fn send(socket: impl AsFd, message: &impl Serialize, descriptors: &[BorrowedFd<'_>]) -> Result<(), MessageError> {
+pub(crate) fn send(
+    socket: impl AsFd,
+    message: &impl Serialize,
+    descriptors: &[BorrowedFd<'_>],
+) -> Result<(), MessageError> {
     let body = postcard::to_stdvec(message).map_err(|_| MessageError::Malformed)?;
     if body.len() < PACKET_BYTES {
         return send_packet(socket, IN_PACKET, &body, descriptors);
@@ -58,8 +62,13 @@ pub(crate) fn send(socket: impl AsFd, message: &impl Serialize, descriptors: &[B
     let memory = rustix::fs::memfd_create("message", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
     let mut memory = std::fs::File::from(memory);
     memory.write_all(&body).map_err(|_| MessageError::Os(Errno::NOMEM))?;
-    rustix::fs::fcntl_add_seals(&memory, SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE | SealFlags::SEAL)?;
-    let all: Vec<BorrowedFd<'_>> = std::iter::once(memory.as_fd()).chain(descriptors.iter().copied()).collect();
+    rustix::fs::fcntl_add_seals(
+        &memory,
+        SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE | SealFlags::SEAL,
+    )?;
+    let all: Vec<BorrowedFd<'_>> = std::iter::once(memory.as_fd())
+        .chain(descriptors.iter().copied())
+        .collect();
     send_packet(socket, IN_MEMORY_FILE, &[], &all)
 }
 
@@ -69,7 +78,12 @@ fn send_packet(socket: impl AsFd, kind: u8, body: &[u8], descriptors: &[Borrowed
     if !descriptors.is_empty() && !control.push(SendAncillaryMessage::ScmRights(descriptors)) {
         return Err(MessageError::Malformed);
     }
-    rustix::net::sendmsg(socket, &[IoSlice::new(&[kind]), IoSlice::new(body)], &mut control, SendFlags::NOSIGNAL)?;
+    rustix::net::sendmsg(
+        socket,
+        &[IoSlice::new(&[kind]), IoSlice::new(body)],
+        &mut control,
+        SendFlags::NOSIGNAL,
+    )?;
     Ok(())
 }
 
@@ -78,7 +92,12 @@ pub(crate) fn receive<T: DeserializeOwned>(socket: impl AsFd) -> Result<(T, Vec<
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_DESCRIPTORS))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let mut buffer = vec![0; PACKET_BYTES + 64];
-    let received = rustix::net::recvmsg(socket, &mut [IoSliceMut::new(&mut buffer)], &mut control, RecvFlags::CMSG_CLOEXEC)?;
+    let received = rustix::net::recvmsg(
+        socket,
+        &mut [IoSliceMut::new(&mut buffer)],
+        &mut control,
+        RecvFlags::CMSG_CLOEXEC,
+    )?;
     let mut descriptors: Vec<OwnedFd> = Vec::new();
     for message in control.drain() {
         if let RecvAncillaryMessage::ScmRights(received) = message {
@@ -89,13 +108,17 @@ pub(crate) fn receive<T: DeserializeOwned>(socket: impl AsFd) -> Result<(T, Vec<
         return Err(MessageError::Malformed);
     }
     let packet = buffer.get(..received.bytes).ok_or(MessageError::Malformed)?;
-    let Some((kind, body)) = packet.split_first() else { return Err(MessageError::Closed) };
+    let Some((kind, body)) = packet.split_first() else {
+        return Err(MessageError::Closed);
+    };
     let message = match *kind {
         IN_PACKET => postcard::from_bytes(body),
         IN_MEMORY_FILE if !descriptors.is_empty() => postcard::from_bytes(&read_memory_file(descriptors.remove(0))?),
         _ => return Err(MessageError::Malformed),
     };
-    message.map(|message| (message, descriptors)).map_err(|_| MessageError::Malformed)
+    message
+        .map(|message| (message, descriptors))
+        .map_err(|_| MessageError::Malformed)
 }
 
 /// Reads a message from a memory file, which has to be sealed: nobody can change or shrink it while it is read.
@@ -107,7 +130,9 @@ fn read_memory_file(descriptor: OwnedFd) -> Result<Vec<u8>, MessageError> {
         return Err(MessageError::Malformed);
     }
     let mut bytes = Vec::new();
-    file.rewind().and_then(|()| file.read_to_end(&mut bytes)).map_err(|_| MessageError::Malformed)?;
+    file.rewind()
+        .and_then(|()| file.read_to_end(&mut bytes))
+        .map_err(|_| MessageError::Malformed)?;
     Ok(bytes)
 }
 

@@ -6,7 +6,8 @@ use crate::native::{NativeParts, NativeSandbox, start_error, system_language, tr
 use crate::runtime::{self, HostInterpreter};
 use async_trait::async_trait;
 use crucible_core::{
-    Backend, Capabilities, Component, Error, ErrorKind, HostPath, Language, Layer, Limits, Policy, Result, Sandbox, SandboxRequest, SelfTest,
+    Backend, Capabilities, Component, Error, ErrorKind, HostPath, Language, Layer, Limits, Policy, Result, Sandbox,
+    SandboxRequest, SelfTest,
 };
 use crucible_jail::host::cgroup::{CgroupLimits, Cgroups};
 use crucible_jail::host::{self, JailError, Launcher};
@@ -44,11 +45,21 @@ impl JailBackend {
     /// # Errors
     /// `Unavailable` where the kernel allows no namespaces, with the mend.
     pub async fn start(config: JailConfig) -> Result<Self> {
-        let (launcher, ids) = start_launcher(&config).await.map_err(|error| start_error("start the jail", error))?;
+        let (launcher, ids) = start_launcher(&config)
+            .await
+            .map_err(|error| start_error("start the jail", error))?;
         let cgroups = Cgroups::open(config.cgroup_parent.as_ref().map(HostPath::as_path));
         let capabilities = layers::capabilities(&launcher, &cgroups, ids);
         let filter = seccomp::compile();
-        Ok(Self { launcher, cgroups, capabilities, ids, interpreter_cache: config.interpreter_cache, filter, roots: Mutex::default() })
+        Ok(Self {
+            launcher,
+            cgroups,
+            capabilities,
+            ids,
+            interpreter_cache: config.interpreter_cache,
+            filter,
+            roots: Mutex::default(),
+        })
     }
 
     /// The version of control groups in use: `v1`, `v2`, `v1+v2` or `none`.
@@ -66,8 +77,15 @@ impl JailBackend {
         let runtime = runtime::resolve(language, self.interpreter_cache.as_ref().map(HostPath::as_path))?;
         let number = u32::try_from(roots.len()).unwrap_or(u32::MAX);
         let entries = root::entries(&runtime)?;
-        self.launcher.prepare_root(number, entries).await.map_err(|error| start_error("prepare the sandbox's root", error))?;
-        let root = Arc::new(PreparedRoot { language: language.clone(), number, interpreter: runtime.interpreter });
+        self.launcher
+            .prepare_root(number, entries)
+            .await
+            .map_err(|error| start_error("prepare the sandbox's root", error))?;
+        let root = Arc::new(PreparedRoot {
+            language: language.clone(),
+            number,
+            interpreter: runtime.interpreter,
+        });
         roots.push(Arc::clone(&root));
         Ok(root)
     }
@@ -75,7 +93,14 @@ impl JailBackend {
     /// A host id for a guest. Chosen at random, so that supervisors who know nothing of each other don't meet.
     fn choose_id(&self) -> Result<u32> {
         let random = |count| {
-            host::random_below(count).map_err(|error| Error::new(ErrorKind::Infrastructure, "choose a user id", "the kernel gives no random numbers").with_source(error))
+            host::random_below(count).map_err(|error| {
+                Error::new(
+                    ErrorKind::Infrastructure,
+                    "choose a user id",
+                    "the kernel gives no random numbers",
+                )
+                .with_source(error)
+            })
         };
         match self.ids {
             Ids::Range { start, count } => Ok(start.saturating_add(random(count)?)),
@@ -91,7 +116,10 @@ impl JailBackend {
             (ProcessLimit::Stack, limits.stack.get()),
             (ProcessLimit::Core, 0),
             // Only in case the supervisor, which looks at all processes together, is late.
-            (ProcessLimit::CpuSeconds, limits.cpu_time.get().as_secs().saturating_add(2)),
+            (
+                ProcessLimit::CpuSeconds,
+                limits.cpu_time.get().as_secs().saturating_add(2),
+            ),
             (ProcessLimit::LockedMemory, 64 << 10),
             (ProcessLimit::MessageQueues, 0),
             (ProcessLimit::RealTimePriority, 0),
@@ -111,7 +139,15 @@ impl JailBackend {
 async fn start_launcher(config: &JailConfig) -> Result<(Launcher, Ids), JailError> {
     if host::effective_user() == 0 {
         match Launcher::start(Privilege::Root, None).await {
-            Ok(launcher) => return Ok((launcher, Ids::Range { start: config.uid_start, count: config.uid_count })),
+            Ok(launcher) => {
+                return Ok((
+                    launcher,
+                    Ids::Range {
+                        start: config.uid_start,
+                        count: config.uid_count,
+                    },
+                ));
+            }
             // Root of a container without capabilities: a user namespace may still be allowed.
             Err(JailError::Step { .. }) => {}
             Err(error) => return Err(error),
@@ -125,11 +161,18 @@ async fn start_launcher(config: &JailConfig) -> Result<(Launcher, Ids), JailErro
             Err(error) => return Err(error),
         }
     }
-    Ok((Launcher::start(Privilege::Ordinary { spare_ids: false }, None).await?, Ids::Own))
+    Ok((
+        Launcher::start(Privilege::Ordinary { spare_ids: false }, None).await?,
+        Ids::Own,
+    ))
 }
 
 fn need(policy: &Policy, layer: Layer) -> Need {
-    if policy.require.contains(&layer) { Need::Required } else { Need::Preferred }
+    if policy.require.contains(&layer) {
+        Need::Required
+    } else {
+        Need::Preferred
+    }
 }
 
 #[async_trait]
@@ -154,7 +197,12 @@ impl Backend for JailBackend {
     }
 
     async fn create(&self, request: SandboxRequest) -> Result<Box<dyn Sandbox>> {
-        let SandboxRequest { id, language, limits, policy } = request;
+        let SandboxRequest {
+            id,
+            language,
+            limits,
+            policy,
+        } = request;
         self.capabilities.admit(self.name(), &policy)?;
         let language = match language {
             Some(language) => language,
@@ -166,12 +214,18 @@ impl Backend for JailBackend {
             .cgroups
             .create(&CgroupLimits {
                 // What is written to the sandbox's files is memory, too.
-                memory: limits.memory.get().saturating_add(limits.disk.get()).saturating_add(INIT_MEMORY),
+                memory: limits
+                    .memory
+                    .get()
+                    .saturating_add(limits.disk.get())
+                    .saturating_add(INIT_MEMORY),
                 pids: u64::from(limits.pids) + 1,
                 cpu_thousandths: limits.cpus.get(),
             })
             .map_err(|error| translate("make the sandbox's control group", error))?;
-        let (clone_into, join) = cgroup.entrances().map_err(|error| translate("open the sandbox's control group", error))?;
+        let (clone_into, join) = cgroup
+            .entrances()
+            .map_err(|error| translate("open the sandbox's control group", error))?;
         let plan = JailPlan {
             root: root.number,
             outside_id,
@@ -185,7 +239,11 @@ impl Backend for JailBackend {
             terminals: need(&policy, Layer::PrivateDev),
         };
         let descriptors: Vec<_> = clone_into.iter().chain(&join).map(AsFd::as_fd).collect();
-        let started = self.launcher.start_sandbox(SandboxPlan::Jailed(plan), &descriptors).await.map_err(|error| start_error("start the sandbox", error))?;
+        let started = self
+            .launcher
+            .start_sandbox(SandboxPlan::Jailed(plan), &descriptors)
+            .await
+            .map_err(|error| start_error("start the sandbox", error))?;
         let interpreter = root.interpreter.as_ref().map(|interpreter| interpreter.path.clone());
         Ok(Box::new(NativeSandbox::new(NativeParts {
             id,
@@ -210,7 +268,13 @@ fn environment(interpreter: Option<&str>) -> Vec<(String, String)> {
     {
         path = format!("{folder}:{path}");
     }
-    [("PATH", path.as_str()), ("HOME", "/work"), ("USER", "guest"), ("TMPDIR", "/tmp"), ("LANG", "C.UTF-8")]
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .to_vec()
+    [
+        ("PATH", path.as_str()),
+        ("HOME", "/work"),
+        ("USER", "guest"),
+        ("TMPDIR", "/tmp"),
+        ("LANG", "C.UTF-8"),
+    ]
+    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    .to_vec()
 }

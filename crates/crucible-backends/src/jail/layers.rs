@@ -39,14 +39,23 @@ pub(super) fn capabilities(launcher: &Launcher, cgroups: &Cgroups, ids: Ids) -> 
 }
 
 fn layers(launcher: &Launcher, cgroups: &Cgroups, ids: Ids) -> Layers {
-    let mut layers: Layers = Layer::ALL.into_iter().map(|layer| (layer, LayerState::active(""))).collect();
+    let mut layers: Layers = Layer::ALL
+        .into_iter()
+        .map(|layer| (layer, LayerState::active("")))
+        .collect();
     let mut set = |layer, state| layers.insert(layer, state);
     if !launcher.has_time_namespace() {
-        set(Layer::TimeNamespace, LayerState::absent("the kernel has no time namespaces", UPDATE_KERNEL));
+        set(
+            Layer::TimeNamespace,
+            LayerState::absent("the kernel has no time namespaces", UPDATE_KERNEL),
+        );
     }
     let abi = host::landlock_abi();
     let landlock = match abi {
-        0 => LayerState::absent("the kernel has no Landlock, or it is switched off", "boot with lsm=landlock,..., or use a newer kernel"),
+        0 => LayerState::absent(
+            "the kernel has no Landlock, or it is switched off",
+            "boot with lsm=landlock,..., or use a newer kernel",
+        ),
         abi => LayerState::active(format!("ABI {abi}")),
     };
     set(Layer::Landlock, landlock);
@@ -59,14 +68,28 @@ fn layers(launcher: &Launcher, cgroups: &Cgroups, ids: Ids) -> Layers {
         ),
     };
     set(Layer::DistinctUid, distinct);
-    set(Layer::Seccomp, LayerState::active(format!("{} rules", crucible_jail::seccomp::TABLE.iter().map(|entry| entry.calls.len()).sum::<usize>())));
-    for (layer, is_limited) in
-        [(Layer::CgroupMemory, cgroups.limits_memory()), (Layer::CgroupPids, cgroups.limits_pids()), (Layer::CgroupCpu, cgroups.limits_cpu())]
-    {
+    set(
+        Layer::Seccomp,
+        LayerState::active(format!(
+            "{} rules",
+            crucible_jail::seccomp::TABLE
+                .iter()
+                .map(|entry| entry.calls.len())
+                .sum::<usize>()
+        )),
+    );
+    for (layer, is_limited) in [
+        (Layer::CgroupMemory, cgroups.limits_memory()),
+        (Layer::CgroupPids, cgroups.limits_pids()),
+        (Layer::CgroupCpu, cgroups.limits_cpu()),
+    ] {
         let state = match (is_limited, cgroups.missing()) {
             (true, _) => LayerState::active(cgroups.describe()),
             (false, Some(missing)) => LayerState::absent(&missing.reason, &missing.mend),
-            (false, None) => LayerState::absent("the control group controller isn't mounted", "mount it, or use control groups of version 2"),
+            (false, None) => LayerState::absent(
+                "the control group controller isn't mounted",
+                "mount it, or use control groups of version 2",
+            ),
         };
         set(layer, state);
     }
@@ -79,7 +102,9 @@ fn limits(cgroups: &Cgroups) -> std::collections::BTreeMap<LimitKind, Enforcemen
         .into_iter()
         .map(|limit| {
             let enforcement = match limit {
-                LimitKind::Timeout | LimitKind::CpuTime | LimitKind::Output | LimitKind::Disk | LimitKind::Inodes => Enforcement::Sandbox,
+                LimitKind::Timeout | LimitKind::CpuTime | LimitKind::Output | LimitKind::Disk | LimitKind::Inodes => {
+                    Enforcement::Sandbox
+                }
                 LimitKind::OpenFiles | LimitKind::FileSize | LimitKind::Stack => Enforcement::Process,
                 LimitKind::Memory => by(cgroups.limits_memory(), Enforcement::Process),
                 LimitKind::Pids => by(cgroups.limits_pids(), Enforcement::Process),
@@ -95,11 +120,18 @@ pub(super) fn of_sandbox(machine: &Layers, without: &[Failure]) -> Layers {
     let mut layers = machine.clone();
     for failure in without {
         let (layer, mend) = if failure.step.contains("/proc") {
-            (Layer::PrivateProc, "the sandbox has no /proc at all; in a container, run it without masked paths in /proc")
+            (
+                Layer::PrivateProc,
+                "the sandbox has no /proc at all; in a container, run it without masked paths in /proc",
+            )
         } else {
             (Layer::PrivateDev, "the sandbox has no pseudo-terminals")
         };
-        let reason = format!("could not {}: {}", failure.step, std::io::Error::from_raw_os_error(failure.errno));
+        let reason = format!(
+            "could not {}: {}",
+            failure.step,
+            std::io::Error::from_raw_os_error(failure.errno)
+        );
         layers.insert(layer, LayerState::absent(reason, mend));
     }
     layers

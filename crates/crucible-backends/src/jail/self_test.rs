@@ -1,7 +1,9 @@
 //! The jail tests itself by making a sandbox and trying what must not work.
 
 use super::JailBackend;
-use crucible_core::{Backend, Check, Command, Error, GuestPath, Limits, Policy, Sandbox, SandboxId, SandboxRequest, SelfTest};
+use crucible_core::{
+    Backend, Check, Command, Error, GuestPath, Limits, Policy, Sandbox, SandboxId, SandboxRequest, SelfTest,
+};
 use tokio::io::AsyncReadExt;
 
 /// Says its privileges, then tries to reach what it must not: a file of the host, a raw socket's file, a write to the root.
@@ -16,7 +18,10 @@ pub(super) async fn run(backend: &JailBackend) -> SelfTest {
             vec![Check::new("a sandbox can be made and used", false.into(), error.to_string()).with_mend(mend)]
         }
     };
-    SelfTest { component: "jail".to_owned(), checks }
+    SelfTest {
+        component: "jail".to_owned(),
+        checks,
+    }
 }
 
 async fn checks(backend: &JailBackend) -> Result<Vec<Check>, Error> {
@@ -30,7 +35,11 @@ async fn checks(backend: &JailBackend) -> Result<Vec<Check>, Error> {
     let result = look(sandbox.as_ref()).await;
     let destroyed = sandbox.destroy().await;
     let mut checks = result?;
-    checks.push(Check::new("a sandbox leaves nothing behind", destroyed.is_ok().into(), destroyed.map_or_else(|error| error.to_string(), |()| "removed".to_owned())));
+    checks.push(Check::new(
+        "a sandbox leaves nothing behind",
+        destroyed.is_ok().into(),
+        destroyed.map_or_else(|error| error.to_string(), |()| "removed".to_owned()),
+    ));
     Ok(checks)
 }
 
@@ -39,7 +48,10 @@ async fn look(sandbox: &dyn Sandbox) -> Result<Vec<Check>, Error> {
     if let Some(canary) = &canary {
         let _written = std::fs::write(canary.path(), "canary").is_ok();
     }
-    let path = canary.as_ref().map_or_else(|| "/etc/shadow".to_owned(), |canary| canary.path().display().to_string());
+    let path = canary.as_ref().map_or_else(
+        || "/etc/shadow".to_owned(),
+        |canary| canary.path().display().to_string(),
+    );
     let command = Command {
         argv: ["sh", "-c", SCRIPT].map(str::to_owned).to_vec(),
         env: [("CANARY".to_owned(), path)].into(),
@@ -53,19 +65,47 @@ async fn look(sandbox: &dyn Sandbox) -> Result<Vec<Check>, Error> {
     let status = execution.process.wait().await?;
     let seen = output.trim().to_owned();
     let mut checks = vec![
-        Check::new("a command runs in a sandbox", (read.is_ok() && status == crucible_core::ExitStatus::Exited(0)).into(), format!("{status:?}")),
+        Check::new(
+            "a command runs in a sandbox",
+            (read.is_ok() && status == crucible_core::ExitStatus::Exited(0)).into(),
+            format!("{status:?}"),
+        ),
         Check::new(
             "it has no capability, no_new_privs and a system call filter",
-            (output.contains("CapEff: 0000000000000000") && output.contains("NoNewPrivs: 1") && output.contains("Seccomp: 2")).into(),
+            (output.contains("CapEff: 0000000000000000")
+                && output.contains("NoNewPrivs: 1")
+                && output.contains("Seccomp: 2"))
+            .into(),
             seen.clone(),
         ),
-        Check::new("a file of the host is hidden from it", (!output.contains("canary")).into(), "the canary wasn't read".to_owned()),
-        Check::new("it can't write outside its own folders", (!output.contains("wrote-to-the-root")).into(), "refused".to_owned()),
+        Check::new(
+            "a file of the host is hidden from it",
+            (!output.contains("canary")).into(),
+            "the canary wasn't read".to_owned(),
+        ),
+        Check::new(
+            "it can't write outside its own folders",
+            (!output.contains("wrote-to-the-root")).into(),
+            "refused".to_owned(),
+        ),
     ];
     let posture = sandbox.posture().await?;
-    let differing: Vec<_> = posture.facts.iter().filter(|fact| !fact.as_planned).map(|fact| format!("{}: {}", fact.name, fact.seen)).collect();
-    let seen = if differing.is_empty() { format!("{} facts", posture.facts.len()) } else { differing.join(", ") };
-    checks.push(Check::new("seen from outside it is confined as planned", posture.is_as_planned().into(), seen));
+    let differing: Vec<_> = posture
+        .facts
+        .iter()
+        .filter(|fact| !fact.as_planned)
+        .map(|fact| format!("{}: {}", fact.name, fact.seen))
+        .collect();
+    let seen = if differing.is_empty() {
+        format!("{} facts", posture.facts.len())
+    } else {
+        differing.join(", ")
+    };
+    checks.push(Check::new(
+        "seen from outside it is confined as planned",
+        posture.is_as_planned().into(),
+        seen,
+    ));
     sandbox.end_processes().await?;
     checks.push(Check::new("all its processes can be ended", true.into(), "ended"));
     Ok(checks)

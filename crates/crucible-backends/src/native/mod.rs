@@ -18,6 +18,10 @@ pub(crate) fn system_language() -> Result<Language> {
         languages: BTreeMap<String, Language>,
     }
     let error = |message: String| Error::new(ErrorKind::Configuration, "read the language table", message);
-    let mut table: Table = toml::from_str(DEFAULT_LANGUAGES).map_err(|source| error("the built-in language table can't be read".to_owned()).with_source(source))?;
-    table.languages.remove("system").ok_or_else(|| error("the built-in language table has no entry 'system'".to_owned()))
+    let mut table: Table = toml::from_str(DEFAULT_LANGUAGES)
+        .map_err(|source| error("the built-in language table can't be read".to_owned()).with_source(source))?;
+    table
+        .languages
+        .remove("system")
+        .ok_or_else(|| error("the built-in language table has no entry 'system'".to_owned()))
 }

@@ -3,8 +3,8 @@
 use super::translate;
 use async_trait::async_trait;
 use crucible_core::{
-    Command, Counters, Error, ErrorKind, Execution, ExitStatus, FileContent, FileEntry, FileKind, GuestPath, Layers, LimitKind, Posture, PostureFact,
-    ProcessHandle, Result, Sandbox, SandboxId,
+    Command, Counters, Error, ErrorKind, Execution, ExitStatus, FileContent, FileEntry, FileKind, GuestPath, Layers,
+    LimitKind, Posture, PostureFact, ProcessHandle, Result, Sandbox, SandboxId,
 };
 use crucible_jail::host::cgroup::Cgroup;
 use crucible_jail::host::{self, JailError, Started};
@@ -68,42 +68,103 @@ impl Sandbox for NativeSandbox {
     async fn exec(&self, command: Command) -> Result<Execution> {
         let Command { argv, env, directory } = command;
         let base = self.parts.env.iter().filter(|(name, _)| !env.contains_key(name));
-        let env: Vec<String> = base.map(|(name, value)| format!("{name}={value}")).chain(env.iter().map(|(name, value)| format!("{name}={value}"))).collect();
-        let command = host::Command { argv, env, directory: directory.as_str().to_owned(), limits: self.parts.limits.clone() };
-        let running = self.parts.started.sandbox.exec(command).await.map_err(|error| translate("start the command", error))?;
+        let env: Vec<String> = base
+            .map(|(name, value)| format!("{name}={value}"))
+            .chain(env.iter().map(|(name, value)| format!("{name}={value}")))
+            .collect();
+        let command = host::Command {
+            argv,
+            env,
+            directory: directory.as_str().to_owned(),
+            limits: self.parts.limits.clone(),
+        };
+        let running = self
+            .parts
+            .started
+            .sandbox
+            .exec(command)
+            .await
+            .map_err(|error| translate("start the command", error))?;
         Ok(Execution {
             stdin: Box::new(running.stdin),
             stdout: Box::new(running.stdout),
             stderr: Box::new(running.stderr),
-            process: Box::new(NativeProcess { ended: running.ended, known: None }),
+            process: Box::new(NativeProcess {
+                ended: running.ended,
+                known: None,
+            }),
         })
     }
 
-    async fn write_file(&self, path: &GuestPath, content: &mut (dyn AsyncRead + Send + Unpin), executable: bool) -> Result<()> {
+    async fn write_file(
+        &self,
+        path: &GuestPath,
+        content: &mut (dyn AsyncRead + Send + Unpin),
+        executable: bool,
+    ) -> Result<()> {
         let operation = "write a file into the sandbox";
         let mode = if executable { 0o755 } else { 0o644 };
-        let mut file = self.parts.started.sandbox.create_file(path.as_str(), mode).await.map_err(|error| translate(operation, error))?;
+        let mut file = self
+            .parts
+            .started
+            .sandbox
+            .create_file(path.as_str(), mode)
+            .await
+            .map_err(|error| translate(operation, error))?;
         let mut piece = vec![0; PIECE];
         loop {
-            let read = content.read(&mut piece).await.map_err(|error| Error::new(ErrorKind::Io, operation, "the content can't be read").with_source(error))?;
-            let Some(bytes) = piece.get(..read).filter(|bytes| !bytes.is_empty()) else { return Ok(()) };
+            let read = content.read(&mut piece).await.map_err(|error| {
+                Error::new(ErrorKind::Io, operation, "the content can't be read").with_source(error)
+            })?;
+            let Some(bytes) = piece.get(..read).filter(|bytes| !bytes.is_empty()) else {
+                return Ok(());
+            };
             file.write_all(bytes).map_err(|error| match error.kind() {
-                std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
-                    Error::new(ErrorKind::Refused, operation, format!("{path} doesn't fit into the sandbox's disk limit")).with_hint("raise --disk")
-                }
-                _ => Error::new(ErrorKind::Infrastructure, operation, format!("{path} can't be written")).with_source(error),
+                std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => Error::new(
+                    ErrorKind::Refused,
+                    operation,
+                    format!("{path} doesn't fit into the sandbox's disk limit"),
+                )
+                .with_hint("raise --disk"),
+                _ => Error::new(ErrorKind::Infrastructure, operation, format!("{path} can't be written"))
+                    .with_source(error),
             })?;
         }
     }
 
     async fn read_file(&self, path: &GuestPath) -> Result<FileContent> {
-        let file = self.parts.started.sandbox.open_file(path.as_str()).await.map_err(|error| translate("read a file of the sandbox", error))?;
-        let size = file.metadata().map_err(|error| Error::new(ErrorKind::Infrastructure, "read a file of the sandbox", "it can't be looked at").with_source(error))?.len();
-        Ok(FileContent { size, bytes: Box::new(RegularFile(file)) })
+        let file = self
+            .parts
+            .started
+            .sandbox
+            .open_file(path.as_str())
+            .await
+            .map_err(|error| translate("read a file of the sandbox", error))?;
+        let size = file
+            .metadata()
+            .map_err(|error| {
+                Error::new(
+                    ErrorKind::Infrastructure,
+                    "read a file of the sandbox",
+                    "it can't be looked at",
+                )
+                .with_source(error)
+            })?
+            .len();
+        Ok(FileContent {
+            size,
+            bytes: Box::new(RegularFile(file)),
+        })
     }
 
     async fn list_files(&self, path: &GuestPath) -> Result<Vec<FileEntry>> {
-        let entries = self.parts.started.sandbox.list(path.as_str()).await.map_err(|error| translate("list a folder of the sandbox", error))?;
+        let entries = self
+            .parts
+            .started
+            .sandbox
+            .list(path.as_str())
+            .await
+            .map_err(|error| translate("list a folder of the sandbox", error))?;
         let mut entries: Vec<FileEntry> = entries
             .into_iter()
             .map(|entry| FileEntry {
@@ -121,7 +182,12 @@ impl Sandbox for NativeSandbox {
     }
 
     async fn end_processes(&self) -> Result<()> {
-        self.parts.started.sandbox.end_processes().await.map_err(|error| translate("end the sandbox's processes", error))
+        self.parts
+            .started
+            .sandbox
+            .end_processes()
+            .await
+            .map_err(|error| translate("end the sandbox's processes", error))
     }
 
     async fn counters(&self) -> Result<Counters> {
@@ -143,7 +209,12 @@ impl Sandbox for NativeSandbox {
         }
         counters.cpu = seen.cpu.unwrap_or(counters.cpu);
         if self.is_jailed() {
-            let (bytes, inodes) = self.parts.started.sandbox.free_storage().map_err(|error| translate("look at the sandbox's files", error))?;
+            let (bytes, inodes) = self
+                .parts
+                .started
+                .sandbox
+                .free_storage()
+                .map_err(|error| translate("look at the sandbox's files", error))?;
             counters.refused.extend((bytes == 0).then_some(LimitKind::Disk));
             counters.refused.extend((inodes == 0).then_some(LimitKind::Inodes));
         }
@@ -152,17 +223,37 @@ impl Sandbox for NativeSandbox {
 
     async fn posture(&self) -> Result<Posture> {
         if !self.is_jailed() {
-            let fact = PostureFact { name: "isolation".to_owned(), seen: "none, as planned".to_owned(), as_planned: true };
+            let fact = PostureFact {
+                name: "isolation".to_owned(),
+                seen: "none, as planned".to_owned(),
+                as_planned: true,
+            };
             return Ok(Posture { facts: vec![fact] });
         }
-        let facts = host::posture_facts(self.parts.started.pid, self.parts.outside_id)
-            .map_err(|error| Error::new(ErrorKind::Infrastructure, "read the sandbox's posture", "the sandbox's init can't be looked at").with_source(error))?;
-        Ok(Posture { facts: facts.into_iter().map(|(name, seen, as_planned)| PostureFact { name, seen, as_planned }).collect() })
+        let facts = host::posture_facts(self.parts.started.pid, self.parts.outside_id).map_err(|error| {
+            Error::new(
+                ErrorKind::Infrastructure,
+                "read the sandbox's posture",
+                "the sandbox's init can't be looked at",
+            )
+            .with_source(error)
+        })?;
+        Ok(Posture {
+            facts: facts
+                .into_iter()
+                .map(|(name, seen, as_planned)| PostureFact { name, seen, as_planned })
+                .collect(),
+        })
     }
 
     async fn destroy(self: Box<Self>) -> Result<()> {
         let operation = "remove the sandbox";
-        let NativeParts { started, cgroup, folder, .. } = self.parts;
+        let NativeParts {
+            started,
+            cgroup,
+            folder,
+            ..
+        } = self.parts;
         if folder.is_some() {
             // Nothing but its init knows what it started; with a process namespace the kernel does.
             match started.sandbox.end_processes().await {
@@ -171,13 +262,19 @@ impl Sandbox for NativeSandbox {
             }
         }
         started.sandbox.kill();
-        started.sandbox.wait_until_dead().await.map_err(|error| translate(operation, error))?;
+        started
+            .sandbox
+            .wait_until_dead()
+            .await
+            .map_err(|error| translate(operation, error))?;
         drop(started);
         if let Some(cgroup) = cgroup {
             cgroup.remove().await.map_err(|error| translate(operation, error))?;
         }
         if let Some(folder) = folder {
-            folder.close().map_err(|error| Error::new(ErrorKind::Infrastructure, operation, "the work folder can't be removed").with_source(error))?;
+            folder.close().map_err(|error| {
+                Error::new(ErrorKind::Infrastructure, operation, "the work folder can't be removed").with_source(error)
+            })?;
         }
         Ok(())
     }
@@ -208,7 +305,11 @@ impl ProcessHandle for NativeProcess {
 struct RegularFile(File);
 
 impl AsyncRead for RegularFile {
-    fn poll_read(mut self: Pin<&mut Self>, _context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<std::io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        _context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<std::io::Result<()>> {
         let wanted = buffer.remaining().min(PIECE);
         let read = self.0.read(buffer.initialize_unfilled_to(wanted))?;
         buffer.advance(read);

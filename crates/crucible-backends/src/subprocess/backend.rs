@@ -4,8 +4,8 @@ use crate::native::{NativeParts, NativeSandbox, start_error};
 use crate::runtime;
 use async_trait::async_trait;
 use crucible_core::{
-    Backend, Capabilities, Check, Command, Component, Enforcement, Error, ErrorKind, GuestPath, HostPath, Isolation, Layer, LayerState, LimitKind, Limits,
-    NetworkPolicy, Policy, Result, Sandbox, SandboxId, SandboxRequest, SelfTest,
+    Backend, Capabilities, Check, Command, Component, Enforcement, Error, ErrorKind, GuestPath, HostPath, Isolation,
+    Layer, LayerState, LimitKind, Limits, NetworkPolicy, Policy, Result, Sandbox, SandboxId, SandboxRequest, SelfTest,
 };
 use crucible_jail::host::Launcher;
 use crucible_jail::plan::{Privilege, ProcessLimit, SandboxPlan};
@@ -33,7 +33,9 @@ impl SubprocessBackend {
     /// # Errors
     /// `Unavailable` where it can't be started.
     pub async fn start(config: SubprocessConfig) -> Result<Self> {
-        let launcher = Launcher::start(Privilege::Bare, None).await.map_err(|error| start_error("start the launcher", error))?;
+        let launcher = Launcher::start(Privilege::Bare, None)
+            .await
+            .map_err(|error| start_error("start the launcher", error))?;
         let layers = Layer::ALL
             .into_iter()
             .map(|layer| match layer {
@@ -45,7 +47,9 @@ impl SubprocessBackend {
             .into_iter()
             .map(|limit| match limit {
                 LimitKind::Timeout | LimitKind::CpuTime | LimitKind::Output => (limit, Enforcement::Sandbox),
-                LimitKind::Memory | LimitKind::OpenFiles | LimitKind::FileSize | LimitKind::Stack => (limit, Enforcement::Process),
+                LimitKind::Memory | LimitKind::OpenFiles | LimitKind::FileSize | LimitKind::Stack => {
+                    (limit, Enforcement::Process)
+                }
                 LimitKind::Cpus | LimitKind::Pids | LimitKind::Disk | LimitKind::Inodes => (limit, Enforcement::None),
             })
             .collect();
@@ -58,7 +62,11 @@ impl SubprocessBackend {
             absolute_paths: false,
             arbitrary_commands: true,
         };
-        Ok(Self { launcher, capabilities, config })
+        Ok(Self {
+            launcher,
+            capabilities,
+            config,
+        })
     }
 }
 
@@ -70,17 +78,33 @@ impl Component for SubprocessBackend {
 
     async fn self_test(&self) -> SelfTest {
         let check = match run_true(self).await {
-            Ok(status) => Check::new("a process can be started and ended", (status == crucible_core::ExitStatus::Exited(0)).into(), format!("{status:?}")),
+            Ok(status) => Check::new(
+                "a process can be started and ended",
+                (status == crucible_core::ExitStatus::Exited(0)).into(),
+                format!("{status:?}"),
+            ),
             Err(error) => Check::new("a process can be started and ended", false.into(), error.to_string()),
         };
-        SelfTest { component: "subprocess".to_owned(), checks: vec![check] }
+        SelfTest {
+            component: "subprocess".to_owned(),
+            checks: vec![check],
+        }
     }
 }
 
 async fn run_true(backend: &SubprocessBackend) -> Result<crucible_core::ExitStatus> {
-    let request = SandboxRequest { id: SandboxId::generate(), language: None, limits: Limits::default(), policy: Policy::unisolated() };
+    let request = SandboxRequest {
+        id: SandboxId::generate(),
+        language: None,
+        limits: Limits::default(),
+        policy: Policy::unisolated(),
+    };
     let sandbox = backend.create(request).await?;
-    let command = Command { argv: vec!["true".to_owned()], env: [].into(), directory: GuestPath::work() };
+    let command = Command {
+        argv: vec!["true".to_owned()],
+        env: [].into(),
+        directory: GuestPath::work(),
+    };
     let mut execution = sandbox.exec(command).await?;
     let status = execution.process.wait().await?;
     sandbox.destroy().await?;
@@ -98,26 +122,55 @@ impl Backend for SubprocessBackend {
     }
 
     async fn create(&self, request: SandboxRequest) -> Result<Box<dyn Sandbox>> {
-        let SandboxRequest { id, language, limits, policy } = request;
+        let SandboxRequest {
+            id,
+            language,
+            limits,
+            policy,
+        } = request;
         self.capabilities.admit(self.name(), &policy)?;
         let interpreter = match language {
-            Some(language) => runtime::resolve(&language, self.config.interpreter_cache.as_ref().map(HostPath::as_path))?.interpreter,
+            Some(language) => {
+                runtime::resolve(&language, self.config.interpreter_cache.as_ref().map(HostPath::as_path))?.interpreter
+            }
             None => None,
         };
-        let folder = tempfile::Builder::new().prefix("crucible-").tempdir().map_err(|error| {
-            Error::new(ErrorKind::Unavailable, "make the work folder", "no folder can be made for temporary files")
+        let folder = tempfile::Builder::new()
+            .prefix("crucible-")
+            .tempdir()
+            .map_err(|error| {
+                Error::new(
+                    ErrorKind::Unavailable,
+                    "make the work folder",
+                    "no folder can be made for temporary files",
+                )
                 .with_source(error)
                 .with_hint("set TMPDIR to a folder that can be written")
+            })?;
+        let directory = folder.path().to_str().ok_or_else(|| {
+            Error::new(
+                ErrorKind::Unavailable,
+                "make the work folder",
+                "the folder for temporary files isn't named in UTF-8",
+            )
         })?;
-        let directory = folder.path().to_str().ok_or_else(|| Error::new(ErrorKind::Unavailable, "make the work folder", "the folder for temporary files isn't named in UTF-8"))?;
-        let plan = SandboxPlan::Bare { directory: directory.to_owned() };
+        let plan = SandboxPlan::Bare {
+            directory: directory.to_owned(),
+        };
         let env = vec![
-            ("PATH".to_owned(), std::env::var("PATH").unwrap_or_else(|_| "/usr/local/bin:/usr/bin:/bin".to_owned())),
+            (
+                "PATH".to_owned(),
+                std::env::var("PATH").unwrap_or_else(|_| "/usr/local/bin:/usr/bin:/bin".to_owned()),
+            ),
             ("HOME".to_owned(), directory.to_owned()),
             ("TMPDIR".to_owned(), directory.to_owned()),
             ("LANG".to_owned(), "C.UTF-8".to_owned()),
         ];
-        let started = self.launcher.start_sandbox(plan, &[]).await.map_err(|error| start_error("start the process", error))?;
+        let started = self
+            .launcher
+            .start_sandbox(plan, &[])
+            .await
+            .map_err(|error| start_error("start the process", error))?;
         Ok(Box::new(NativeSandbox::new(NativeParts {
             id,
             started,
@@ -129,7 +182,10 @@ impl Backend for SubprocessBackend {
                 (ProcessLimit::OpenFiles, u64::from(limits.open_files)),
                 (ProcessLimit::Stack, limits.stack.get()),
                 (ProcessLimit::Core, 0),
-                (ProcessLimit::CpuSeconds, limits.cpu_time.get().as_secs().saturating_add(2)),
+                (
+                    ProcessLimit::CpuSeconds,
+                    limits.cpu_time.get().as_secs().saturating_add(2),
+                ),
                 (ProcessLimit::Data, limits.memory.get()),
             ],
             cgroup: None,

@@ -2,7 +2,7 @@
 
 use crate::support::{Bench, Recorder, spec};
 use crucible_core::{
-    Component, Counters, ErrorKind, EvaluationSpec, Event, EventSink, GuestPath, InputFile, Isolation, Status, Stream,
+    Counters, ErrorKind, EvaluationSpec, Event, EventSink, GuestPath, InputFile, Isolation, Program, Status, Stream,
     Validity,
 };
 use crucible_engine::RunIo;
@@ -201,9 +201,22 @@ async fn a_request_that_is_not_admitted_makes_nothing() {
     assert_eq!(bench.ledger.requests().len(), 0);
 }
 
-#[tokio::test]
-async fn the_engine_is_healthy_with_what_fits_and_says_what_does_not() {
+#[tokio::test(start_paused = true)]
+async fn a_program_that_is_itself_executed_is_put_in_executable() {
     let bench = Bench::new(Script::default());
-    let report = bench.engine.self_test().await;
-    assert!(report.is_healthy(), "{report:?}");
+    let program =
+        Program::Source { language: "binary".to_owned(), code: b"\x7fELF".to_vec(), args: vec!["x".to_owned()] };
+    bench.evaluate(EvaluationSpec { program, ..spec() }).await.unwrap();
+    assert_eq!(bench.ledger.commands()[0].argv, ["/work/program", "x"]);
+    assert_eq!(bench.ledger.written()[&GuestPath::parse("program").unwrap()], (b"\x7fELF".to_vec(), true));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_command_runs_without_a_language() {
+    let bench = Bench::new(Script::default());
+    let program = Program::Command { argv: vec!["ls".to_owned(), "-l".to_owned()] };
+    let outcome = bench.evaluate(EvaluationSpec { program, ..spec() }).await.unwrap();
+    assert_eq!((outcome.language, outcome.evidence.interpreter), (None, None));
+    assert_eq!(bench.ledger.commands()[0].argv, ["ls", "-l"]);
+    assert!(bench.ledger.requests()[0].language.is_none() && bench.ledger.written().is_empty());
 }

@@ -33,7 +33,17 @@ impl Bench {
             env: BTreeMap::from([("MAIN".to_owned(), "{file}".to_owned()), ("MODE".to_owned(), "a".to_owned())]),
             install_hint: String::new(),
         };
-        let languages = LanguageTable::from(BTreeMap::from([("test".to_owned(), language)]));
+        let binary = Language {
+            aliases: vec![],
+            endings: vec![],
+            interpreters: vec![],
+            run: vec!["{file}".to_owned()],
+            file_name: "program".to_owned(),
+            env: BTreeMap::new(),
+            ..language.clone()
+        };
+        let languages = BTreeMap::from([("test".to_owned(), language), ("binary".to_owned(), binary)]);
+        let languages = LanguageTable::from(languages);
         let node = NodeFacts { kernel: "6.18.0".to_owned() };
         Self { engine: Engine::new(vec![Arc::new(backend)], languages, Limits::maximum(), node), ledger }
     }

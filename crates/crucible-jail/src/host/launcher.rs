@@ -1,6 +1,6 @@
 //! The launcher as seen by the supervisor.
 
-use super::sandbox::Sandbox;
+use super::sandbox::{Reach, Sandbox};
 use super::socket::MessageSocket;
 use super::{JailError, image};
 use crate::plan::{LauncherReply, LauncherRequest, Privilege, RootEntry, SandboxPlan};
@@ -42,8 +42,15 @@ impl Launcher {
     pub async fn start(privilege: Privilege, spare_ids: Option<SpareIds>) -> Result<Self, JailError> {
         let (ours, theirs) = socket::pair().map_err(JailError::os("make a socket pair"))?;
         let child = image::start(theirs)?;
-        let connection = Connection { socket: MessageSocket::new(ours)?, poisoned: false };
-        let mut launcher = Self { connection: Some(Mutex::new(connection)), child, time_namespace: false };
+        let connection = Connection {
+            socket: MessageSocket::new(ours)?,
+            poisoned: false,
+        };
+        let mut launcher = Self {
+            connection: Some(Mutex::new(connection)),
+            child,
+            time_namespace: false,
+        };
         let mut answer = launcher.request(&LauncherRequest::Begin(privilege), &[]).await?.0;
         if answer == LauncherReply::MapIds {
             map_spare_ids(launcher.child.id(), spare_ids)?;
@@ -73,7 +80,11 @@ impl Launcher {
     /// # Errors
     /// [`JailError::Step`] naming the entry that couldn't be made.
     pub async fn prepare_root(&self, number: u32, entries: Vec<RootEntry>) -> Result<(), JailError> {
-        match self.request(&LauncherRequest::PrepareRoot { number, entries }, &[]).await?.0 {
+        match self
+            .request(&LauncherRequest::PrepareRoot { number, entries }, &[])
+            .await?
+            .0
+        {
             LauncherReply::RootPrepared => Ok(()),
             _ => Err(JailError::Protocol("prepare a root")),
         }
@@ -85,19 +96,32 @@ impl Launcher {
     /// [`JailError::Step`] naming the step that failed; nothing is left then.
     pub async fn start_sandbox(&self, plan: SandboxPlan, descriptors: &[BorrowedFd<'_>]) -> Result<Started, JailError> {
         let (ours, theirs) = socket::pair().map_err(JailError::os("make a socket pair"))?;
-        let all: Vec<BorrowedFd<'_>> = std::iter::once(theirs.as_fd()).chain(descriptors.iter().copied()).collect();
+        let all: Vec<BorrowedFd<'_>> = std::iter::once(theirs.as_fd())
+            .chain(descriptors.iter().copied())
+            .collect();
+        let reach = match plan {
+            SandboxPlan::Jailed(_) => Reach::Namespace,
+            SandboxPlan::Bare { .. } => Reach::Descendants,
+        };
         let (answer, received) = self.request(&LauncherRequest::Start(Box::new(plan)), &all).await?;
         drop(theirs);
         match (answer, <[OwnedFd; 2]>::try_from(received)) {
-            (LauncherReply::Started { pid, device }, Ok([pidfd, storage])) => {
-                Ok(Started { pid, sandbox: Sandbox::connect(MessageSocket::new(ours)?, pidfd, storage, device).await? })
-            }
+            (LauncherReply::Started { pid, device }, Ok(descriptors)) => Ok(Started {
+                pid,
+                sandbox: Sandbox::connect(MessageSocket::new(ours)?, reach, descriptors, device).await?,
+            }),
             _ => Err(JailError::Protocol("start a sandbox")),
         }
     }
 
-    async fn request(&self, request: &LauncherRequest, descriptors: &[BorrowedFd<'_>]) -> Result<(LauncherReply, Vec<OwnedFd>), JailError> {
-        let Some(connection) = &self.connection else { return Err(JailError::LauncherLost) };
+    async fn request(
+        &self,
+        request: &LauncherRequest,
+        descriptors: &[BorrowedFd<'_>],
+    ) -> Result<(LauncherReply, Vec<OwnedFd>), JailError> {
+        let Some(connection) = &self.connection else {
+            return Err(JailError::LauncherLost);
+        };
         let mut connection = connection.lock().await;
         if std::mem::replace(&mut connection.poisoned, true) {
             return Err(JailError::LauncherLost);
@@ -122,7 +146,9 @@ fn lost(error: MessageError) -> JailError {
 
 /// Has spare ids mapped by the system's own privileged helpers, which check that they are the user's.
 fn map_spare_ids(launcher: u32, spare_ids: Option<SpareIds>) -> Result<(), JailError> {
-    let Some((users, groups)) = spare_ids else { return Err(JailError::Protocol("map spare ids")) };
+    let Some((users, groups)) = spare_ids else {
+        return Err(JailError::Protocol("map spare ids"));
+    };
     let own = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
     for (program, own, (first, count)) in [("newuidmap", own.0, users), ("newgidmap", own.1, groups)] {
         let status = Command::new(program)
@@ -134,7 +160,10 @@ fn map_spare_ids(launcher: u32, spare_ids: Option<SpareIds>) -> Result<(), JailE
             .status()
             .map_err(JailError::io("run newuidmap and newgidmap"))?;
         if !status.success() {
-            return Err(JailError::Step { step: format!("have spare ids mapped by {program}"), errno: libc::EPERM });
+            return Err(JailError::Step {
+                step: format!("have spare ids mapped by {program}"),
+                errno: libc::EPERM,
+            });
         }
     }
     Ok(())

@@ -22,14 +22,26 @@ pub fn tree_usage(init: i32) -> TreeUsage {
             // The name is in brackets and may hold anything, brackets and spaces too. After it come state and numbers:
             // utime, stime, cutime and cstime are the 12th to 15th of them.
             let numbers = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
-            ticks += numbers.split_ascii_whitespace().skip(11).take(4).filter_map(|field| field.parse::<u64>().ok()).sum::<u64>();
+            ticks += numbers
+                .split_ascii_whitespace()
+                .skip(11)
+                .take(4)
+                .filter_map(|field| field.parse::<u64>().ok())
+                .sum::<u64>();
             processes += u64::from(pid != init);
         }
         let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
-        queue.extend(children.split_ascii_whitespace().filter_map(|child| child.parse::<i32>().ok()));
+        queue.extend(
+            children
+                .split_ascii_whitespace()
+                .filter_map(|child| child.parse::<i32>().ok()),
+        );
     }
     let per_second = clock_ticks_per_second().max(1);
-    TreeUsage { cpu: Duration::from_micros(ticks.saturating_mul(1_000_000) / per_second), processes }
+    TreeUsage {
+        cpu: Duration::from_micros(ticks.saturating_mul(1_000_000) / per_second),
+        processes,
+    }
 }
 
 /// Reads the confinement of an init from outside: name, what was seen, and whether that is what a jail's plan says.
@@ -40,10 +52,19 @@ pub fn posture_facts(init: i32, outside_id: Option<u32>) -> std::io::Result<Vec<
     let status = std::fs::read_to_string(format!("/proc/{init}/status"))?;
     let mut facts = Vec::new();
     let mut expect = |key: &str, wanted: &str, name: &str| {
-        let seen = status.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':')).map_or("", str::trim);
+        let seen = status
+            .lines()
+            .find_map(|line| line.strip_prefix(key)?.strip_prefix(':'))
+            .map_or("", str::trim);
         facts.push((name.to_owned(), seen.to_owned(), seen == wanted));
     };
-    for (key, name) in [("CapInh", "inheritable"), ("CapPrm", "permitted"), ("CapEff", "effective"), ("CapBnd", "bounding"), ("CapAmb", "ambient")] {
+    for (key, name) in [
+        ("CapInh", "inheritable"),
+        ("CapPrm", "permitted"),
+        ("CapEff", "effective"),
+        ("CapBnd", "bounding"),
+        ("CapAmb", "ambient"),
+    ] {
         expect(key, "0000000000000000", &format!("capabilities.{name}"));
     }
     expect("NoNewPrivs", "1", "no_new_privs");
@@ -57,7 +78,11 @@ pub fn posture_facts(init: i32, outside_id: Option<u32>) -> std::io::Result<Vec<
         let own = std::fs::read_link(format!("/proc/self/ns/{namespace}"))?;
         // An ordinary user may not look at a process that can't be dumped. What can't be seen isn't claimed.
         if let Ok(seen) = std::fs::read_link(format!("/proc/{init}/ns/{namespace}")) {
-            facts.push((format!("namespace.{namespace}"), seen.display().to_string(), seen != own));
+            facts.push((
+                format!("namespace.{namespace}"),
+                seen.display().to_string(),
+                seen != own,
+            ));
         }
     }
     Ok(facts)

@@ -28,6 +28,7 @@ type Waiting = Arc<Mutex<BTreeMap<u32, oneshot::Sender<Ended>>>>;
 pub struct Sandbox {
     socket: Arc<MessageSocket>,
     init: AsyncFd<OwnedFd>,
+    reach: Reach,
     /// Its writable file system.
     storage: OwnedFd,
     /// The device number of its writable file system: files from elsewhere aren't its own.
@@ -37,6 +38,15 @@ pub struct Sandbox {
     waiting: Waiting,
     answers: AsyncMutex<Answers>,
     reader: JoinHandle<()>,
+}
+
+/// What ends with a sandbox's init.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reach {
+    /// Everything: the init is the first process of a namespace.
+    Namespace,
+    /// Nothing by itself.
+    Descendants,
 }
 
 struct Answers {
@@ -71,7 +81,12 @@ pub struct Running {
 }
 
 impl Sandbox {
-    pub(super) async fn connect(socket: MessageSocket, init: OwnedFd, storage: OwnedFd, device: u64) -> Result<Self, JailError> {
+    pub(super) async fn connect(
+        socket: MessageSocket,
+        reach: Reach,
+        [init, storage]: [OwnedFd; 2],
+        device: u64,
+    ) -> Result<Self, JailError> {
         let socket = Arc::new(socket);
         let init = crate::sys::watch(init, Interest::READABLE).map_err(JailError::io("watch the sandbox's init"))?;
         let without = match socket.receive::<InitMessage>().await {
@@ -84,8 +99,22 @@ impl Sandbox {
         // One place only: an init that says more than it was asked is left standing with it.
         let (sender, channel) = mpsc::channel(1);
         let reader = tokio::spawn(read_messages(Arc::clone(&socket), Arc::clone(&waiting), sender));
-        let answers = AsyncMutex::new(Answers { channel, poisoned: false });
-        Ok(Self { socket, init, storage, device, without, next_command: AtomicU32::new(0), waiting, answers, reader })
+        let answers = AsyncMutex::new(Answers {
+            channel,
+            poisoned: false,
+        });
+        Ok(Self {
+            socket,
+            init,
+            reach,
+            storage,
+            device,
+            without,
+            next_command: AtomicU32::new(0),
+            waiting,
+            answers,
+            reader,
+        })
     }
 
     /// What was preferred in the plan and couldn't be had.
@@ -109,26 +138,53 @@ impl Sandbox {
     /// [`JailError::NotStarted`] where the program can't be executed.
     pub async fn exec(&self, command: Command) -> Result<Running, JailError> {
         let pair = || rustix::pipe::pipe_with(PipeFlags::CLOEXEC).map_err(JailError::os("make a pipe"));
-        let ((their_input, our_input), (our_output, their_output), (our_error, their_error)) = (pair()?, pair()?, pair()?);
+        let ((their_input, our_input), (our_output, their_output), (our_error, their_error)) =
+            (pair()?, pair()?, pair()?);
         let (our_report, their_report) = pair()?;
         let number = self.next_command.fetch_add(1, Ordering::Relaxed);
         let (sender, ended) = oneshot::channel();
         lock(&self.waiting).insert(number, sender);
-        let Command { argv, env, directory, limits } = command;
-        let request = InitRequest::Exec { number, argv, env, directory, limits };
-        let descriptors = [their_input.as_fd(), their_output.as_fd(), their_error.as_fd(), their_report.as_fd()];
+        let Command {
+            argv,
+            env,
+            directory,
+            limits,
+        } = command;
+        let request = InitRequest::Exec {
+            number,
+            argv,
+            env,
+            directory,
+            limits,
+        };
+        let descriptors = [
+            their_input.as_fd(),
+            their_output.as_fd(),
+            their_error.as_fd(),
+            their_report.as_fd(),
+        ];
         self.socket.send(&request, &descriptors).await.map_err(lost)?;
         drop((their_input, their_output, their_error, their_report));
         let mut report = Vec::new();
-        receiver(our_report)?.take(4096).read_to_end(&mut report).await.map_err(JailError::io("wait for the command to start"))?;
+        receiver(our_report)?
+            .take(4096)
+            .read_to_end(&mut report)
+            .await
+            .map_err(JailError::io("wait for the command to start"))?;
         if !report.is_empty() {
             lock(&self.waiting).remove(&number);
-            let Failure { step, errno } = postcard::from_bytes(&report).map_err(|_| JailError::Protocol("start a command"))?;
+            let Failure { step, errno } =
+                postcard::from_bytes(&report).map_err(|_| JailError::Protocol("start a command"))?;
             return Err(JailError::NotStarted { step, errno });
         }
         rustix::fs::fcntl_setfl(&our_input, OFlags::NONBLOCK).map_err(JailError::os("make a pipe non-blocking"))?;
         let stdin = pipe::Sender::from_owned_fd_unchecked(our_input).map_err(JailError::io("watch a pipe"))?;
-        Ok(Running { stdin, stdout: receiver(our_output)?, stderr: receiver(our_error)?, ended })
+        Ok(Running {
+            stdin,
+            stdout: receiver(our_output)?,
+            stderr: receiver(our_error)?,
+            ended,
+        })
     }
 
     /// Opens a regular file with one name for reading.
@@ -144,7 +200,11 @@ impl Sandbox {
     /// # Errors
     /// [`JailError::Refused`] where the path can't be written.
     pub async fn create_file(&self, path: &str, mode: u32) -> Result<File, JailError> {
-        self.opened(InitRequest::CreateFile { path: path.to_owned(), mode }).await
+        self.opened(InitRequest::CreateFile {
+            path: path.to_owned(),
+            mode,
+        })
+        .await
     }
 
     async fn opened(&self, request: InitRequest) -> Result<File, JailError> {
@@ -170,7 +230,9 @@ impl Sandbox {
     /// [`JailError::Refused`] for anything but a folder.
     pub async fn list(&self, path: &str) -> Result<Vec<Entry>, JailError> {
         let mut answers = self.answers.lock().await;
-        let mut answer = self.ask(&mut answers, &InitRequest::List { path: path.to_owned() }).await?;
+        let mut answer = self
+            .ask(&mut answers, &InitRequest::List { path: path.to_owned() })
+            .await?;
         let mut all = Vec::new();
         loop {
             match answer.0 {
@@ -201,7 +263,11 @@ impl Sandbox {
         }
     }
 
-    async fn ask(&self, answers: &mut Answers, request: &InitRequest) -> Result<(InitMessage, Vec<OwnedFd>), JailError> {
+    async fn ask(
+        &self,
+        answers: &mut Answers,
+        request: &InitRequest,
+    ) -> Result<(InitMessage, Vec<OwnedFd>), JailError> {
         if std::mem::replace(&mut answers.poisoned, true) {
             return Err(JailError::SandboxLost);
         }
@@ -212,7 +278,7 @@ impl Sandbox {
         Ok(answer)
     }
 
-    /// Kills the sandbox with everything in it, without waiting.
+    /// Kills the sandbox's init, and with it everything in a jailed one, without waiting.
     pub fn kill(&self) {
         // Fails only if it is dead already.
         let _killed = rustix::process::pidfd_send_signal(self.init.get_ref(), Signal::KILL).is_ok();
@@ -224,19 +290,31 @@ impl Sandbox {
     /// [`JailError::Os`] where it can't be watched.
     pub async fn wait_until_dead(&self) -> Result<(), JailError> {
         // The kernel tells of an init's end only after the end of everything else in its process namespace.
-        self.init.readable().await.map(drop).map_err(JailError::io("wait for the sandbox's end"))
+        self.init
+            .readable()
+            .await
+            .map(drop)
+            .map_err(JailError::io("wait for the sandbox's end"))
     }
 }
 
 impl Drop for Sandbox {
     fn drop(&mut self) {
-        self.kill();
+        match self.reach {
+            Reach::Namespace => self.kill(),
+            // Its init is the only one who knows what to end. It does so when nobody is left to talk to.
+            Reach::Descendants => self.socket.shut_down(),
+        }
         self.reader.abort();
     }
 }
 
 /// Hands messages to those who wait for them, until the sandbox is gone or talks nonsense.
-async fn read_messages(socket: Arc<MessageSocket>, waiting: Waiting, answers: mpsc::Sender<(InitMessage, Vec<OwnedFd>)>) {
+async fn read_messages(
+    socket: Arc<MessageSocket>,
+    waiting: Waiting,
+    answers: mpsc::Sender<(InitMessage, Vec<OwnedFd>)>,
+) {
     while let Ok((message, descriptors)) = socket.receive::<InitMessage>().await {
         match message {
             InitMessage::Ended { number, status } => {

@@ -17,12 +17,23 @@ pub(super) struct MessageSocket {
 impl MessageSocket {
     pub(super) fn new(descriptor: OwnedFd) -> Result<Self, JailError> {
         rustix::io::ioctl_fionbio(&descriptor, true).map_err(JailError::os("make a socket non-blocking"))?;
-        let descriptor = crate::sys::watch(descriptor, Interest::READABLE | Interest::WRITABLE).map_err(JailError::io("watch a socket"))?;
+        let descriptor = crate::sys::watch(descriptor, Interest::READABLE | Interest::WRITABLE)
+            .map_err(JailError::io("watch a socket"))?;
         Ok(Self { descriptor })
     }
 
+    /// Ends the conversation: the other side sees that at once.
+    pub(super) fn shut_down(&self) {
+        // Fails only if the other side has ended it already.
+        let _ended = rustix::net::shutdown(self.descriptor.get_ref(), rustix::net::Shutdown::Both).is_ok();
+    }
+
     /// Sends a message.
-    pub(super) async fn send(&self, message: &impl Serialize, descriptors: &[BorrowedFd<'_>]) -> Result<(), MessageError> {
+    pub(super) async fn send(
+        &self,
+        message: &impl Serialize,
+        descriptors: &[BorrowedFd<'_>],
+    ) -> Result<(), MessageError> {
         loop {
             match socket::send(self.descriptor.get_ref(), message, descriptors) {
                 Err(MessageError::Os(Errno::AGAIN)) => {}

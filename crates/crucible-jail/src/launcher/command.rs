@@ -33,8 +33,15 @@ impl Command {
         (failure, descriptors.get(3))
     }
 
-    fn prepare(&self, descriptors: &[OwnedFd], ruleset: Option<&OwnedFd>, bare_work: Option<&OwnedFd>) -> Result<(), Failure> {
-        let [input, output, error, _report] = descriptors else { return Err(Errno::BADF).step("take four descriptors") };
+    fn prepare(
+        &self,
+        descriptors: &[OwnedFd],
+        ruleset: Option<&OwnedFd>,
+        bare_work: Option<&OwnedFd>,
+    ) -> Result<(), Failure> {
+        let [input, output, error, _report] = descriptors else {
+            return Err(Errno::BADF).step("take four descriptors");
+        };
         sys::restore_signals();
         if bare_work.is_some() {
             // In a process namespace the kernel sees to that.
@@ -44,7 +51,11 @@ impl Command {
         match bare_work {
             Some(work) => {
                 rustix::process::fchdir(work).step("enter the work folder")?;
-                let below = self.directory.strip_prefix(WORK).unwrap_or_default().trim_start_matches('/');
+                let below = self
+                    .directory
+                    .strip_prefix(WORK)
+                    .unwrap_or_default()
+                    .trim_start_matches('/');
                 if !below.is_empty() {
                     rustix::process::chdir(below).step("enter the command's folder")?;
                 }
@@ -66,17 +77,35 @@ impl Command {
     }
 
     fn execute(&self) -> Failure {
-        let strings = |list: &[String]| -> Option<Vec<CString>> { list.iter().map(|text| CString::new(text.as_str()).ok()).collect() };
-        let failure = |errno: Errno| Failure { step: "execute the program".to_owned(), errno: errno.raw_os_error() };
-        let (Some(arguments), Some(environment)) = (strings(&self.argv), strings(&self.env)) else { return failure(Errno::INVAL) };
-        let Some(program) = self.argv.first() else { return failure(Errno::INVAL) };
+        let strings = |list: &[String]| -> Option<Vec<CString>> {
+            list.iter().map(|text| CString::new(text.as_str()).ok()).collect()
+        };
+        let failure = |errno: Errno| Failure {
+            step: "execute the program".to_owned(),
+            errno: errno.raw_os_error(),
+        };
+        let (Some(arguments), Some(environment)) = (strings(&self.argv), strings(&self.env)) else {
+            return failure(Errno::INVAL);
+        };
+        let Some(program) = self.argv.first() else {
+            return failure(Errno::INVAL);
+        };
         if program.contains('/') {
-            return arguments.first().map_or_else(|| failure(Errno::INVAL), |program| failure(sys::execute(program, &arguments, &environment)));
+            return arguments.first().map_or_else(
+                || failure(Errno::INVAL),
+                |program| failure(sys::execute(program, &arguments, &environment)),
+            );
         }
-        let path = self.env.iter().find_map(|variable| variable.strip_prefix("PATH=")).unwrap_or("/usr/bin:/bin");
+        let path = self
+            .env
+            .iter()
+            .find_map(|variable| variable.strip_prefix("PATH="))
+            .unwrap_or("/usr/bin:/bin");
         let mut last = Errno::NOENT;
         for folder in path.split(':').filter(|folder| folder.starts_with('/')) {
-            let Ok(candidate) = CString::new(format!("{folder}/{program}")) else { continue };
+            let Ok(candidate) = CString::new(format!("{folder}/{program}")) else {
+                continue;
+            };
             match sys::execute(&candidate, &arguments, &environment) {
                 Errno::NOENT | Errno::NOTDIR => {}
                 errno => last = errno,
@@ -110,5 +139,12 @@ fn set_limit(limit: ProcessLimit, value: u64) -> Result<(), Failure> {
     };
     let most = rustix::process::getrlimit(resource).maximum.unwrap_or(u64::MAX);
     let value = Some(value.min(most));
-    rustix::process::setrlimit(resource, Rlimit { current: value, maximum: value }).step(&format!("set the limit {limit:?}"))
+    rustix::process::setrlimit(
+        resource,
+        Rlimit {
+            current: value,
+            maximum: value,
+        },
+    )
+    .step(&format!("set the limit {limit:?}"))
 }

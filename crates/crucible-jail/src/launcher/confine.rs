@@ -15,7 +15,11 @@ use rustix::thread::{CapabilitiesSecureBits, CapabilitySet, CapabilitySets};
 use std::ffi::CString;
 
 /// A guest's folders: where they are inside, what they are called on the writable file system, and their permissions.
-pub(super) const GUEST_FOLDERS: &[(&str, &str, u32)] = &[("/work", "work", 0o755), ("/tmp", "tmp", 0o1777), ("/dev/shm", "shm", 0o1777)];
+pub(super) const GUEST_FOLDERS: &[(&str, &str, u32)] = &[
+    ("/work", "work", 0o755),
+    ("/tmp", "tmp", 0o1777),
+    ("/dev/shm", "shm", 0o1777),
+];
 
 /// What the launcher hands to a fresh init.
 pub(super) struct Surroundings<'a> {
@@ -25,7 +29,7 @@ pub(super) struct Surroundings<'a> {
     pub(super) root: OwnedFd,
     /// The writable file system, not attached.
     pub(super) writable: OwnedFd,
-    /// `cgroup.procs` files of version 1, opened by the supervisor.
+    /// `tasks` files of version 1, opened by the supervisor.
     pub(super) cgroups: Vec<OwnedFd>,
     /// Gets a byte once the ids are mapped, and an end of file if they can't be.
     pub(super) go: OwnedFd,
@@ -59,10 +63,15 @@ pub(super) fn confine(plan: &JailPlan, surroundings: Surroundings<'_>, control: 
 
     let without = enter_root(plan, &surroundings)?;
 
-    let ruleset = if plan.landlock_abi > 0 { Some(landlock::ruleset(plan.landlock_abi)?) } else { None };
+    let ruleset = if plan.landlock_abi > 0 {
+        Some(landlock::ruleset(plan.landlock_abi)?)
+    } else {
+        None
+    };
     let mut folders = Vec::new();
     for (path, ..) in GUEST_FOLDERS {
-        let folder = rustix::fs::open(*path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).step("open the guest's folders")?;
+        let folder = rustix::fs::open(*path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+            .step("open the guest's folders")?;
         folders.push((*path, folder));
     }
     drop(surroundings);
@@ -70,7 +79,11 @@ pub(super) fn confine(plan: &JailPlan, surroundings: Surroundings<'_>, control: 
     drop_privileges()?;
     // Last: it refuses what the steps above needed.
     sys::load_seccomp_filter(&plan.seccomp).step("load the system call filter")?;
-    Ok(Confined { folders, ruleset, without })
+    Ok(Confined {
+        folders,
+        ruleset,
+        without,
+    })
 }
 
 fn wait_for_ids(go: &OwnedFd) -> Result<(), Failure> {
@@ -87,7 +100,8 @@ fn wait_for_ids(go: &OwnedFd) -> Result<(), Failure> {
 
 /// Takes the guest's id at once, keeping the capabilities that this new user namespace gives until the mounts are made.
 fn take_guest_id() -> Result<(), Failure> {
-    rustix::thread::set_capabilities_secure_bits(CapabilitiesSecureBits::NO_SETUID_FIXUP).step("keep capabilities over a change of user")?;
+    rustix::thread::set_capabilities_secure_bits(CapabilitiesSecureBits::NO_SETUID_FIXUP)
+        .step("keep capabilities over a change of user")?;
     let (user, group) = (Uid::from_raw(GUEST_ID), Gid::from_raw(GUEST_ID));
     rustix::thread::set_thread_res_gid(group, group, group).step("take the guest's group")?;
     rustix::thread::set_thread_res_uid(user, user, user).step("take the guest's user")
@@ -107,11 +121,20 @@ fn die_with(launcher: &OwnedFd) -> Result<(), Failure> {
 
 /// Attaches the root, fills in what each sandbox has of its own, and leaves the host's mounts behind.
 fn enter_root(plan: &JailPlan, surroundings: &Surroundings<'_>) -> Result<Vec<Failure>, Failure> {
-    let place = rustix::fs::open(surroundings.scratch, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).step("open the place for the root")?;
+    let place = rustix::fs::open(
+        surroundings.scratch,
+        OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
+        Mode::empty(),
+    )
+    .step("open the place for the root")?;
     root::attach(&surroundings.root, &place).step("attach the root")?;
     rustix::process::fchdir(&surroundings.root).step("enter the root")?;
     let inside = |path: &str| -> Result<OwnedFd, Errno> {
-        rustix::fs::open(path.trim_start_matches('/'), OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())
+        rustix::fs::open(
+            path.trim_start_matches('/'),
+            OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC,
+            Mode::empty(),
+        )
     };
 
     // One file system for all writable folders, so that one quota covers them. It is attached where /tmp will be, only as
@@ -126,7 +149,13 @@ fn enter_root(plan: &JailPlan, surroundings: &Surroundings<'_>) -> Result<Vec<Fa
             "/dev/shm" => NO_EXEC,
             _ => 0,
         };
-        sys::set_mount_attributes(&tree, &CString::default(), libc::AT_EMPTY_PATH.unsigned_abs(), NO_SUID | NO_DEV | extra).step("restrict a writable folder")?;
+        sys::set_mount_attributes(
+            &tree,
+            &CString::default(),
+            libc::AT_EMPTY_PATH.unsigned_abs(),
+            NO_SUID | NO_DEV | extra,
+        )
+        .step("restrict a writable folder")?;
         binds.push((path, tree));
     }
     rustix::mount::unmount("tmp", UnmountFlags::DETACH).step("detach the writable file system")?;
@@ -144,9 +173,20 @@ fn enter_root(plan: &JailPlan, surroundings: &Surroundings<'_>) -> Result<Vec<Fa
         (_, Ok(())) => Ok(()),
     };
     let proc_options = [("hidepid", "invisible"), ("subset", "pid")];
-    keep(plan.proc, mount_new("proc", &proc_options, NO_SUID | NO_DEV | NO_EXEC, &inside).step("mount /proc"))?;
-    let terminal_options = [("newinstance", ""), ("ptmxmode", "0666"), ("mode", "0600"), ("max", "64")];
-    keep(plan.terminals, mount_new("devpts", &terminal_options, NO_SUID | NO_EXEC, &inside).step("mount /dev/pts"))?;
+    keep(
+        plan.proc,
+        mount_new("proc", &proc_options, NO_SUID | NO_DEV | NO_EXEC, &inside).step("mount /proc"),
+    )?;
+    let terminal_options = [
+        ("newinstance", ""),
+        ("ptmxmode", "0666"),
+        ("mode", "0600"),
+        ("max", "64"),
+    ];
+    keep(
+        plan.terminals,
+        mount_new("devpts", &terminal_options, NO_SUID | NO_EXEC, &inside).step("mount /dev/pts"),
+    )?;
 
     // The old root ends up under the new one at the same place, and is detached from there.
     rustix::process::pivot_root(".", ".").step("pivot into the root")?;
@@ -156,7 +196,12 @@ fn enter_root(plan: &JailPlan, surroundings: &Surroundings<'_>) -> Result<Vec<Fa
 }
 
 /// Mounts a fresh file system of the kernel's at the place that belongs to it.
-fn mount_new(kind: &str, options: &[(&str, &str)], flags: u64, inside: &dyn Fn(&str) -> Result<OwnedFd, Errno>) -> Result<(), Errno> {
+fn mount_new(
+    kind: &str,
+    options: &[(&str, &str)],
+    flags: u64,
+    inside: &dyn Fn(&str) -> Result<OwnedFd, Errno>,
+) -> Result<(), Errno> {
     let place = inside(if kind == "proc" { "/proc" } else { "/dev/pts" })?;
     let context = rustix::mount::fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC)?;
     for (key, value) in options {
@@ -175,7 +220,13 @@ fn mount_new(kind: &str, options: &[(&str, &str)], flags: u64, inside: &dyn Fn(&
 /// Closes every descriptor but the few that the init works with: the launcher's others came along with the clone.
 fn close_others(folders: &[(&str, OwnedFd)], ruleset: Option<&OwnedFd>, control: &OwnedFd) -> Result<(), Failure> {
     use std::os::fd::AsRawFd;
-    let mut kept: Vec<u32> = folders.iter().map(|(_, folder)| folder).chain(ruleset).chain([control]).map(|kept| kept.as_raw_fd().unsigned_abs()).collect();
+    let mut kept: Vec<u32> = folders
+        .iter()
+        .map(|(_, folder)| folder)
+        .chain(ruleset)
+        .chain([control])
+        .map(|kept| kept.as_raw_fd().unsigned_abs())
+        .collect();
     kept.sort_unstable();
     // 0 to 2 are the null device.
     let mut next = 3;
@@ -208,7 +259,15 @@ fn drop_privileges() -> Result<(), Failure> {
     rustix::thread::set_capabilities_secure_bits(bits).step("lock the way capabilities are counted")?;
     rustix::thread::clear_ambient_capability_set().step("clear the ambient capabilities")?;
     let none = CapabilitySet::empty();
-    rustix::thread::set_capabilities(None, CapabilitySets { effective: none, permitted: none, inheritable: none }).step("drop all capabilities")?;
+    rustix::thread::set_capabilities(
+        None,
+        CapabilitySets {
+            effective: none,
+            permitted: none,
+            inheritable: none,
+        },
+    )
+    .step("drop all capabilities")?;
     // Another process of the same user could look into this one's memory otherwise.
     rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable).step("make the init undumpable")?;
     rustix::thread::set_no_new_privs(true).step("set no_new_privs")

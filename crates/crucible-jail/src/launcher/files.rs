@@ -25,15 +25,26 @@ fn locate<'a>(folders: &'a Folders, path: &'a str) -> Result<(&'a OwnedFd, &'a s
         .iter()
         .find_map(|(prefix, folder)| {
             let rest = path.strip_prefix(prefix)?;
-            if rest.is_empty() { Some((folder, ".")) } else { rest.strip_prefix('/').map(|rest| (folder, rest)) }
+            if rest.is_empty() {
+                Some((folder, "."))
+            } else {
+                rest.strip_prefix('/').map(|rest| (folder, rest))
+            }
         })
         .ok_or(Refusal::Outside)
 }
 
 fn open_beneath(folder: &OwnedFd, path: &str, flags: OFlags, mode: u32) -> Result<OwnedFd, Errno> {
-    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_XDEV;
+    let resolve =
+        ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_XDEV;
     loop {
-        match rustix::fs::openat2(folder, path, flags | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::from_raw_mode(mode), resolve) {
+        match rustix::fs::openat2(
+            folder,
+            path,
+            flags | OFlags::NOFOLLOW | OFlags::CLOEXEC,
+            Mode::from_raw_mode(mode),
+            resolve,
+        ) {
             // A rename elsewhere raced with the walk.
             Err(Errno::AGAIN) => {}
             other => return other,
@@ -60,7 +71,11 @@ pub(super) fn open(folders: &Folders, path: &str) -> Result<OwnedFd, Refusal> {
 }
 
 fn link_is_not_regular(errno: Errno) -> Refusal {
-    if errno == Errno::LOOP { Refusal::NotRegular } else { errno.into() }
+    if errno == Errno::LOOP {
+        Refusal::NotRegular
+    } else {
+        errno.into()
+    }
 }
 
 /// Makes a file for writing, and the folders above it, replacing a regular file with one name.
@@ -112,11 +127,20 @@ pub(super) fn list(folders: &Folders, path: &str) -> Result<Vec<InitMessage>, Re
             return Err(Errno::TOOBIG.into());
         }
         // Gone since it was listed: a guest is still running.
-        let Ok(seen) = rustix::fs::statat(&opened, name, AtFlags::SYMLINK_NOFOLLOW) else { continue };
+        let Ok(seen) = rustix::fs::statat(&opened, name, AtFlags::SYMLINK_NOFOLLOW) else {
+            continue;
+        };
         bytes += name.to_bytes().len() + 32;
-        entries.push(Entry { name: name.to_bytes().to_vec(), kind: kind(&seen), size: u64::try_from(seen.st_size).unwrap_or(0) });
+        entries.push(Entry {
+            name: name.to_bytes().to_vec(),
+            kind: kind(&seen),
+            size: u64::try_from(seen.st_size).unwrap_or(0),
+        });
         if bytes > BYTES_PER_PART {
-            parts.push(InitMessage::Listing { entries: std::mem::take(&mut entries), more: true });
+            parts.push(InitMessage::Listing {
+                entries: std::mem::take(&mut entries),
+                more: true,
+            });
             bytes = 0;
         }
     }

@@ -34,13 +34,19 @@ trait Step<T> {
 
 impl<T> Step<T> for Result<T, Errno> {
     fn step(self, step: &str) -> Result<T, Failure> {
-        self.map_err(|errno| Failure { step: step.to_owned(), errno: errno.raw_os_error() })
+        self.map_err(|errno| Failure {
+            step: step.to_owned(),
+            errno: errno.raw_os_error(),
+        })
     }
 }
 
 impl<T> Step<T> for std::io::Result<T> {
     fn step(self, step: &str) -> Result<T, Failure> {
-        self.map_err(|error| Failure { step: step.to_owned(), errno: error.raw_os_error().unwrap_or(libc::EIO) })
+        self.map_err(|error| Failure {
+            step: step.to_owned(),
+            errno: error.raw_os_error().unwrap_or(libc::EIO),
+        })
     }
 }
 
@@ -59,23 +65,37 @@ struct Launcher {
 /// Serves the supervisor until it closes its end. Returns the process's exit code.
 #[must_use]
 pub fn serve() -> ExitCode {
-    let Ok(control) = rustix::stdio::stdin().try_clone_to_owned() else { return ExitCode::from(70) };
+    let Ok(control) = rustix::stdio::stdin().try_clone_to_owned() else {
+        return ExitCode::from(70);
+    };
     // The guest's null device must not be the control socket, whatever happens later.
     let null = rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty());
     if null.and_then(|null| rustix::stdio::dup2_stdin(&null)).is_err() {
         return ExitCode::from(70);
     }
-    let Ok(signals) = sys::block_signals_into_descriptor() else { return ExitCode::from(70) };
-    let Ok(own_process) = rustix::process::pidfd_open(rustix::process::getpid(), rustix::process::PidfdFlags::empty()) else {
+    let Ok(signals) = sys::block_signals_into_descriptor() else {
+        return ExitCode::from(70);
+    };
+    let Ok(own_process) = rustix::process::pidfd_open(rustix::process::getpid(), rustix::process::PidfdFlags::empty())
+    else {
         return ExitCode::from(70);
     };
     // A session of its own: no terminal, no Ctrl-C meant for the supervisor.
     if rustix::process::setsid().is_err() {
         return ExitCode::from(70);
     }
-    let mut launcher = Launcher { control, own_process, scratch: None, networks: NetworkPool::default(), inits: BTreeMap::new() };
+    let mut launcher = Launcher {
+        control,
+        own_process,
+        scratch: None,
+        networks: NetworkPool::default(),
+        inits: BTreeMap::new(),
+    };
     loop {
-        let mut waits = [PollFd::new(&launcher.control, PollFlags::IN), PollFd::new(&signals, PollFlags::IN)];
+        let mut waits = [
+            PollFd::new(&launcher.control, PollFlags::IN),
+            PollFd::new(&signals, PollFlags::IN),
+        ];
         match rustix::event::poll(&mut waits, None) {
             Err(Errno::INTR) => continue,
             Err(_) => return ExitCode::from(71),
@@ -97,10 +117,14 @@ impl Launcher {
         let answer = match request {
             LauncherRequest::Begin(privilege) => self.begin(privilege),
             LauncherRequest::IdsMapped => self.ids_mapped(),
-            LauncherRequest::PrepareRoot { number, entries } => self.prepare_root(number, &entries).map(|()| LauncherReply::RootPrepared),
+            LauncherRequest::PrepareRoot { number, entries } => self
+                .prepare_root(number, &entries)
+                .map(|()| LauncherReply::RootPrepared),
             LauncherRequest::Start(plan) => {
                 return match self.start(*plan, descriptors) {
-                    Ok((reply, [pidfd, storage])) => socket::send(&self.control, &reply, &[pidfd.as_fd(), storage.as_fd()]),
+                    Ok((reply, [pidfd, storage])) => {
+                        socket::send(&self.control, &reply, &[pidfd.as_fd(), storage.as_fd()])
+                    }
                     Err(failure) => socket::send(&self.control, &LauncherReply::Failed(failure), &[]),
                 };
             }
@@ -117,7 +141,11 @@ impl Launcher {
             }
             Privilege::Ordinary { spare_ids } => {
                 realm::enter_user_namespace(spare_ids)?;
-                if spare_ids { Ok(LauncherReply::MapIds) } else { self.make_realm() }
+                if spare_ids {
+                    Ok(LauncherReply::MapIds)
+                } else {
+                    self.make_realm()
+                }
             }
         }
     }

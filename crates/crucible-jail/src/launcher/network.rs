@@ -23,13 +23,15 @@ impl NetworkPool {
     /// Moves the launcher, and with it its next clone, into a network namespace that nobody else is in.
     pub(super) fn enter_unused(&mut self) -> Result<OwnedFd, Failure> {
         while let Some(network) = self.free.pop() {
-            rustix::thread::move_into_link_name_space(network.as_fd(), Some(LinkNameSpaceType::Network)).step("enter a network namespace")?;
+            rustix::thread::move_into_link_name_space(network.as_fd(), Some(LinkNameSpaceType::Network))
+                .step("enter a network namespace")?;
             if holds_no_socket() {
                 return Ok(network);
             }
         }
         sys::unshare(libc::CLONE_NEWNET).step("make a network namespace")?;
-        rustix::fs::open("/proc/self/ns/net", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).step("open the network namespace")
+        rustix::fs::open("/proc/self/ns/net", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+            .step("open the network namespace")
     }
 
     /// Takes a namespace back in which no process is left.

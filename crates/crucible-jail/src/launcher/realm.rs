@@ -37,15 +37,24 @@ pub(super) fn become_root_of_the_user_namespace() -> Result<(), Failure> {
 /// Makes a mount namespace from which nothing travels back, and a small file system in it. Returns where that is.
 pub(super) fn enter_mount_namespace() -> Result<&'static str, Failure> {
     sys::unshare(libc::CLONE_NEWNS).step("make a mount namespace")?;
-    rustix::mount::mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC).step("make the mounts private")?;
-    let context = rustix::mount::fsopen("tmpfs", FsOpenFlags::FSOPEN_CLOEXEC).step("open a tmpfs for prepared roots")?;
+    rustix::mount::mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
+        .step("make the mounts private")?;
+    let context =
+        rustix::mount::fsopen("tmpfs", FsOpenFlags::FSOPEN_CLOEXEC).step("open a tmpfs for prepared roots")?;
     rustix::mount::fsconfig_set_string(context.as_fd(), "size", "1m").step("bound the tmpfs for prepared roots")?;
     rustix::mount::fsconfig_create(context.as_fd()).step("make the tmpfs for prepared roots")?;
     let attributes = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV;
-    let mount = rustix::mount::fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, attributes).step("mount the tmpfs for prepared roots")?;
+    let mount = rustix::mount::fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, attributes)
+        .step("mount the tmpfs for prepared roots")?;
     let mut last = Errno::NOENT;
     for path in SCRATCH {
-        match rustix::mount::move_mount(mount.as_fd(), "", rustix::fs::CWD, *path, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH) {
+        match rustix::mount::move_mount(
+            mount.as_fd(),
+            "",
+            rustix::fs::CWD,
+            *path,
+            MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH,
+        ) {
             Ok(()) => return Ok(path),
             Err(errno) => last = errno,
         }
@@ -58,7 +67,10 @@ pub(super) fn enter_time_namespace() -> Result<(), Failure> {
     sys::unshare(libc::CLONE_NEWTIME).step("make a time namespace")?;
     let monotonic = rustix::time::clock_gettime(ClockId::Monotonic).tv_sec;
     let boot_time = rustix::time::clock_gettime(ClockId::Boottime).tv_sec;
-    write("/proc/self/timens_offsets", &format!("monotonic -{monotonic} 0\nboottime -{boot_time} 0\n"))
+    write(
+        "/proc/self/timens_offsets",
+        &format!("monotonic -{monotonic} 0\nboottime -{boot_time} 0\n"),
+    )
 }
 
 fn write(path: &str, text: &str) -> Result<(), Failure> {

@@ -32,6 +32,7 @@ const NAMESPACE_FLAGS: u32 = 0x7E02_0000;
 
 /// `ioctl` requests that are allowed: terminals of the sandbox's own devpts, and descriptor housekeeping. TIOCSTI, which
 /// types into a terminal, and TIOCLINUX are not among them.
+#[rustfmt::skip]
 const IOCTLS: &[Alternative] = &[
     &[Test::equals(Argument::Second, 0x5401)], // TCGETS
     &[Test::equals(Argument::Second, 0x5402)], // TCSETS
@@ -66,11 +67,18 @@ const SOCKETS: &[Alternative] = &[
     &[Test::equals(Argument::First, 1), Test::masked(Argument::Second, 0xF, 5)],
     &[Test::equals(Argument::First, 2), Test::masked(Argument::Second, 0xF, 1)],
     &[Test::equals(Argument::First, 2), Test::masked(Argument::Second, 0xF, 2)],
-    &[Test::equals(Argument::First, 10), Test::masked(Argument::Second, 0xF, 1)],
-    &[Test::equals(Argument::First, 10), Test::masked(Argument::Second, 0xF, 2)],
+    &[
+        Test::equals(Argument::First, 10),
+        Test::masked(Argument::Second, 0xF, 1),
+    ],
+    &[
+        Test::equals(Argument::First, 10),
+        Test::masked(Argument::Second, 0xF, 2),
+    ],
 ];
 
 /// `prctl` options that act on the caller alone and only restrict or describe it.
+#[rustfmt::skip]
 const PRCTLS: &[Alternative] = &[
     &[Test::equals(Argument::First, 1)],           // PR_SET_PDEATHSIG
     &[Test::equals(Argument::First, 2)],           // PR_GET_PDEATHSIG
@@ -91,6 +99,7 @@ const PRCTLS: &[Alternative] = &[
 ];
 
 /// The table. Numbers are those of the native architecture.
+#[rustfmt::skip]
 pub const TABLE: &[Entry] = &[
     entry(
         &[

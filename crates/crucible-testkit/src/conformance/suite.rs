@@ -161,7 +161,11 @@ where
 }
 
 fn is_required(backend: &str) -> bool {
-    std::env::var("CRUCIBLE_REQUIRE").is_ok_and(|names| names.split(',').any(|name| name.trim() == backend))
+    std::env::var("CRUCIBLE_REQUIRE").is_ok_and(|names| names_it(&names, backend))
+}
+
+fn names_it(names: &str, backend: &str) -> bool {
+    names.split(',').any(|name| name.trim() == backend)
 }
 
 /// Declares the behaviours once: for the list, and for the tests that the macro makes.
@@ -264,5 +268,16 @@ declare_behaviours! { $
         the_limit_on_open_files_refuses_more [Need::AnyLimit(LimitKind::OpenFiles)];
         the_stack_limit_is_in_force_and_cannot_be_raised [Need::AnyLimit(LimitKind::Stack)];
         processor_time_is_counted_for_children_too [Need::AnyLimit(LimitKind::CpuTime)];
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::names_it;
+
+    #[test]
+    fn a_required_backend_is_named_between_commas() {
+        assert!(names_it("jail,docker", "jail") && names_it(" docker , jail ", "jail"));
+        assert!(!names_it("", "jail") && !names_it("jailer,sub jail", "jail"));
     }
 }

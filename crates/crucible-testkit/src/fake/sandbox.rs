@@ -61,6 +61,7 @@ pub(super) struct FakeSandbox {
     layers: Layers,
     interpreter: Option<String>,
     script: Script,
+    left: BTreeMap<Vec<u8>, FakeFile>,
     ledger: Arc<Ledger>,
     state: Arc<Mutex<State>>,
     destroyed: bool,
@@ -79,14 +80,23 @@ impl FakeSandbox {
         let state = State { counters: script.counters.clone(), ..State::default() };
         let interpreter = request.language.as_ref().map(|_| "/usr/bin/fake".to_owned());
         let state = Arc::new(Mutex::new(state));
-        Self { id: request.id, layers, interpreter, script, ledger, state, destroyed: false }
+        let left = script.files.iter().cloned().collect();
+        Self { id: request.id, layers, interpreter, script, left, ledger, state, destroyed: false }
+    }
+
+    /// What the guest left, before what was put in.
+    fn file(&self, path: &[u8]) -> Option<FakeFile> {
+        self.left.get(path).cloned().or_else(|| {
+            let path = GuestPath::parse(std::str::from_utf8(path).ok()?).ok()?;
+            self.ledger.entries().written.get(&path).map(|(bytes, _)| FakeFile::Regular(bytes.clone()))
+        })
     }
 
     fn files(&self) -> BTreeMap<Vec<u8>, FakeFile> {
         let written = self.ledger.entries().written.clone();
         let written =
             written.into_iter().map(|(path, (bytes, _))| (path.as_str().as_bytes().to_vec(), FakeFile::Regular(bytes)));
-        written.chain(self.script.files.iter().cloned()).collect()
+        written.chain(self.left.clone()).collect()
     }
 
     fn look(&self) -> Result<()> {
@@ -164,7 +174,7 @@ impl Sandbox for FakeSandbox {
     async fn read_file(&self, path: &GuestPath) -> Result<FileContent> {
         self.look()?;
         let refuse = || Err(Error::new(ErrorKind::Refused, "open a file", format!("{path} is not a regular file")));
-        match self.files().remove(path.as_str().as_bytes()) {
+        match self.file(path.as_str().as_bytes()) {
             Some(FakeFile::Regular(bytes)) => {
                 let size = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
                 let bytes: Box<dyn AsyncRead + Send + Unpin> = match self.script.has(Fault::ReadHangs) {

@@ -54,12 +54,24 @@ pub struct Cgroup {
 }
 
 impl Cgroup {
-    pub(super) fn create(trees: &[Tree], name: &str, limits: &CgroupLimits, abandoned: &Abandoned) -> Result<Self, JailError> {
-        let mut cgroup = Self { groups: Vec::with_capacity(trees.len()), abandoned: Arc::clone(abandoned) };
+    pub(super) fn create(
+        trees: &[Tree],
+        name: &str,
+        limits: &CgroupLimits,
+        abandoned: &Abandoned,
+    ) -> Result<Self, JailError> {
+        let mut cgroup = Self {
+            groups: Vec::with_capacity(trees.len()),
+            abandoned: Arc::clone(abandoned),
+        };
         for tree in trees {
             let folder = tree.folder.join(name);
             fs::create_dir(&folder).map_err(JailError::io("make a control group"))?;
-            cgroup.groups.push(Group { version: tree.version, controllers: tree.controllers.clone(), folder });
+            cgroup.groups.push(Group {
+                version: tree.version,
+                controllers: tree.controllers.clone(),
+                folder,
+            });
         }
         // On failure the groups made so far are removed by the drop.
         for group in &cgroup.groups {
@@ -76,9 +88,17 @@ impl Cgroup {
         let (mut clone_into, mut join) = (None, Vec::new());
         for group in &self.groups {
             match group.version {
-                Version::V2 => clone_into = Some(File::open(&group.folder).map_err(JailError::io("open a control group"))?.into()),
+                Version::V2 => {
+                    clone_into = Some(
+                        File::open(&group.folder)
+                            .map_err(JailError::io("open a control group"))?
+                            .into(),
+                    )
+                }
                 Version::V1 => {
-                    let members = OpenOptions::new().write(true).open(group.folder.join("cgroup.procs"));
+                    // A process that writes 0 to `tasks` moves itself alone. The kernel then needs no lock over all
+                    // processes, which it would take milliseconds to get, as it does for `cgroup.procs`.
+                    let members = OpenOptions::new().write(true).open(group.folder.join("tasks"));
                     join.push(members.map_err(JailError::io("open a control group"))?.into());
                 }
             }
@@ -107,7 +127,9 @@ impl Cgroup {
                 Err(error) if error.kind() == std::io::ErrorKind::ResourceBusy && Instant::now() < deadline => {
                     tokio::time::sleep(Duration::from_millis(1)).await;
                 }
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(JailError::io("remove a control group")(error)),
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(JailError::io("remove a control group")(error));
+                }
                 _ => drop(self.groups.pop()),
             }
         }
@@ -120,7 +142,10 @@ impl Drop for Cgroup {
         for group in &self.groups {
             // What still runs in it is dying. The next sandbox's making, or the supervisor's end, tries again.
             if fs::remove_dir(&group.folder).is_err() {
-                self.abandoned.lock().unwrap_or_else(PoisonError::into_inner).push(group.folder.clone());
+                self.abandoned
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .push(group.folder.clone());
             }
         }
     }
@@ -136,7 +161,9 @@ impl Group {
                     self.write("memory.limit_in_bytes", limits.memory)?;
                     // Without accounting of swap the file isn't there; then swapping is switched off another way.
                     match self.write("memory.memsw.limit_in_bytes", limits.memory) {
-                        Err(error) if error.kind() == std::io::ErrorKind::NotFound => self.write("memory.swappiness", 0)?,
+                        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                            self.write("memory.swappiness", 0)?
+                        }
                         other => other?,
                     }
                 }
@@ -151,14 +178,19 @@ impl Group {
                     self.write("cpu.cfs_period_us", CPU_PERIOD)?;
                     self.write("cpu.cfs_quota_us", quota(limits.cpu_thousandths))?;
                 }
-                (Version::V2, Controller::Cpu) => self.write("cpu.max", format!("{} {CPU_PERIOD}", quota(limits.cpu_thousandths)))?,
+                (Version::V2, Controller::Cpu) => {
+                    self.write("cpu.max", format!("{} {CPU_PERIOD}", quota(limits.cpu_thousandths)))?
+                }
             }
         }
         Ok(())
     }
 
     fn write(&self, file: &str, value: impl std::fmt::Display) -> std::io::Result<()> {
-        OpenOptions::new().write(true).open(self.folder.join(file))?.write_all(value.to_string().as_bytes())
+        OpenOptions::new()
+            .write(true)
+            .open(self.folder.join(file))?
+            .write_all(value.to_string().as_bytes())
     }
 
     fn read(&self, file: &str) -> Option<String> {
@@ -171,7 +203,9 @@ impl Group {
 
     /// A number in a file of `key value` lines.
     fn keyed(&self, file: &str, key: &str) -> Option<u64> {
-        self.read(file)?.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(' ')?.trim().parse().ok())
+        self.read(file)?
+            .lines()
+            .find_map(|line| line.strip_prefix(key)?.strip_prefix(' ')?.trim().parse().ok())
     }
 
     fn count(&self, counters: &mut CgroupCounters) {
@@ -190,8 +224,12 @@ impl Group {
                     counters.pids_peak = self.number("pids.peak");
                     counters.forks_refused = self.keyed("pids.events", "max").unwrap_or(0);
                 }
-                (Version::V1, Controller::CpuAccounting) => counters.cpu = self.number("cpuacct.usage").map(Duration::from_nanos),
-                (Version::V2, Controller::CpuAccounting) => counters.cpu = self.keyed("cpu.stat", "usage_usec").map(Duration::from_micros),
+                (Version::V1, Controller::CpuAccounting) => {
+                    counters.cpu = self.number("cpuacct.usage").map(Duration::from_nanos)
+                }
+                (Version::V2, Controller::CpuAccounting) => {
+                    counters.cpu = self.keyed("cpu.stat", "usage_usec").map(Duration::from_micros)
+                }
                 (_, Controller::Cpu) => {}
             }
         }
@@ -209,7 +247,11 @@ pub(super) fn kill_members(folder: &Path, version: Version) {
         return;
     }
     let members = fs::read_to_string(folder.join("cgroup.procs")).unwrap_or_default();
-    for pid in members.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).filter_map(Pid::from_raw) {
+    for pid in members
+        .split_ascii_whitespace()
+        .filter_map(|pid| pid.parse().ok())
+        .filter_map(Pid::from_raw)
+    {
         let _killed = rustix::process::kill_process(pid, Signal::KILL).is_ok();
     }
 }
