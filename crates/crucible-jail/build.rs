@@ -16,15 +16,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let target = env::var("TARGET")?;
     let mut cargo = Command::new(env::var("CARGO")?);
     cargo
-        .args([
-            "build",
-            "--profile",
-            "launcher",
-            "--package",
-            "crucible-jail",
-            "--bin",
-            "crucible-launcher",
-        ])
+        .args(["build", "--profile", "launcher", "--package", "crucible-jail", "--bin", "crucible-launcher"])
         .args(["--no-default-features", "--features", "launcher", "--target", &target])
         .arg("--manifest-path")
         .arg(PathBuf::from(env::var("CARGO_MANIFEST_DIR")?).join("Cargo.toml"))

@@ -28,8 +28,9 @@ async fn jail() -> Result<ConformanceSubject, Unavailable> {
 }
 
 async fn subprocess() -> Result<ConformanceSubject, Unavailable> {
-    let backend =
-        SubprocessBackend::start(SubprocessConfig::default()).await.map_err(|error| unavailable("subprocess", &error))?;
+    let backend = SubprocessBackend::start(SubprocessConfig::default())
+        .await
+        .map_err(|error| unavailable("subprocess", &error))?;
     let (python, shell) = (language("python"), language("bash"));
     Ok(ConformanceSubject { backend: Arc::new(backend), python, shell, policy: Policy::unisolated() })
 }

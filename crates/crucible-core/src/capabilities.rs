@@ -65,10 +65,7 @@ impl Capabilities {
             let (reason, mend) = match self.layers.get(layer) {
                 Some(LayerState::Active { .. }) => continue,
                 Some(LayerState::Absent { reason, mend }) => (reason.as_str(), mend.as_str()),
-                None => (
-                    "the backend doesn't have it",
-                    "choose a backend that has it, or another policy",
-                ),
+                None => ("the backend doesn't have it", "choose a backend that has it, or another policy"),
             };
             let message = format!(
                 "policy '{}' requires the layer {layer}, which backend '{backend}' lacks here: {reason}",
@@ -116,29 +113,16 @@ mod tests {
     #[test]
     fn a_layer_that_is_not_mentioned_counts_as_missing() {
         let policy = Policy::built_in("default").unwrap();
-        assert_eq!(
-            nothing().admit("leaky", &policy).unwrap_err().kind(),
-            ErrorKind::Refused
-        );
-        nothing()
-            .admit("leaky", &Policy::built_in("unisolated").unwrap())
-            .unwrap();
+        assert_eq!(nothing().admit("leaky", &policy).unwrap_err().kind(), ErrorKind::Refused);
+        nothing().admit("leaky", &Policy::built_in("unisolated").unwrap()).unwrap();
     }
 
     #[test]
     fn an_absent_layer_is_named_with_its_mend() {
         let mut capabilities = nothing();
-        capabilities.layers = Layer::ALL
-            .into_iter()
-            .map(|layer| (layer, LayerState::active("")))
-            .collect();
-        capabilities.layers.insert(
-            Layer::Seccomp,
-            LayerState::absent("no filter support", "use another kernel"),
-        );
-        let error = capabilities
-            .admit("jail", &Policy::built_in("default").unwrap())
-            .unwrap_err();
+        capabilities.layers = Layer::ALL.into_iter().map(|layer| (layer, LayerState::active(""))).collect();
+        capabilities.layers.insert(Layer::Seccomp, LayerState::absent("no filter support", "use another kernel"));
+        let error = capabilities.admit("jail", &Policy::built_in("default").unwrap()).unwrap_err();
         assert!(error.to_string().contains("seccomp") && error.to_string().contains("no filter support"));
         assert_eq!(error.hint(), Some("use another kernel"));
     }
@@ -146,22 +130,10 @@ mod tests {
     #[test]
     fn an_unenforced_limit_is_refused_by_strict() {
         let mut capabilities = nothing();
-        capabilities.layers = Layer::ALL
-            .into_iter()
-            .map(|layer| (layer, LayerState::active("")))
-            .collect();
+        capabilities.layers = Layer::ALL.into_iter().map(|layer| (layer, LayerState::active(""))).collect();
         let strict = Policy::built_in("strict").unwrap();
-        assert!(
-            capabilities
-                .admit("jail", &strict)
-                .unwrap_err()
-                .to_string()
-                .contains("timeout")
-        );
-        capabilities.limits = LimitKind::ALL
-            .into_iter()
-            .map(|limit| (limit, Enforcement::Process))
-            .collect();
+        assert!(capabilities.admit("jail", &strict).unwrap_err().to_string().contains("timeout"));
+        capabilities.limits = LimitKind::ALL.into_iter().map(|limit| (limit, Enforcement::Process)).collect();
         capabilities.admit("jail", &strict).unwrap();
     }
 }

@@ -33,22 +33,12 @@ impl Check {
             Passed::Yes => CheckStatus::Passed,
             Passed::No => CheckStatus::Failed,
         };
-        Self {
-            name: name.into(),
-            status,
-            seen: seen.into(),
-            mend: String::new(),
-        }
+        Self { name: name.into(), status, seen: seen.into(), mend: String::new() }
     }
 
     /// A check that couldn't be made here.
     pub fn skipped(name: impl Into<String>, why: impl Into<String>) -> Self {
-        Self {
-            name: name.into(),
-            status: CheckStatus::Skipped,
-            seen: why.into(),
-            mend: String::new(),
-        }
+        Self { name: name.into(), status: CheckStatus::Skipped, seen: why.into(), mend: String::new() }
     }
 
     /// Adds what to do about it.

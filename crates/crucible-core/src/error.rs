@@ -64,13 +64,7 @@ impl Error {
     /// A failure of `kind` while doing `operation` («open the file», in the imperative).
     #[must_use]
     pub fn new(kind: ErrorKind, operation: &'static str, message: impl Into<String>) -> Self {
-        Self {
-            kind,
-            operation,
-            message: message.into(),
-            hint: None,
-            source: None,
-        }
+        Self { kind, operation, message: message.into(), hint: None, source: None }
     }
 
     /// Adds the mend: what the person can do about it.

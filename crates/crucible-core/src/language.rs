@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 /// One entry of the language table. The defaults are in the configuration file, where users add their own.
 ///
 /// In `run`, `code`, `files` and `env` these stand for what was found: `{interpreter}` (the real executable), `{file}` (the
-/// program inside the sandbox).
+/// program inside the sandbox, relative to the folder in which it starts).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Language {
@@ -27,7 +27,7 @@ pub struct Language {
     /// What the program's file is called when it comes from standard input or the command line.
     pub file_name: String,
     /// Arguments that make the interpreter print the host paths it needs, one per line, the first being its own real
-    /// executable. Asked once and remembered for as long as the interpreter's file is unchanged.
+    /// executable; a line `version X` tells its version. Asked once and remembered for as long as the interpreter's file is unchanged.
     #[serde(default)]
     pub probe: Vec<String>,
     /// Host files and folders that the sandbox may read, beyond what the probe names. One that doesn't exist is left out.

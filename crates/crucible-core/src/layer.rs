@@ -146,10 +146,7 @@ impl LayerState {
 
     /// Not in force.
     pub fn absent(reason: impl Into<String>, mend: impl Into<String>) -> Self {
-        Self::Absent {
-            reason: reason.into(),
-            mend: mend.into(),
-        }
+        Self::Absent { reason: reason.into(), mend: mend.into() }
     }
 
     /// Whether it is in force.

@@ -208,10 +208,7 @@ mod tests {
 
     #[test]
     fn a_limit_outside_its_range_is_named_with_the_range() {
-        let limits = Limits {
-            memory: ByteSize::bytes(0),
-            ..Limits::default()
-        };
+        let limits = Limits { memory: ByteSize::bytes(0), ..Limits::default() };
         let error = limits.validate(&Limits::maximum()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidInput);
         assert_eq!(error.to_string(), "memory of 0B is outside 4MiB to 1TiB");
@@ -220,9 +217,6 @@ mod tests {
     #[test]
     fn an_unknown_limit_is_an_error() {
         assert!(toml::from_str::<Limits>("memroy = \"1MiB\"").is_err());
-        assert_eq!(
-            toml::from_str::<Limits>("memory = \"8MiB\"").unwrap().memory,
-            ByteSize::mib(8)
-        );
+        assert_eq!(toml::from_str::<Limits>("memory = \"8MiB\"").unwrap().memory, ByteSize::mib(8));
     }
 }

@@ -49,11 +49,7 @@ impl GuestPath {
     /// that ends in a slash.
     pub fn parse(text: &str) -> Result<Self, Error> {
         let refuse = |why: &str| {
-            Err(Error::new(
-                ErrorKind::InvalidInput,
-                "read a sandbox path",
-                format!("the sandbox path {text:?} {why}"),
-            ))
+            Err(Error::new(ErrorKind::InvalidInput, "read a sandbox path", format!("the sandbox path {text:?} {why}")))
         };
         if text.is_empty() {
             return refuse("is empty");
@@ -69,11 +65,7 @@ impl GuestPath {
         if text.len() > 1 && text.ends_with('/') {
             return refuse("ends with a slash");
         }
-        let mut normal = if text.starts_with('/') {
-            String::new()
-        } else {
-            Self::WORK.to_owned()
-        };
+        let mut normal = if text.starts_with('/') { String::new() } else { Self::WORK.to_owned() };
         for part in text.split('/') {
             match part {
                 "" | "." => {}
@@ -107,11 +99,7 @@ impl GuestPath {
     #[must_use]
     pub fn within_work(&self) -> Option<&str> {
         let rest = self.0.strip_prefix(Self::WORK)?;
-        if rest.is_empty() {
-            Some(rest)
-        } else {
-            rest.strip_prefix('/')
-        }
+        if rest.is_empty() { Some(rest) } else { rest.strip_prefix('/') }
     }
 }
 
@@ -157,17 +145,7 @@ mod tests {
 
     #[test]
     fn paths_that_could_leave_or_confuse_are_refused() {
-        for text in [
-            "",
-            "../x",
-            "a/../b",
-            "/work/..",
-            "a\0b",
-            "a\nb",
-            "x/",
-            &"a/".repeat(600),
-            &"n".repeat(256),
-        ] {
+        for text in ["", "../x", "a/../b", "/work/..", "a\0b", "a\nb", "x/", &"a/".repeat(600), &"n".repeat(256)] {
             assert!(GuestPath::parse(text).is_err(), "{text:?}");
         }
     }

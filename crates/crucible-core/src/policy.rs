@@ -54,10 +54,7 @@ impl Default for Policy {
             Layer::PrivateDev,
             Layer::Landlock,
         ];
-        let require = Layer::ALL
-            .into_iter()
-            .filter(|layer| !preferred.contains(layer))
-            .collect();
+        let require = Layer::ALL.into_iter().filter(|layer| !preferred.contains(layer)).collect();
         Self {
             name: "default".to_owned(),
             require,
@@ -127,10 +124,7 @@ mod tests {
             assert_eq!(Policy::built_in(name).unwrap().name, name);
         }
         assert_eq!(Policy::built_in("lax"), None);
-        let (default, strict) = (
-            Policy::built_in("default").unwrap(),
-            Policy::built_in("strict").unwrap(),
-        );
+        let (default, strict) = (Policy::built_in("default").unwrap(), Policy::built_in("strict").unwrap());
         assert!(default.require.is_subset(&strict.require) && default.require.len() < strict.require.len());
     }
 

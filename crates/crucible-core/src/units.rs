@@ -69,9 +69,7 @@ impl FromStr for ByteSize {
             expected: "a size with its unit, such as 512B, 64KiB, 256MiB, 1.5GiB or 2GB (at most 16777215TiB)",
         };
         let trimmed = text.trim();
-        let split = trimmed
-            .find(|c: char| !c.is_ascii_digit() && c != '.')
-            .ok_or_else(error)?;
+        let split = trimmed.find(|c: char| !c.is_ascii_digit() && c != '.').ok_or_else(error)?;
         let (number, unit) = trimmed.split_at(split);
         let unit = unit.trim();
         let (_, factor) = SIZE_UNITS.iter().find(|(name, _)| *name == unit).ok_or_else(error)?;
@@ -92,15 +90,10 @@ impl FromStr for ByteSize {
 
 impl fmt::Display for ByteSize {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (unit, factor) = [
-            ("TiB", 1_u64 << 40),
-            ("GiB", 1 << 30),
-            ("MiB", 1 << 20),
-            ("KiB", 1 << 10),
-        ]
-        .into_iter()
-        .find(|(_, factor)| self.0 >= *factor && self.0.is_multiple_of(*factor))
-        .unwrap_or(("B", 1));
+        let (unit, factor) = [("TiB", 1_u64 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)]
+            .into_iter()
+            .find(|(_, factor)| self.0 >= *factor && self.0.is_multiple_of(*factor))
+            .unwrap_or(("B", 1));
         write!(f, "{}{unit}", self.0 / factor)
     }
 }
@@ -134,10 +127,8 @@ impl FromStr for TimeSpan {
 
     /// Reads `10s`, `500ms`, `1m 30s`. The unit is required.
     fn from_str(text: &str) -> Result<Self, UnitError> {
-        let error = || UnitError {
-            value: text.to_owned(),
-            expected: "a time with its unit, such as 500ms, 10s or 1m30s",
-        };
+        let error =
+            || UnitError { value: text.to_owned(), expected: "a time with its unit, such as 500ms, 10s or 1m30s" };
         let span = humantime::parse_duration(text.trim()).map_err(|_| error())?;
         // Beyond this, adding to a clock reading could overflow.
         if span > Duration::from_secs(u64::from(u32::MAX)) {
@@ -176,10 +167,7 @@ impl FromStr for CpuCount {
 
     /// Reads `1`, `0.5`, `2.25`: processors, with at most three decimals.
     fn from_str(text: &str) -> Result<Self, UnitError> {
-        let error = || UnitError {
-            value: text.to_owned(),
-            expected: "a number of processors, such as 1, 0.5 or 2.25",
-        };
+        let error = || UnitError { value: text.to_owned(), expected: "a number of processors, such as 1, 0.5 or 2.25" };
         let (whole, fraction) = text.trim().split_once('.').unwrap_or((text.trim(), "0"));
         let digits = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
         if !digits(whole) || !digits(fraction) || fraction.len() > 3 {
@@ -222,33 +210,18 @@ mod tests {
 
     #[test]
     fn sizes_are_read_exactly() {
-        for (text, bytes) in [
-            ("512B", 512),
-            ("64KiB", 65536),
-            ("1.5GiB", 1_610_612_736),
-            ("2GB", 2_000_000_000),
-            (" 4 MiB ", 4 << 20),
-        ] {
+        for (text, bytes) in
+            [("512B", 512), ("64KiB", 65536), ("1.5GiB", 1_610_612_736), ("2GB", 2_000_000_000), (" 4 MiB ", 4 << 20)]
+        {
             assert_eq!(text.parse::<ByteSize>().unwrap().get(), bytes, "{text}");
         }
     }
 
     #[test]
     fn sizes_without_unit_negative_or_overflowing_are_refused() {
-        for text in [
-            "",
-            "12",
-            "-1MiB",
-            "MiB",
-            "1.MiB",
-            "1..2MiB",
-            "99999999999TiB",
-            "1e9B",
-            "1 MiBs",
-            "NaNB",
-            "∞MiB",
-            "0x10B",
-        ] {
+        for text in
+            ["", "12", "-1MiB", "MiB", "1.MiB", "1..2MiB", "99999999999TiB", "1e9B", "1 MiBs", "NaNB", "∞MiB", "0x10B"]
+        {
             assert!(text.parse::<ByteSize>().is_err(), "{text}");
         }
     }

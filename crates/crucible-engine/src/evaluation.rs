@@ -146,8 +146,10 @@ impl Evaluation<'_> {
 
     fn command(&self, sandbox: &dyn Sandbox) -> Result<Command> {
         let language = self.admitted.language.as_ref().map(|(_, language)| language.as_ref());
-        let file = self.admitted.program.as_ref().map_or("", GuestPath::as_str);
-        let fill = |template: &str| languages::fill(template, sandbox.interpreter(), file);
+        // Relative to the work folder, in which it starts: not every backend has that folder under its guest path.
+        let file = self.admitted.program.as_ref().and_then(GuestPath::within_work).unwrap_or_default();
+        let file = if self.program_is_executed() { format!("./{file}") } else { file.to_owned() };
+        let fill = |template: &str| languages::fill(template, sandbox.interpreter(), &file);
         let argv = match (&self.spec.program, language) {
             (Program::Source { args, .. }, Some(language)) => {
                 let mut argv = language.run.iter().map(|part| fill(part)).collect::<Result<Vec<_>>>()?;

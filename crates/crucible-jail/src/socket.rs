@@ -62,13 +62,8 @@ pub(crate) fn send(
     let memory = rustix::fs::memfd_create("message", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
     let mut memory = std::fs::File::from(memory);
     memory.write_all(&body).map_err(|_| MessageError::Os(Errno::NOMEM))?;
-    rustix::fs::fcntl_add_seals(
-        &memory,
-        SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE | SealFlags::SEAL,
-    )?;
-    let all: Vec<BorrowedFd<'_>> = std::iter::once(memory.as_fd())
-        .chain(descriptors.iter().copied())
-        .collect();
+    rustix::fs::fcntl_add_seals(&memory, SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE | SealFlags::SEAL)?;
+    let all: Vec<BorrowedFd<'_>> = std::iter::once(memory.as_fd()).chain(descriptors.iter().copied()).collect();
     send_packet(socket, IN_MEMORY_FILE, &[], &all)
 }
 
@@ -78,12 +73,7 @@ fn send_packet(socket: impl AsFd, kind: u8, body: &[u8], descriptors: &[Borrowed
     if !descriptors.is_empty() && !control.push(SendAncillaryMessage::ScmRights(descriptors)) {
         return Err(MessageError::Malformed);
     }
-    rustix::net::sendmsg(
-        socket,
-        &[IoSlice::new(&[kind]), IoSlice::new(body)],
-        &mut control,
-        SendFlags::NOSIGNAL,
-    )?;
+    rustix::net::sendmsg(socket, &[IoSlice::new(&[kind]), IoSlice::new(body)], &mut control, SendFlags::NOSIGNAL)?;
     Ok(())
 }
 
@@ -92,12 +82,8 @@ pub(crate) fn receive<T: DeserializeOwned>(socket: impl AsFd) -> Result<(T, Vec<
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_DESCRIPTORS))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let mut buffer = vec![0; PACKET_BYTES + 64];
-    let received = rustix::net::recvmsg(
-        socket,
-        &mut [IoSliceMut::new(&mut buffer)],
-        &mut control,
-        RecvFlags::CMSG_CLOEXEC,
-    )?;
+    let received =
+        rustix::net::recvmsg(socket, &mut [IoSliceMut::new(&mut buffer)], &mut control, RecvFlags::CMSG_CLOEXEC)?;
     let mut descriptors: Vec<OwnedFd> = Vec::new();
     for message in control.drain() {
         if let RecvAncillaryMessage::ScmRights(received) = message {
@@ -116,9 +102,7 @@ pub(crate) fn receive<T: DeserializeOwned>(socket: impl AsFd) -> Result<(T, Vec<
         IN_MEMORY_FILE if !descriptors.is_empty() => postcard::from_bytes(&read_memory_file(descriptors.remove(0))?),
         _ => return Err(MessageError::Malformed),
     };
-    message
-        .map(|message| (message, descriptors))
-        .map_err(|_| MessageError::Malformed)
+    message.map(|message| (message, descriptors)).map_err(|_| MessageError::Malformed)
 }
 
 /// Reads a message from a memory file, which has to be sealed: nobody can change or shrink it while it is read.
@@ -130,9 +114,7 @@ fn read_memory_file(descriptor: OwnedFd) -> Result<Vec<u8>, MessageError> {
         return Err(MessageError::Malformed);
     }
     let mut bytes = Vec::new();
-    file.rewind()
-        .and_then(|()| file.read_to_end(&mut bytes))
-        .map_err(|_| MessageError::Malformed)?;
+    file.rewind().and_then(|()| file.read_to_end(&mut bytes)).map_err(|_| MessageError::Malformed)?;
     Ok(bytes)
 }
 

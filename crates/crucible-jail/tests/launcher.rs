@@ -7,11 +7,7 @@ use std::os::fd::AsFd;
 use tokio::io::AsyncReadExt;
 
 fn privilege() -> Privilege {
-    if host::effective_user() == 0 {
-        Privilege::Root
-    } else {
-        Privilege::Ordinary { spare_ids: false }
-    }
+    if host::effective_user() == 0 { Privilege::Root } else { Privilege::Ordinary { spare_ids: false } }
 }
 
 /// A root with the host's programs, as far as this machine has them.
@@ -21,15 +17,9 @@ fn entries() -> Vec<RootEntry> {
         match std::fs::symlink_metadata(path) {
             Ok(seen) if seen.is_symlink() => {
                 let points_to = std::fs::read_link(path).unwrap().display().to_string();
-                entries.push(RootEntry::Symlink {
-                    path: path.to_owned(),
-                    points_to,
-                });
+                entries.push(RootEntry::Symlink { path: path.to_owned(), points_to });
             }
-            Ok(_) => entries.push(RootEntry::Bind {
-                source: path.to_owned(),
-                target: path.to_owned(),
-            }),
+            Ok(_) => entries.push(RootEntry::Bind { source: path.to_owned(), target: path.to_owned() }),
             Err(_) => {}
         }
     }
@@ -37,15 +27,9 @@ fn entries() -> Vec<RootEntry> {
         entries.push(RootEntry::Directory { path: path.to_owned() });
     }
     for (name, minor) in [("null", 3), ("zero", 5), ("urandom", 9)] {
-        entries.push(RootEntry::Device {
-            name: name.to_owned(),
-            number: (1, minor),
-        });
+        entries.push(RootEntry::Device { name: name.to_owned(), number: (1, minor) });
     }
-    entries.push(RootEntry::Symlink {
-        path: "/dev/ptmx".to_owned(),
-        points_to: "pts/ptmx".to_owned(),
-    });
+    entries.push(RootEntry::Symlink { path: "/dev/ptmx".to_owned(), points_to: "pts/ptmx".to_owned() });
     entries
 }
 
@@ -71,11 +55,7 @@ async fn launcher() -> Launcher {
 }
 
 async fn sandbox(launcher: &Launcher) -> Sandbox {
-    launcher
-        .start_sandbox(SandboxPlan::Jailed(plan()), &[])
-        .await
-        .unwrap()
-        .sandbox
+    launcher.start_sandbox(SandboxPlan::Jailed(plan()), &[]).await.unwrap().sandbox
 }
 
 fn shell(script: &str) -> Command {
@@ -88,12 +68,7 @@ fn shell(script: &str) -> Command {
 }
 
 async fn finish(running: Running) -> (String, String, Ended) {
-    let Running {
-        stdin,
-        mut stdout,
-        mut stderr,
-        ended,
-    } = running;
+    let Running { stdin, mut stdout, mut stderr, ended } = running;
     drop(stdin);
     let (mut output, mut error) = (String::new(), String::new());
     stdout.read_to_string(&mut output).await.unwrap();
@@ -121,12 +96,7 @@ async fn files_go_in_and_come_out_and_links_do_not() {
     use std::io::{Read, Write};
     let launcher = launcher().await;
     let sandbox = sandbox(&launcher).await;
-    sandbox
-        .create_file("/work/a/b/c.txt", 0o644)
-        .await
-        .unwrap()
-        .write_all(b"hello")
-        .unwrap();
+    sandbox.create_file("/work/a/b/c.txt", 0o644).await.unwrap().write_all(b"hello").unwrap();
     let script =
         "cat a/b/c.txt; ln -s /etc/passwd link; mkfifo pipe; ln a/b/c.txt second; mkdir folder; echo x > plain";
     assert_eq!(finish(sandbox.exec(shell(script)).await.unwrap()).await.0, "hello");
@@ -145,20 +115,10 @@ async fn files_go_in_and_come_out_and_links_do_not() {
         }
     }
     let mut text = String::new();
-    sandbox
-        .open_file("/work/plain")
-        .await
-        .unwrap()
-        .read_to_string(&mut text)
-        .unwrap();
+    sandbox.open_file("/work/plain").await.unwrap().read_to_string(&mut text).unwrap();
     assert_eq!(text, "x\n");
-    let mut names: Vec<_> = sandbox
-        .list("/work")
-        .await
-        .unwrap()
-        .into_iter()
-        .map(|entry| String::from_utf8(entry.name).unwrap())
-        .collect();
+    let mut names: Vec<_> =
+        sandbox.list("/work").await.unwrap().into_iter().map(|entry| String::from_utf8(entry.name).unwrap()).collect();
     names.sort();
     assert_eq!(names, ["a", "folder", "link", "pipe", "plain", "second"]);
 }
@@ -167,14 +127,8 @@ async fn files_go_in_and_come_out_and_links_do_not() {
 async fn a_missing_program_is_told_and_the_sandbox_lives_on() {
     let launcher = launcher().await;
     let sandbox = sandbox(&launcher).await;
-    let command = Command {
-        argv: vec!["no-such-program".to_owned()],
-        ..shell("")
-    };
-    assert!(matches!(
-        sandbox.exec(command).await,
-        Err(JailError::NotStarted { errno: 2, .. })
-    ));
+    let command = Command { argv: vec!["no-such-program".to_owned()], ..shell("") };
+    assert!(matches!(sandbox.exec(command).await, Err(JailError::NotStarted { errno: 2, .. })));
     assert_eq!(finish(sandbox.exec(shell("echo on")).await.unwrap()).await.0, "on\n");
 }
 
@@ -198,11 +152,7 @@ async fn everything_dies_with_the_sandbox_and_with_the_launcher() {
 async fn a_sandbox_in_a_cgroup_is_counted_and_leaves_no_trace() {
     let cgroups = Cgroups::open(None);
     let launcher = launcher().await;
-    let limits = CgroupLimits {
-        memory: 64 << 20,
-        pids: 8,
-        cpu_thousandths: 1000,
-    };
+    let limits = CgroupLimits { memory: 64 << 20, pids: 8, cpu_thousandths: 1000 };
     let cgroup = cgroups.create(&limits).unwrap();
     let (clone_into, join) = cgroup.entrances().unwrap();
     let plan = JailPlan {
@@ -211,18 +161,12 @@ async fn a_sandbox_in_a_cgroup_is_counted_and_leaves_no_trace() {
         ..plan()
     };
     let descriptors: Vec<_> = clone_into.iter().chain(&join).map(AsFd::as_fd).collect();
-    let started = launcher
-        .start_sandbox(SandboxPlan::Jailed(plan), &descriptors)
-        .await
-        .unwrap();
+    let started = launcher.start_sandbox(SandboxPlan::Jailed(plan), &descriptors).await.unwrap();
     let script = "i=0; while [ $i -lt 20 ]; do sleep 1 & i=$((i+1)); done";
     let (_, error, _) = finish(started.sandbox.exec(shell(script)).await.unwrap()).await;
     let counters = cgroup.counters();
     if cgroups.limits_pids() {
-        assert!(
-            error.contains("fork") && counters.forks_refused > 0,
-            "{error} {counters:?}"
-        );
+        assert!(error.contains("fork") && counters.forks_refused > 0, "{error} {counters:?}");
     }
     if cgroups.counts_cpu() {
         assert!(counters.cpu.unwrap().as_micros() > 0);

@@ -103,12 +103,7 @@ pub(crate) struct ExecArguments {
     #[command(flatten)]
     pub(crate) io: IoFlags,
     /// The command and its arguments
-    #[arg(
-        required = true,
-        trailing_var_arg = true,
-        allow_hyphen_values = true,
-        value_name = "CMD"
-    )]
+    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "CMD")]
     pub(crate) command: Vec<String>,
 }
 
@@ -264,10 +259,7 @@ mod tests {
 
     #[test]
     fn the_programs_arguments_follow_two_dashes() {
-        let Verb::Run(run) = read(&["crucible", "run", "x.py", "--json", "--", "--json", "-c"])
-            .unwrap()
-            .verb
-        else {
+        let Verb::Run(run) = read(&["crucible", "run", "x.py", "--json", "--", "--json", "-c"]).unwrap().verb else {
             panic!("run was asked for")
         };
         assert_eq!(run.args, ["--json", "-c"]);
@@ -278,13 +270,8 @@ mod tests {
 
     #[test]
     fn a_command_needs_no_dashes_before_it_but_may_have_them() {
-        for line in [
-            &["crucible", "exec", "ls", "-l"][..],
-            &["crucible", "exec", "-b", "jail", "--", "ls", "-l"],
-        ] {
-            let Verb::Exec(exec) = read(line).unwrap().verb else {
-                panic!("exec was asked for")
-            };
+        for line in [&["crucible", "exec", "ls", "-l"][..], &["crucible", "exec", "-b", "jail", "--", "ls", "-l"]] {
+            let Verb::Exec(exec) = read(line).unwrap().verb else { panic!("exec was asked for") };
             assert_eq!(exec.command, ["ls", "-l"]);
         }
     }

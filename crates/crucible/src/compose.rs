@@ -53,12 +53,10 @@ pub fn choose(name: &str, unsafe_backends: Unsafe) -> Result<&'static str> {
     }
     let shown: String = name.chars().take(64).collect();
     let error = Error::new(ErrorKind::NotFound, operation, format!("unknown backend {shown:?}"));
-    Err(
-        match nearest(name, BACKENDS.into_iter().chain(NOT_IN_THIS_BUILD).chain([AUTO])) {
-            Some(known) => error.with_hint(format!("did you mean '{known}'?")),
-            None => error.with_hint(format!("in this build: {here}")),
-        },
-    )
+    Err(match nearest(name, BACKENDS.into_iter().chain(NOT_IN_THIS_BUILD).chain([AUTO])) {
+        Some(known) => error.with_hint(format!("did you mean '{known}'?")),
+        None => error.with_hint(format!("in this build: {here}")),
+    })
 }
 
 /// The policy in force. A backend that isolates nothing, and was admitted as such, would be refused by the default one;
@@ -89,34 +87,21 @@ pub async fn start(name: &str, configuration: &Configuration) -> Result<Arc<dyn 
             };
             Ok(Arc::new(JailBackend::start(config).await?))
         }
-        SUBPROCESS => Ok(Arc::new(
-            SubprocessBackend::start(SubprocessConfig { interpreter_cache }).await?,
-        )),
-        other => Err(Error::new(
-            ErrorKind::NotFound,
-            "start the backend",
-            format!("unknown backend {other:?}"),
-        )),
+        SUBPROCESS => Ok(Arc::new(SubprocessBackend::start(SubprocessConfig { interpreter_cache }).await?)),
+        other => Err(Error::new(ErrorKind::NotFound, "start the backend", format!("unknown backend {other:?}"))),
     }
 }
 
 /// An engine that runs evaluations on these backends.
 #[must_use]
 pub fn engine(backends: Vec<Arc<dyn Backend>>, configuration: &Configuration) -> Engine {
-    Engine::new(
-        backends,
-        configuration.languages().clone(),
-        configuration.maximum().clone(),
-        node(),
-    )
+    Engine::new(backends, configuration.languages().clone(), configuration.maximum().clone(), node())
 }
 
 /// What is recorded about this machine.
 #[must_use]
 pub fn node() -> NodeFacts {
-    NodeFacts {
-        kernel: rustix::system::uname().release().to_string_lossy().into_owned(),
-    }
+    NodeFacts { kernel: rustix::system::uname().release().to_string_lossy().into_owned() }
 }
 
 #[cfg(test)]
@@ -134,21 +119,9 @@ mod tests {
 
     #[test]
     fn a_backend_of_a_later_build_and_a_mistyped_one_are_told_apart() {
-        assert_eq!(
-            choose("docker", Unsafe::Admitted).unwrap_err().kind(),
-            ErrorKind::Refused
-        );
+        assert_eq!(choose("docker", Unsafe::Admitted).unwrap_err().kind(), ErrorKind::Refused);
         let error = choose("jial", Unsafe::Refused).unwrap_err();
-        assert_eq!(
-            (error.kind(), error.hint()),
-            (ErrorKind::NotFound, Some("did you mean 'jail'?"))
-        );
-        assert!(
-            choose("quaternion", Unsafe::Refused)
-                .unwrap_err()
-                .hint()
-                .unwrap()
-                .contains("jail")
-        );
+        assert_eq!((error.kind(), error.hint()), (ErrorKind::NotFound, Some("did you mean 'jail'?")));
+        assert!(choose("quaternion", Unsafe::Refused).unwrap_err().hint().unwrap().contains("jail"));
     }
 }

@@ -89,17 +89,9 @@ impl Builder {
     /// # Errors
     /// `InvalidInput` inside an async runtime, where [`Builder::build_async`] is for; else as that one.
     pub fn build(self) -> Result<Crucible> {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(|error| {
-                Error::new(
-                    ErrorKind::Unavailable,
-                    "start the runtime",
-                    "can't start the async runtime",
-                )
-                .with_source(error)
-            })?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| {
+            Error::new(ErrorKind::Unavailable, "start the runtime", "can't start the async runtime").with_source(error)
+        })?;
         let runtime = OwnRuntime(Some(runtime));
         let mut crucible = runtime.block_on("Builder::build_async", self.build_async())??;
         crucible.runtime = runtime;
@@ -113,19 +105,15 @@ impl Builder {
     /// `Configuration` for a mistake in the configuration.
     pub async fn build_async(self) -> Result<Crucible> {
         let configuration = self.configuration.map_or_else(Configuration::built_in, Ok)?;
-        let backend = compose::choose(
-            self.backend.as_deref().unwrap_or(configuration.backend()),
-            self.unsafe_backends,
-        )?;
+        let backend =
+            compose::choose(self.backend.as_deref().unwrap_or(configuration.backend()), self.unsafe_backends)?;
         let started = compose::start(backend, &configuration).await?;
         Ok(Crucible {
             engine: compose::engine(vec![started], &configuration),
             backend,
             language: self.language.unwrap_or_else(|| configuration.language().to_owned()),
             limits: self.limits.unwrap_or_else(|| configuration.limits().clone()),
-            policy: self
-                .policy
-                .map_or_else(|| compose::policy(&configuration, backend), Ok)?,
+            policy: self.policy.map_or_else(|| compose::policy(&configuration, backend), Ok)?,
             runtime: OwnRuntime(None),
         })
     }
@@ -152,11 +140,7 @@ impl Crucible {
     pub fn specification(&self, code: impl Into<Vec<u8>>) -> EvaluationSpec {
         EvaluationSpec {
             id: EvaluationId::generate(),
-            program: Program::Source {
-                language: self.language.clone(),
-                code: code.into(),
-                args: Vec::new(),
-            },
+            program: Program::Source { language: self.language.clone(), code: code.into(), args: Vec::new() },
             backend: self.backend.to_owned(),
             stdin: Vec::new(),
             files: Vec::new(),
@@ -181,8 +165,7 @@ impl Crucible {
     /// # Errors
     /// As [`Crucible::run`].
     pub fn run_specification(&self, specification: EvaluationSpec) -> Result<Outcome> {
-        self.runtime
-            .block_on("Crucible::evaluate", self.evaluate_here(specification))?
+        self.runtime.block_on("Crucible::evaluate", self.evaluate_here(specification))?
     }
 
     /// Runs an evaluation. Dropping the future ends the program.
@@ -200,11 +183,7 @@ impl Crucible {
     }
 
     async fn evaluate_here(&self, specification: EvaluationSpec) -> Result<Outcome> {
-        let io = RunIo {
-            stdin: None,
-            events: &Discard,
-            cancel: CancellationToken::new(),
-        };
+        let io = RunIo { stdin: None, events: &Discard, cancel: CancellationToken::new() };
         self.engine.evaluate(specification, io).await
     }
 
@@ -263,10 +242,7 @@ mod tests {
     fn a_crucible_runs_many_programs() {
         let crucible = subprocess().language("bash").build().unwrap();
         for number in 0..3 {
-            assert_eq!(
-                crucible.run(format!("echo {number}")).unwrap().stdout_text(),
-                format!("{number}\n")
-            );
+            assert_eq!(crucible.run(format!("echo {number}")).unwrap().stdout_text(), format!("{number}\n"));
         }
     }
 
@@ -274,14 +250,8 @@ mod tests {
     async fn a_blocking_call_in_a_runtime_is_an_error_and_no_panic() {
         assert_eq!(run("print(1)").unwrap_err().kind(), ErrorKind::InvalidInput);
         let crucible = subprocess().language("bash").build_async().await.unwrap();
-        assert_eq!(
-            crucible.run("true").unwrap_err().hint(),
-            Some("await Crucible::evaluate")
-        );
-        let outcome = crucible
-            .evaluate(crucible.specification("echo hello >&2"))
-            .await
-            .unwrap();
+        assert_eq!(crucible.run("true").unwrap_err().hint(), Some("await Crucible::evaluate"));
+        let outcome = crucible.evaluate(crucible.specification("echo hello >&2")).await.unwrap();
         assert_eq!(outcome.stderr_text(), "hello\n");
     }
 
@@ -294,9 +264,6 @@ mod tests {
 
     #[test]
     fn what_is_not_isolated_must_be_admitted() {
-        assert_eq!(
-            Crucible::builder().backend("subprocess").build().unwrap_err().kind(),
-            ErrorKind::Refused
-        );
+        assert_eq!(Crucible::builder().backend("subprocess").build().unwrap_err().kind(), ErrorKind::Refused);
     }
 }

@@ -1,8 +1,9 @@
 //! Crucible in process: code in, output and error out, and nothing of the machine within the code's reach.
 //!
-//! ```no_run
+//! ```
 //! let outcome = crucible::run("print(6 * 7)")?;
 //! println!("{}", outcome.stdout_text());
+//! # assert_eq!(outcome.stdout_text(), "42\n");
 //! # Ok::<(), crucible::Error>(())
 //! ```
 //!

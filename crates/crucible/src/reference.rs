@@ -17,10 +17,7 @@ fn check(name: &str, text: &str) {
         std::fs::write(&page, text).unwrap();
     }
     let there = std::fs::read_to_string(&page).unwrap_or_default();
-    assert!(
-        there == text,
-        "docs/{name} is stale: CRUCIBLE_BLESS=1 cargo test -p crucible reference writes it anew"
-    );
+    assert!(there == text, "docs/{name} is stale: CRUCIBLE_BLESS=1 cargo test -p crucible reference writes it anew");
 }
 
 #[test]
@@ -94,12 +91,7 @@ fn the_page_of_the_configuration_is_up_to_date() {
     for (name, language) in Configuration::built_in().unwrap().languages().iter() {
         let [aliases, endings, interpreters] =
             [&language.aliases, &language.endings, &language.interpreters].map(|list| list.join(", "));
-        writeln!(
-            text,
-            "| `{name}` | {} | {aliases} | {endings} | {interpreters} |",
-            language.title
-        )
-        .unwrap();
+        writeln!(text, "| `{name}` | {} | {aliases} | {endings} | {interpreters} |", language.title).unwrap();
     }
     check("configuration.md", &text);
 }

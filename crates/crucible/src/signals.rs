@@ -6,11 +6,8 @@ use std::task::Poll;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// The signals by which a person or a system ends a program.
-const ENDING: [(u8, SignalKind); 3] = [
-    (1, SignalKind::hangup()),
-    (2, SignalKind::interrupt()),
-    (15, SignalKind::terminate()),
-];
+const ENDING: [(u8, SignalKind); 3] =
+    [(1, SignalKind::hangup()), (2, SignalKind::interrupt()), (15, SignalKind::terminate())];
 
 /// Signals that have been asked for.
 pub(crate) struct Signals {
@@ -24,12 +21,9 @@ impl Signals {
     /// `Unavailable` where the system refuses.
     pub(crate) fn listen() -> Result<Self> {
         let ignored = ignored();
-        let wanted = ENDING
-            .into_iter()
-            .filter(|(number, _)| ignored & (1 << (number - 1)) == 0);
-        let streams = wanted
-            .map(|(number, kind)| signal(kind).map(|stream| (number, stream)))
-            .collect::<Result<_, _>>();
+        let wanted = ENDING.into_iter().filter(|(number, _)| ignored & (1 << (number - 1)) == 0);
+        let streams =
+            wanted.map(|(number, kind)| signal(kind).map(|stream| (number, stream))).collect::<Result<_, _>>();
         let fail = |error| {
             Error::new(ErrorKind::Unavailable, "listen for signals", "can't listen for signals").with_source(error)
         };
@@ -54,6 +48,5 @@ impl Signals {
 fn ignored() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
-        .unwrap_or(0)
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0)
 }

@@ -45,9 +45,7 @@ impl JailBackend {
     /// # Errors
     /// `Unavailable` where the kernel allows no namespaces, with the mend.
     pub async fn start(config: JailConfig) -> Result<Self> {
-        let (launcher, ids) = start_launcher(&config)
-            .await
-            .map_err(|error| start_error("start the jail", error))?;
+        let (launcher, ids) = start_launcher(&config).await.map_err(|error| start_error("start the jail", error))?;
         let cgroups = Cgroups::open(config.cgroup_parent.as_ref().map(HostPath::as_path));
         let capabilities = layers::capabilities(&launcher, &cgroups, ids);
         let filter = seccomp::compile();
@@ -81,11 +79,7 @@ impl JailBackend {
             .prepare_root(number, entries)
             .await
             .map_err(|error| start_error("prepare the sandbox's root", error))?;
-        let root = Arc::new(PreparedRoot {
-            language: language.clone(),
-            number,
-            interpreter: runtime.interpreter,
-        });
+        let root = Arc::new(PreparedRoot { language: language.clone(), number, interpreter: runtime.interpreter });
         roots.push(Arc::clone(&root));
         Ok(root)
     }
@@ -94,12 +88,8 @@ impl JailBackend {
     fn choose_id(&self) -> Result<u32> {
         let random = |count| {
             host::random_below(count).map_err(|error| {
-                Error::new(
-                    ErrorKind::Infrastructure,
-                    "choose a user id",
-                    "the kernel gives no random numbers",
-                )
-                .with_source(error)
+                Error::new(ErrorKind::Infrastructure, "choose a user id", "the kernel gives no random numbers")
+                    .with_source(error)
             })
         };
         match self.ids {
@@ -116,10 +106,7 @@ impl JailBackend {
             (ProcessLimit::Stack, limits.stack.get()),
             (ProcessLimit::Core, 0),
             // Only in case the supervisor, which looks at all processes together, is late.
-            (
-                ProcessLimit::CpuSeconds,
-                limits.cpu_time.get().as_secs().saturating_add(2),
-            ),
+            (ProcessLimit::CpuSeconds, limits.cpu_time.get().as_secs().saturating_add(2)),
             (ProcessLimit::LockedMemory, 64 << 10),
             (ProcessLimit::MessageQueues, 0),
             (ProcessLimit::RealTimePriority, 0),
@@ -140,13 +127,7 @@ async fn start_launcher(config: &JailConfig) -> Result<(Launcher, Ids), JailErro
     if host::effective_user() == 0 {
         match Launcher::start(Privilege::Root, None).await {
             Ok(launcher) => {
-                return Ok((
-                    launcher,
-                    Ids::Range {
-                        start: config.uid_start,
-                        count: config.uid_count,
-                    },
-                ));
+                return Ok((launcher, Ids::Range { start: config.uid_start, count: config.uid_count }));
             }
             // Root of a container without capabilities: a user namespace may still be allowed.
             Err(JailError::Step { .. }) => {}
@@ -161,18 +142,11 @@ async fn start_launcher(config: &JailConfig) -> Result<(Launcher, Ids), JailErro
             Err(error) => return Err(error),
         }
     }
-    Ok((
-        Launcher::start(Privilege::Ordinary { spare_ids: false }, None).await?,
-        Ids::Own,
-    ))
+    Ok((Launcher::start(Privilege::Ordinary { spare_ids: false }, None).await?, Ids::Own))
 }
 
 fn need(policy: &Policy, layer: Layer) -> Need {
-    if policy.require.contains(&layer) {
-        Need::Required
-    } else {
-        Need::Preferred
-    }
+    if policy.require.contains(&layer) { Need::Required } else { Need::Preferred }
 }
 
 #[async_trait]
@@ -197,12 +171,7 @@ impl Backend for JailBackend {
     }
 
     async fn create(&self, request: SandboxRequest) -> Result<Box<dyn Sandbox>> {
-        let SandboxRequest {
-            id,
-            language,
-            limits,
-            policy,
-        } = request;
+        let SandboxRequest { id, language, limits, policy } = request;
         self.capabilities.admit(self.name(), &policy)?;
         let language = match language {
             Some(language) => language,
@@ -214,18 +183,13 @@ impl Backend for JailBackend {
             .cgroups
             .create(&CgroupLimits {
                 // What is written to the sandbox's files is memory, too.
-                memory: limits
-                    .memory
-                    .get()
-                    .saturating_add(limits.disk.get())
-                    .saturating_add(INIT_MEMORY),
+                memory: limits.memory.get().saturating_add(limits.disk.get()).saturating_add(INIT_MEMORY),
                 pids: u64::from(limits.pids) + 1,
                 cpu_thousandths: limits.cpus.get(),
             })
             .map_err(|error| translate("make the sandbox's control group", error))?;
-        let (clone_into, join) = cgroup
-            .entrances()
-            .map_err(|error| translate("open the sandbox's control group", error))?;
+        let (clone_into, join) =
+            cgroup.entrances().map_err(|error| translate("open the sandbox's control group", error))?;
         let plan = JailPlan {
             root: root.number,
             outside_id,
@@ -268,13 +232,7 @@ fn environment(interpreter: Option<&str>) -> Vec<(String, String)> {
     {
         path = format!("{folder}:{path}");
     }
-    [
-        ("PATH", path.as_str()),
-        ("HOME", "/work"),
-        ("USER", "guest"),
-        ("TMPDIR", "/tmp"),
-        ("LANG", "C.UTF-8"),
-    ]
-    .map(|(name, value)| (name.to_owned(), value.to_owned()))
-    .to_vec()
+    [("PATH", path.as_str()), ("HOME", "/work"), ("USER", "guest"), ("TMPDIR", "/tmp"), ("LANG", "C.UTF-8")]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .to_vec()
 }

@@ -18,11 +18,6 @@ pub struct JailConfig {
 impl Default for JailConfig {
     /// Ids between those that systemd gives to containers and 2^31, which nothing else is known to use.
     fn default() -> Self {
-        Self {
-            cgroup_parent: None,
-            uid_start: 1_879_048_192,
-            uid_count: 268_435_455,
-            interpreter_cache: None,
-        }
+        Self { cgroup_parent: None, uid_start: 1_879_048_192, uid_count: 268_435_455, interpreter_cache: None }
     }
 }

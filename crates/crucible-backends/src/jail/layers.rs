@@ -39,16 +39,10 @@ pub(super) fn capabilities(launcher: &Launcher, cgroups: &Cgroups, ids: Ids) -> 
 }
 
 fn layers(launcher: &Launcher, cgroups: &Cgroups, ids: Ids) -> Layers {
-    let mut layers: Layers = Layer::ALL
-        .into_iter()
-        .map(|layer| (layer, LayerState::active("")))
-        .collect();
+    let mut layers: Layers = Layer::ALL.into_iter().map(|layer| (layer, LayerState::active(""))).collect();
     let mut set = |layer, state| layers.insert(layer, state);
     if !launcher.has_time_namespace() {
-        set(
-            Layer::TimeNamespace,
-            LayerState::absent("the kernel has no time namespaces", UPDATE_KERNEL),
-        );
+        set(Layer::TimeNamespace, LayerState::absent("the kernel has no time namespaces", UPDATE_KERNEL));
     }
     let abi = host::landlock_abi();
     let landlock = match abi {
@@ -72,10 +66,7 @@ fn layers(launcher: &Launcher, cgroups: &Cgroups, ids: Ids) -> Layers {
         Layer::Seccomp,
         LayerState::active(format!(
             "{} rules",
-            crucible_jail::seccomp::TABLE
-                .iter()
-                .map(|entry| entry.calls.len())
-                .sum::<usize>()
+            crucible_jail::seccomp::TABLE.iter().map(|entry| entry.calls.len()).sum::<usize>()
         )),
     );
     for (layer, is_limited) in [
@@ -127,11 +118,7 @@ pub(super) fn of_sandbox(machine: &Layers, without: &[Failure]) -> Layers {
         } else {
             (Layer::PrivateDev, "the sandbox has no pseudo-terminals")
         };
-        let reason = format!(
-            "could not {}: {}",
-            failure.step,
-            std::io::Error::from_raw_os_error(failure.errno)
-        );
+        let reason = format!("could not {}: {}", failure.step, std::io::Error::from_raw_os_error(failure.errno));
         layers.insert(layer, LayerState::absent(reason, mend));
     }
     layers

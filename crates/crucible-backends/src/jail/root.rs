@@ -7,13 +7,8 @@ use crucible_jail::plan::{GUEST_ID, HOST_NAME, RootEntry, WRITABLE};
 /// Folders of every sandbox. What is mounted on them comes later.
 const FOLDERS: &[&str] = &["/work", "/tmp", "/proc", "/dev/shm", "/dev/pts"];
 /// Devices of every sandbox, with major and minor number.
-const DEVICES: &[(&str, (u32, u32))] = &[
-    ("null", (1, 3)),
-    ("zero", (1, 5)),
-    ("full", (1, 7)),
-    ("random", (1, 8)),
-    ("urandom", (1, 9)),
-];
+const DEVICES: &[(&str, (u32, u32))] =
+    &[("null", (1, 3)), ("zero", (1, 5)), ("full", (1, 7)), ("random", (1, 8)), ("urandom", (1, 9))];
 /// Links of every sandbox.
 const LINKS: &[(&str, &str)] = &[
     ("/dev/ptmx", "pts/ptmx"),
@@ -25,66 +20,37 @@ const LINKS: &[(&str, &str)] = &[
 
 /// Everything in the root folder, parents before children.
 pub(super) fn entries(runtime: &Runtime) -> Result<Vec<RootEntry>> {
-    let mut entries: Vec<RootEntry> = FOLDERS
-        .iter()
-        .map(|path| RootEntry::Directory {
+    let mut entries: Vec<RootEntry> =
+        FOLDERS.iter().map(|path| RootEntry::Directory { path: (*path).to_owned() }).collect();
+    entries
+        .extend(DEVICES.iter().map(|(name, number)| RootEntry::Device { name: (*name).to_owned(), number: *number }));
+    entries.extend(
+        LINKS.iter().map(|(path, points_to)| RootEntry::Symlink {
             path: (*path).to_owned(),
-        })
-        .collect();
-    entries.extend(DEVICES.iter().map(|(name, number)| RootEntry::Device {
-        name: (*name).to_owned(),
-        number: *number,
-    }));
-    entries.extend(LINKS.iter().map(|(path, points_to)| RootEntry::Symlink {
-        path: (*path).to_owned(),
-        points_to: (*points_to).to_owned(),
-    }));
+            points_to: (*points_to).to_owned(),
+        }),
+    );
     for (path, text) in [
-        (
-            "/etc/passwd",
-            format!("guest:x:{GUEST_ID}:{GUEST_ID}:guest:/work:/bin/sh\n"),
-        ),
+        ("/etc/passwd", format!("guest:x:{GUEST_ID}:{GUEST_ID}:guest:/work:/bin/sh\n")),
         ("/etc/group", format!("guest:x:{GUEST_ID}:\n")),
-        (
-            "/etc/hosts",
-            format!("127.0.0.1 localhost {HOST_NAME}\n::1 localhost\n"),
-        ),
+        ("/etc/hosts", format!("127.0.0.1 localhost {HOST_NAME}\n::1 localhost\n")),
     ] {
-        entries.push(RootEntry::File {
-            path: path.to_owned(),
-            content: text.into_bytes(),
-        });
+        entries.push(RootEntry::File { path: path.to_owned(), content: text.into_bytes() });
     }
     for entry in &runtime.entries {
         let (path, entry) = match entry {
             RuntimeEntry::Bind { source, target } => {
-                let source = source
-                    .to_str()
-                    .ok_or_else(|| unusable(target, "its name isn't UTF-8"))?;
-                (
-                    target,
-                    RootEntry::Bind {
-                        source: source.to_owned(),
-                        target: target.clone(),
-                    },
-                )
+                let source = source.to_str().ok_or_else(|| unusable(target, "its name isn't UTF-8"))?;
+                (target, RootEntry::Bind { source: source.to_owned(), target: target.clone() })
             }
-            RuntimeEntry::Symlink { target, points_to } => (
-                target,
-                RootEntry::Symlink {
-                    path: target.clone(),
-                    points_to: points_to.clone(),
-                },
-            ),
+            RuntimeEntry::Symlink { target, points_to } => {
+                (target, RootEntry::Symlink { path: target.clone(), points_to: points_to.clone() })
+            }
         };
-        if let Some(folder) = WRITABLE
-            .iter()
-            .find(|folder| path.as_str() == **folder || path.starts_with(&format!("{folder}/")))
+        if let Some(folder) =
+            WRITABLE.iter().find(|folder| path.as_str() == **folder || path.starts_with(&format!("{folder}/")))
         {
-            return Err(unusable(
-                path,
-                &format!("every sandbox has a {folder} of its own, which hides it"),
-            ));
+            return Err(unusable(path, &format!("every sandbox has a {folder} of its own, which hides it")));
         }
         entries.push(entry);
     }

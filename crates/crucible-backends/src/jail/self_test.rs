@@ -18,10 +18,7 @@ pub(super) async fn run(backend: &JailBackend) -> SelfTest {
             vec![Check::new("a sandbox can be made and used", false.into(), error.to_string()).with_mend(mend)]
         }
     };
-    SelfTest {
-        component: "jail".to_owned(),
-        checks,
-    }
+    SelfTest { component: "jail".to_owned(), checks }
 }
 
 async fn checks(backend: &JailBackend) -> Result<Vec<Check>, Error> {
@@ -48,10 +45,7 @@ async fn look(sandbox: &dyn Sandbox) -> Result<Vec<Check>, Error> {
     if let Some(canary) = &canary {
         let _written = std::fs::write(canary.path(), "canary").is_ok();
     }
-    let path = canary.as_ref().map_or_else(
-        || "/etc/shadow".to_owned(),
-        |canary| canary.path().display().to_string(),
-    );
+    let path = canary.as_ref().map_or_else(|| "/etc/shadow".to_owned(), |canary| canary.path().display().to_string());
     let command = Command {
         argv: ["sh", "-c", SCRIPT].map(str::to_owned).to_vec(),
         env: [("CANARY".to_owned(), path)].into(),
@@ -96,16 +90,8 @@ async fn look(sandbox: &dyn Sandbox) -> Result<Vec<Check>, Error> {
         .filter(|fact| !fact.as_planned)
         .map(|fact| format!("{}: {}", fact.name, fact.seen))
         .collect();
-    let seen = if differing.is_empty() {
-        format!("{} facts", posture.facts.len())
-    } else {
-        differing.join(", ")
-    };
-    checks.push(Check::new(
-        "seen from outside it is confined as planned",
-        posture.is_as_planned().into(),
-        seen,
-    ));
+    let seen = if differing.is_empty() { format!("{} facts", posture.facts.len()) } else { differing.join(", ") };
+    checks.push(Check::new("seen from outside it is confined as planned", posture.is_as_planned().into(), seen));
     sandbox.end_processes().await?;
     checks.push(Check::new("all its processes can be ended", true.into(), "ended"));
     Ok(checks)

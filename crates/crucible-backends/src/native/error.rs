@@ -17,40 +17,27 @@ const NOT_PERMITTED: i32 = 1;
 /// An error of an existing sandbox.
 pub(crate) fn translate(operation: &'static str, error: JailError) -> Error {
     match error {
-        JailError::NotStarted {
-            errno: NO_SUCH_FILE, ..
-        } => Error::new(
-            ErrorKind::NotFound,
-            operation,
-            "there is no such program in the sandbox",
-        )
-        .with_hint("a sandbox holds only what its language needs; `crucible exec` gives the host's ordinary programs"),
-        JailError::NotStarted {
-            errno: PERMISSION_DENIED | EXEC_FORMAT,
-            ..
-        } => Error::new(ErrorKind::InvalidInput, operation, "the program can't be executed").with_source(error),
-        JailError::NotStarted { errno: TOO_LONG, .. } => Error::new(
-            ErrorKind::InvalidInput,
-            operation,
-            "the arguments and the environment are too long",
-        ),
+        JailError::NotStarted { errno: NO_SUCH_FILE, .. } => {
+            Error::new(ErrorKind::NotFound, operation, "there is no such program in the sandbox").with_hint(
+                "a sandbox holds only what its language needs; `crucible exec` gives the host's ordinary programs",
+            )
+        }
+        JailError::NotStarted { errno: PERMISSION_DENIED | EXEC_FORMAT, .. } => {
+            Error::new(ErrorKind::InvalidInput, operation, "the program can't be executed").with_source(error)
+        }
+        JailError::NotStarted { errno: TOO_LONG, .. } => {
+            Error::new(ErrorKind::InvalidInput, operation, "the arguments and the environment are too long")
+        }
         JailError::NotStarted { ref step, errno } => {
             let limited = matches!(errno, OUT_OF_MEMORY | TRY_AGAIN);
-            let kind = if limited || step.contains("folder") {
-                ErrorKind::InvalidInput
-            } else {
-                ErrorKind::Infrastructure
-            };
+            let kind =
+                if limited || step.contains("folder") { ErrorKind::InvalidInput } else { ErrorKind::Infrastructure };
             let message = format!(
                 "the command could not be started: the sandbox's init could not {step}: {}",
                 io::Error::from_raw_os_error(errno)
             );
             let error = Error::new(kind, operation, message);
-            if limited {
-                error.with_hint("the limits leave no room for another process")
-            } else {
-                error
-            }
+            if limited { error.with_hint("the limits leave no room for another process") } else { error }
         }
         JailError::Refused(refusal) => refused(operation, refusal),
         JailError::SandboxLost | JailError::LauncherLost => {
@@ -78,17 +65,13 @@ fn refused(operation: &'static str, refusal: Refusal) -> Error {
 /// An error of starting the launcher or a sandbox: what this machine, or the policy here, doesn't allow.
 pub(crate) fn start_error(operation: &'static str, error: JailError) -> Error {
     let hint = match &error {
-        JailError::Step {
-            step,
-            errno: NOT_PERMITTED | PERMISSION_DENIED,
-        } if step.contains("user namespace") || step.contains("new namespaces") => {
+        JailError::Step { step, errno: NOT_PERMITTED | PERMISSION_DENIED }
+            if step.contains("user namespace") || step.contains("new namespaces") =>
+        {
             "unprivileged user namespaces are switched off here: allow them (sysctl kernel.unprivileged_userns_clone=1, \
              kernel.apparmor_restrict_unprivileged_userns=0, user.max_user_namespaces) or run as root"
         }
-        JailError::Step {
-            step,
-            errno: NOT_PERMITTED | PERMISSION_DENIED,
-        } if step.contains("mount") => {
+        JailError::Step { step, errno: NOT_PERMITTED | PERMISSION_DENIED } if step.contains("mount") => {
             "this looks like a container without the right to mount: run it with CAP_SYS_ADMIN, or allow user namespaces in it"
         }
         JailError::Step { errno: NO_SPACE, .. } => "the kernel's limit on namespaces is reached: see /proc/sys/user",

@@ -72,27 +72,15 @@ impl Sandbox for NativeSandbox {
             .map(|(name, value)| format!("{name}={value}"))
             .chain(env.iter().map(|(name, value)| format!("{name}={value}")))
             .collect();
-        let command = host::Command {
-            argv,
-            env,
-            directory: directory.as_str().to_owned(),
-            limits: self.parts.limits.clone(),
-        };
-        let running = self
-            .parts
-            .started
-            .sandbox
-            .exec(command)
-            .await
-            .map_err(|error| translate("start the command", error))?;
+        let command =
+            host::Command { argv, env, directory: directory.as_str().to_owned(), limits: self.parts.limits.clone() };
+        let running =
+            self.parts.started.sandbox.exec(command).await.map_err(|error| translate("start the command", error))?;
         Ok(Execution {
             stdin: Box::new(running.stdin),
             stdout: Box::new(running.stdout),
             stderr: Box::new(running.stderr),
-            process: Box::new(NativeProcess {
-                ended: running.ended,
-                known: None,
-            }),
+            process: Box::new(NativeProcess { ended: running.ended, known: None }),
         })
     }
 
@@ -143,18 +131,11 @@ impl Sandbox for NativeSandbox {
         let size = file
             .metadata()
             .map_err(|error| {
-                Error::new(
-                    ErrorKind::Infrastructure,
-                    "read a file of the sandbox",
-                    "it can't be looked at",
-                )
-                .with_source(error)
+                Error::new(ErrorKind::Infrastructure, "read a file of the sandbox", "it can't be looked at")
+                    .with_source(error)
             })?
             .len();
-        Ok(FileContent {
-            size,
-            bytes: Box::new(RegularFile(file)),
-        })
+        Ok(FileContent { size, bytes: Box::new(RegularFile(file)) })
     }
 
     async fn list_files(&self, path: &GuestPath) -> Result<Vec<FileEntry>> {
@@ -223,37 +204,22 @@ impl Sandbox for NativeSandbox {
 
     async fn posture(&self) -> Result<Posture> {
         if !self.is_jailed() {
-            let fact = PostureFact {
-                name: "isolation".to_owned(),
-                seen: "none, as planned".to_owned(),
-                as_planned: true,
-            };
+            let fact =
+                PostureFact { name: "isolation".to_owned(), seen: "none, as planned".to_owned(), as_planned: true };
             return Ok(Posture { facts: vec![fact] });
         }
         let facts = host::posture_facts(self.parts.started.pid, self.parts.outside_id).map_err(|error| {
-            Error::new(
-                ErrorKind::Infrastructure,
-                "read the sandbox's posture",
-                "the sandbox's init can't be looked at",
-            )
-            .with_source(error)
+            Error::new(ErrorKind::Infrastructure, "read the sandbox's posture", "the sandbox's init can't be looked at")
+                .with_source(error)
         })?;
         Ok(Posture {
-            facts: facts
-                .into_iter()
-                .map(|(name, seen, as_planned)| PostureFact { name, seen, as_planned })
-                .collect(),
+            facts: facts.into_iter().map(|(name, seen, as_planned)| PostureFact { name, seen, as_planned }).collect(),
         })
     }
 
     async fn destroy(self: Box<Self>) -> Result<()> {
         let operation = "remove the sandbox";
-        let NativeParts {
-            started,
-            cgroup,
-            folder,
-            ..
-        } = self.parts;
+        let NativeParts { started, cgroup, folder, .. } = self.parts;
         if folder.is_some() {
             // Nothing but its init knows what it started; with a process namespace the kernel does.
             match started.sandbox.end_processes().await {
@@ -262,11 +228,7 @@ impl Sandbox for NativeSandbox {
             }
         }
         started.sandbox.kill();
-        started
-            .sandbox
-            .wait_until_dead()
-            .await
-            .map_err(|error| translate(operation, error))?;
+        started.sandbox.wait_until_dead().await.map_err(|error| translate(operation, error))?;
         drop(started);
         if let Some(cgroup) = cgroup {
             cgroup.remove().await.map_err(|error| translate(operation, error))?;

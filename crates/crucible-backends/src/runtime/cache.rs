@@ -50,10 +50,7 @@ impl Cache {
             let message = format!("{} belongs to somebody else, or others may write to it", path.display());
             return Err(io::Error::new(io::ErrorKind::PermissionDenied, message));
         }
-        Ok(Self {
-            folder,
-            path: path.to_owned(),
-        })
+        Ok(Self { folder, path: path.to_owned() })
     }
 
     /// Opens the folder, making it first where it isn't there.
@@ -89,17 +86,12 @@ impl Cache {
     /// # Errors
     /// Where it can't be written; the old answer is then still there.
     pub(super) fn write<T: Serialize>(&self, key: &str, answer: T) -> io::Result<()> {
-        let content = serde_json::to_vec(&Record {
-            format: FORMAT,
-            key: key.to_owned(),
-            answer,
-        })?;
+        let content = serde_json::to_vec(&Record { format: FORMAT, key: key.to_owned(), answer })?;
         let draft = format!(".draft-{}-{}", process::id(), SERIAL.fetch_add(1, Ordering::Relaxed));
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let mut file = File::from(openat(&self.folder, &draft, flags, Mode::RUSR | Mode::WUSR)?);
-        let written = file
-            .write_all(&content)
-            .and_then(|()| Ok(renameat(&self.folder, &draft, &self.folder, file_name(key))?));
+        let written =
+            file.write_all(&content).and_then(|()| Ok(renameat(&self.folder, &draft, &self.folder, file_name(key))?));
         if written.is_err() {
             let _ = unlinkat(&self.folder, &draft, AtFlags::empty());
         }

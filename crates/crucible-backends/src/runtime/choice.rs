@@ -13,19 +13,11 @@ const OPERATION: &str = "find the interpreter";
 
 /// Variables by which version managers are told what to choose.
 const VARIABLES: [&str; 3] = ["HOME", "PATH", "VIRTUAL_ENV"];
-const VARIABLE_PREFIXES: [&str; 10] = [
-    "PYENV_", "ASDF_", "MISE_", "RTX_", "NODENV_", "VOLTA_", "NVM_", "FNM_", "RBENV_", "CONDA_",
-];
+const VARIABLE_PREFIXES: [&str; 10] =
+    ["PYENV_", "ASDF_", "MISE_", "RTX_", "NODENV_", "VOLTA_", "NVM_", "FNM_", "RBENV_", "CONDA_"];
 /// Files in the current folder, and those above it, that name versions.
-const VERSION_FILES: [&str; 7] = [
-    ".python-version",
-    ".node-version",
-    ".nvmrc",
-    ".ruby-version",
-    ".tool-versions",
-    "mise.toml",
-    ".mise.toml",
-];
+const VERSION_FILES: [&str; 7] =
+    [".python-version", ".node-version", ".nvmrc", ".ruby-version", ".tool-versions", "mise.toml", ".mise.toml"];
 /// A file there that names versions among much else.
 const PACKAGE_FILE: &str = "package.json";
 /// What a version manager keeps in its own folder: the general choice, and what there is to choose from.
@@ -55,15 +47,9 @@ pub(super) fn made_from(surroundings: &Surroundings, stand_in: &Path) -> Vec<Str
         }
     };
     for folder in folders(surroundings) {
-        VERSION_FILES
-            .iter()
-            .chain([&PACKAGE_FILE])
-            .for_each(|name| look(folder.join(name)));
+        VERSION_FILES.iter().chain([&PACKAGE_FILE]).for_each(|name| look(folder.join(name)));
     }
-    let managers = [
-        surroundings.variable("PYENV_ROOT").map(Path::new),
-        stand_in.parent().and_then(Path::parent),
-    ];
+    let managers = [surroundings.variable("PYENV_ROOT").map(Path::new), stand_in.parent().and_then(Path::parent)];
     for folder in managers.into_iter().flatten() {
         STATE.iter().for_each(|name| look(folder.join(name)));
     }
@@ -90,10 +76,7 @@ pub(super) fn refuse_places(surroundings: &Surroundings) -> Result<()> {
         let lines = text.lines().filter(|line| !line.trim_start().starts_with('#'));
         let mut words = lines.flat_map(|line| line.split([' ', '\t', '"', '\'', '=', ':']));
         if text.contains("path:") || words.any(|word| word.starts_with('/') || word.contains("..")) {
-            let message = format!(
-                "{} chooses the interpreter by its place and not by its version",
-                path.display()
-            );
+            let message = format!("{} chooses the interpreter by its place and not by its version", path.display());
             let hint = "Crucible doesn't run interpreters that a folder names: start it in another folder, or name the \
                         executable by 'interpreters' in the language's entry of the configuration";
             return Err(Error::new(ErrorKind::Refused, OPERATION, message).with_hint(hint));
@@ -104,9 +87,6 @@ pub(super) fn refuse_places(surroundings: &Surroundings) -> Result<()> {
 
 /// The folders in which version managers look for a choice.
 fn folders(surroundings: &Surroundings) -> impl Iterator<Item = &Path> {
-    let starts = [
-        surroundings.directory.as_deref(),
-        surroundings.variable("PYENV_DIR").map(Path::new),
-    ];
+    let starts = [surroundings.directory.as_deref(), surroundings.variable("PYENV_DIR").map(Path::new)];
     starts.into_iter().flatten().flat_map(Path::ancestors)
 }

@@ -34,10 +34,7 @@ pub(super) struct Dynamic {
 /// Whether it is an ELF file of any kind.
 pub(super) fn is_elf(path: &Path) -> bool {
     let mut magic = [0; 4];
-    File::open(path)
-        .and_then(|file| file.read_exact_at(&mut magic, 0))
-        .is_ok()
-        && magic == *b"\x7fELF"
+    File::open(path).and_then(|file| file.read_exact_at(&mut magic, 0)).is_ok() && magic == *b"\x7fELF"
 }
 
 /// Reads the dynamic section; `None` for anything but a well-formed 64-bit little-endian file.
@@ -48,10 +45,7 @@ pub(super) fn read(path: &Path) -> Option<Dynamic> {
         return None;
     }
     let table = long(&header, 32)?;
-    let (size, count) = (
-        u64::from(short(&header, 54)?),
-        short(&header, 56)?.min(MAX_PROGRAM_HEADERS),
-    );
+    let (size, count) = (u64::from(short(&header, 54)?), short(&header, 56)?.min(MAX_PROGRAM_HEADERS));
     let mut found = Dynamic::default();
     let mut loads = Vec::new();
     let mut section = None;
@@ -79,11 +73,7 @@ pub(super) fn read(path: &Path) -> Option<Dynamic> {
     let address = tags().find(|(tag, _)| *tag == TAG_STRINGS)?.1;
     let strings = loads.iter().find_map(|(start, offset, length)| {
         let within = address.checked_sub(*start)?;
-        if within < *length {
-            offset.checked_add(within)
-        } else {
-            None
-        }
+        if within < *length { offset.checked_add(within) } else { None }
     })?;
     for (tag, value) in tags() {
         let text = || name(&file, strings.checked_add(value)?);
@@ -91,12 +81,7 @@ pub(super) fn read(path: &Path) -> Option<Dynamic> {
             TAG_NEEDED => found.needed.extend(text()),
             TAG_RPATH | TAG_RUNPATH => {
                 let folders = text().unwrap_or_default();
-                found.search.extend(
-                    folders
-                        .split(':')
-                        .filter(|folder| !folder.is_empty())
-                        .map(str::to_owned),
-                );
+                found.search.extend(folders.split(':').filter(|folder| !folder.is_empty()).map(str::to_owned));
             }
             _ => {}
         }

@@ -22,15 +22,11 @@ pub(super) fn folders(root: &Path) -> Vec<PathBuf> {
         arch => format!("{arch}-linux-gnu"),
     };
     // Debian's multiarch folders; Fedora's, openSUSE's and Gentoo's lib64; Arch's lib64 is a link to lib.
-    let mut folders: Vec<PathBuf> = [
-        format!("/lib/{multiarch}"),
-        format!("/usr/lib/{multiarch}"),
-        "/lib64".to_owned(),
-        "/usr/lib64".to_owned(),
-    ]
-    .into_iter()
-    .map(PathBuf::from)
-    .collect();
+    let mut folders: Vec<PathBuf> =
+        [format!("/lib/{multiarch}"), format!("/usr/lib/{multiarch}"), "/lib64".to_owned(), "/usr/lib64".to_owned()]
+            .into_iter()
+            .map(PathBuf::from)
+            .collect();
     // Alpine, and hosts without multiarch whose processor never had a lib64.
     if !folders.iter().any(|folder| on(root, folder).join("libc.so.6").exists()) {
         folders.extend(["/lib", "/usr/lib"].map(PathBuf::from));
@@ -41,10 +37,7 @@ pub(super) fn folders(root: &Path) -> Vec<PathBuf> {
 /// What tells the loader where libraries are.
 pub(super) fn loader_files() -> Vec<PathBuf> {
     // musl's is named after the processor.
-    vec![
-        PathBuf::from(LOADER_CACHE),
-        PathBuf::from(format!("/etc/ld-musl-{ARCH}.path")),
-    ]
+    vec![PathBuf::from(LOADER_CACHE), PathBuf::from(format!("/etc/ld-musl-{ARCH}.path"))]
 }
 
 /// The loader of an executable, and the libraries it needs that don't lie in the library folders.
@@ -63,12 +56,8 @@ pub(super) fn beyond(executable: &Path, folders: &[PathBuf]) -> Vec<PathBuf> {
         found.extend(dynamic.loader.map(PathBuf::from));
         let origin = file.parent().unwrap_or(Path::new("/")).to_string_lossy();
         let expand = |folder: &String| PathBuf::from(folder.replace("${ORIGIN}", &origin).replace("$ORIGIN", &origin));
-        let mut search: Vec<PathBuf> = dynamic
-            .search
-            .iter()
-            .map(expand)
-            .filter(|folder| folder.is_absolute())
-            .collect();
+        let mut search: Vec<PathBuf> =
+            dynamic.search.iter().map(expand).filter(|folder| folder.is_absolute()).collect();
         if files == 1 {
             own_search.clone_from(&search);
         }

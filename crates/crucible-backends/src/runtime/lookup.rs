@@ -28,10 +28,7 @@ pub(super) struct Surroundings {
 impl Surroundings {
     /// Those of this process.
     pub(super) fn of_this_process() -> Self {
-        Self {
-            environment: env::vars_os().collect(),
-            directory: env::current_dir().ok(),
-        }
+        Self { environment: env::vars_os().collect(), directory: env::current_dir().ok() }
     }
 
     /// An environment variable.
@@ -40,9 +37,7 @@ impl Surroundings {
     }
 
     fn search_path(&self) -> Vec<PathBuf> {
-        let path = self
-            .variable("PATH")
-            .unwrap_or(OsStr::new("/usr/local/bin:/usr/bin:/bin"));
+        let path = self.variable("PATH").unwrap_or(OsStr::new("/usr/local/bin:/usr/bin:/bin"));
         env::split_paths(path).filter(|folder| folder.is_absolute()).collect()
     }
 }
@@ -100,15 +95,10 @@ pub(super) fn find(surroundings: &Surroundings, language: &Language) -> Result<O
                 return Ok(Some(found));
             }
         } else if name.is_empty() || name.contains('/') {
-            let message = format!(
-                "the interpreter {name:?} of {} is neither a name nor an absolute path",
-                language.title
-            );
+            let message =
+                format!("the interpreter {name:?} of {} is neither a name nor an absolute path", language.title);
             return Err(Error::new(ErrorKind::Configuration, OPERATION, message));
-        } else if let Some(found) = search
-            .iter()
-            .find_map(|folder| candidate(surroundings, &folder.join(given)))
-        {
+        } else if let Some(found) = search.iter().find_map(|folder| candidate(surroundings, &folder.join(given))) {
             return Ok(Some(found));
         }
     }
@@ -126,18 +116,8 @@ fn candidate(surroundings: &Surroundings, path: &Path) -> Option<Candidate> {
     let is_elf = elf::is_elf(&real);
     // Most stand-ins are scripts; those of mise and volta aren't.
     let chooses = !is_elf || path.iter().any(|part| part == "shims" || part == ".volta");
-    let choice = if chooses {
-        choice::made_from(surroundings, &path)
-    } else {
-        Vec::new()
-    };
-    Some(Candidate {
-        path,
-        real,
-        chooses,
-        stamp,
-        choice,
-    })
+    let choice = if chooses { choice::made_from(surroundings, &path) } else { Vec::new() };
+    Some(Candidate { path, real, chooses, stamp, choice })
 }
 
 fn missing(language: &Language, absolute: &[&str], search: &[PathBuf]) -> Error {
@@ -147,16 +127,8 @@ fn missing(language: &Language, absolute: &[&str], search: &[PathBuf]) -> Error 
         places.push(format!("PATH ({})", folders.join(":")));
     }
     let names: Vec<&str> = language.interpreters.iter().map(String::as_str).collect();
-    let message = format!(
-        "{} isn't on this machine: no {}; looked in {}",
-        language.title,
-        names.join(" or "),
-        places.join(", ")
-    );
+    let message =
+        format!("{} isn't on this machine: no {}; looked in {}", language.title, names.join(" or "), places.join(", "));
     let error = Error::new(ErrorKind::NotFound, OPERATION, message);
-    if language.install_hint.is_empty() {
-        error
-    } else {
-        error.with_hint(&language.install_hint)
-    }
+    if language.install_hint.is_empty() { error } else { error.with_hint(&language.install_hint) }
 }

@@ -91,9 +91,5 @@ pub fn describe(language: &Language, cache: Option<&Path>) -> Result<Description
 }
 
 fn resolver(cache: Option<&Path>) -> Resolver<'_> {
-    Resolver {
-        surroundings: Surroundings::of_this_process(),
-        cache,
-        patience: probe::PATIENCE,
-    }
+    Resolver { surroundings: Surroundings::of_this_process(), cache, patience: probe::PATIENCE }
 }

@@ -46,11 +46,8 @@ pub(super) fn ask(
 ) -> Result<Answer> {
     let said = run(surroundings, interpreter, arguments, patience)?;
     if !said.status.success() {
-        let mut message = format!(
-            "{} can't tell which files it needs: it ended with {}",
-            interpreter.display(),
-            ending(said.status)
-        );
+        let mut message =
+            format!("{} can't tell which files it needs: it ended with {}", interpreter.display(), ending(said.status));
         if let Some(line) = first_line(&said.stderr) {
             message = format!("{message}: {line}");
         }
@@ -64,26 +61,14 @@ pub(super) fn version(surroundings: &Surroundings, interpreter: &Path, patience:
     let said = run(surroundings, interpreter, &["--version".to_owned()], patience).ok()?;
     let line = first_line(&said.stdout).or_else(|| first_line(&said.stderr))?;
     let looks_like_one = |word: &&str| {
-        word.contains('.')
-            && word
-                .trim_start_matches('v')
-                .starts_with(|first: char| first.is_ascii_digit())
+        word.contains('.') && word.trim_start_matches('v').starts_with(|first: char| first.is_ascii_digit())
     };
-    Some(
-        line.split_whitespace()
-            .find(looks_like_one)?
-            .trim_start_matches('v')
-            .to_owned(),
-    )
+    Some(line.split_whitespace().find(looks_like_one)?.trim_start_matches('v').to_owned())
 }
 
 fn read(interpreter: &Path, stdout: &[u8]) -> Result<Answer> {
-    let rubbish = |what: &str| {
-        Err(unavailable(
-            interpreter,
-            format!("{} answered the probe with {what}", interpreter.display()),
-        ))
-    };
+    let rubbish =
+        |what: &str| Err(unavailable(interpreter, format!("{} answered the probe with {what}", interpreter.display())));
     if stdout.len() >= MAX_OUTPUT_BYTES {
         return rubbish("more than a list of paths");
     }
@@ -112,16 +97,9 @@ fn read(interpreter: &Path, stdout: &[u8]) -> Result<Answer> {
         return rubbish(&format!("an executable that isn't there: {}", executable.display()));
     }
     if !elf::is_elf(&executable) {
-        return rubbish(&format!(
-            "an executable that is itself a script: {}",
-            executable.display()
-        ));
+        return rubbish(&format!("an executable that is itself a script: {}", executable.display()));
     }
-    Ok(Answer {
-        executable,
-        version,
-        paths,
-    })
+    Ok(Answer { executable, version, paths })
 }
 
 /// What a program printed, each stream cut at the bound, and how it ended.
@@ -134,16 +112,8 @@ struct Said {
 /// Runs a program to its end, or kills it and what it started in its process group when its time is over.
 fn run(surroundings: &Surroundings, program: &Path, arguments: &[String], patience: Duration) -> Result<Said> {
     let mut command = Command::new(program);
-    command
-        .args(arguments)
-        .env_clear()
-        .envs(&surroundings.environment)
-        .env(MISE_CAUTION.0, MISE_CAUTION.1);
-    command
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .process_group(0);
+    command.args(arguments).env_clear().envs(&surroundings.environment).env(MISE_CAUTION.0, MISE_CAUTION.1);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
     if let Some(directory) = &surroundings.directory {
         command.current_dir(directory);
     }
@@ -153,11 +123,7 @@ fn run(surroundings: &Surroundings, program: &Path, arguments: &[String], patien
     let failure = match listen(&mut child, Instant::now() + patience) {
         Ok(Some(said)) => return Ok(said),
         Ok(None) => {
-            let message = format!(
-                "{} didn't answer within {} s",
-                program.display(),
-                patience.as_secs_f32()
-            );
+            let message = format!("{} didn't answer within {} s", program.display(), patience.as_secs_f32());
             unavailable(program, message)
         }
         Err(error) => failed(error),
@@ -203,11 +169,7 @@ fn listen(child: &mut Child, deadline: Instant) -> io::Result<Option<Said>> {
         err_open = err_open && drain(&mut stderr, &mut err)?;
         // What it left running may hold the streams open for ever, so its own end is the end.
         if has_ended {
-            return Ok(Some(Said {
-                stdout: out,
-                stderr: err,
-                status: child.wait()?,
-            }));
+            return Ok(Some(Said { stdout: out, stderr: err, status: child.wait()? }));
         }
     }
 }
@@ -246,10 +208,7 @@ fn first_line(output: &[u8]) -> Option<String> {
 
 /// A line as it can be shown to a person: short, and without control characters.
 fn shown(line: &str) -> String {
-    line.chars()
-        .filter(|char| !char.is_control())
-        .take(MAX_SHOWN_CHARS)
-        .collect()
+    line.chars().filter(|char| !char.is_control()).take(MAX_SHOWN_CHARS).collect()
 }
 
 fn unavailable(interpreter: &Path, message: String) -> Error {

@@ -27,9 +27,7 @@ struct Remembered {
 
 impl Remembered {
     fn is_current(&self) -> bool {
-        self.stamps
-            .iter()
-            .all(|(path, stamp)| Stamp::of(path).as_ref() == Some(stamp))
+        self.stamps.iter().all(|(path, stamp)| Stamp::of(path).as_ref() == Some(stamp))
             && self.absent.iter().all(|path| fs::metadata(path).is_err())
             && self.runtime.entries.iter().all(|entry| match entry {
                 RuntimeEntry::Bind { source, .. } => {
@@ -80,15 +78,9 @@ impl Resolver<'_> {
             found.version = found.version.clone().or_else(asked);
             found
         });
-        let cache_problem = self
-            .cache
-            .and_then(|folder| Cache::open_or_create(folder).err())
-            .map(|error| error.to_string());
-        Ok(Description {
-            interpreter,
-            entries: entries.len(),
-            cache_problem,
-        })
+        let cache_problem =
+            self.cache.and_then(|folder| Cache::open_or_create(folder).err()).map(|error| error.to_string());
+        Ok(Description { interpreter, entries: entries.len(), cache_problem })
     }
 
     fn find_out(&self, language: &Language, candidate: Option<&Candidate>) -> Result<Remembered> {
@@ -111,10 +103,7 @@ impl Resolver<'_> {
                     stamps.extend(Stamp::of(&real).map(|stamp| (real, stamp)));
                 }
             }
-            interpreter = Some(HostInterpreter {
-                path: text(&answer.executable)?,
-                version: answer.version,
-            });
+            interpreter = Some(HostInterpreter { path: text(&answer.executable)?, version: answer.version });
         }
         for path in folders.iter().cloned().chain(libraries::loader_files()) {
             view.add(&path)?;
@@ -124,11 +113,7 @@ impl Resolver<'_> {
             view.add(Path::new(&file.replace("{interpreter}", own_path)))?;
         }
         let (entries, absent) = view.finish()?;
-        Ok(Remembered {
-            runtime: Runtime { interpreter, entries },
-            stamps,
-            absent,
-        })
+        Ok(Remembered { runtime: Runtime { interpreter, entries }, stamps, absent })
     }
 
     fn ask(&self, language: &Language, candidate: &Candidate) -> Result<probe::Answer> {
@@ -139,16 +124,10 @@ impl Resolver<'_> {
             return probe::ask(&self.surroundings, &candidate.path, &language.probe, self.patience);
         }
         if !candidate.chooses {
-            return Ok(probe::Answer {
-                executable: candidate.path.clone(),
-                version: None,
-                paths: Vec::new(),
-            });
+            return Ok(probe::Answer { executable: candidate.path.clone(), version: None, paths: Vec::new() });
         }
-        let message = format!(
-            "{} only stands in for an interpreter, and what it starts is unknown",
-            candidate.path.display()
-        );
+        let message =
+            format!("{} only stands in for an interpreter, and what it starts is unknown", candidate.path.display());
         let hint = "name the real executable by 'interpreters' in the language's entry of the configuration, or \
                     give it a 'probe'";
         Err(Error::new(ErrorKind::Unavailable, OPERATION, message).with_hint(hint))

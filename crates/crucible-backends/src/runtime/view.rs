@@ -46,11 +46,7 @@ pub(super) struct View {
 impl View {
     /// An empty view of the host whose root folder is `root`: `/`, except in tests.
     pub(super) fn of(root: &Path) -> Self {
-        Self {
-            root: root.to_owned(),
-            parts: BTreeMap::new(),
-            absent: BTreeSet::new(),
-        }
+        Self { root: root.to_owned(), parts: BTreeMap::new(), absent: BTreeSet::new() }
     }
 
     /// Adds a file or folder, with the links on the way. Gives its path without links, or `None` where there is no such
@@ -65,10 +61,8 @@ impl View {
             return Ok(None);
         };
         if real == Path::new("/") {
-            let message = format!(
-                "the path {} is the whole machine, which is never given to a sandbox",
-                path.display()
-            );
+            let message =
+                format!("the path {} is the whole machine, which is never given to a sandbox", path.display());
             return Err(Error::new(ErrorKind::Configuration, OPERATION, message));
         }
         for (place, points_to) in links {
@@ -79,8 +73,7 @@ impl View {
                 self.parts.insert(PathBuf::from(store), Part::Folder);
             }
         }
-        self.parts
-            .insert(real.clone(), if is_folder { Part::Folder } else { Part::File });
+        self.parts.insert(real.clone(), if is_folder { Part::Folder } else { Part::File });
         Ok(Some(real))
     }
 
@@ -135,11 +128,7 @@ impl View {
             is_folder = kind.is_dir();
             here = place;
         }
-        Ok(Some(Walked {
-            real: here,
-            is_folder,
-            links,
-        }))
+        Ok(Some(Walked { real: here, is_folder, links }))
     }
 
     /// The entries, parents before children and none below a folder that is there as a whole; and the paths that were
@@ -153,14 +142,8 @@ impl View {
             }
             let target = text(place)?;
             match part {
-                Part::Link(points_to) => entries.push(RuntimeEntry::Symlink {
-                    target,
-                    points_to: points_to.clone(),
-                }),
-                Part::File | Part::Folder => entries.push(RuntimeEntry::Bind {
-                    source: on(&self.root, place),
-                    target,
-                }),
+                Part::Link(points_to) => entries.push(RuntimeEntry::Symlink { target, points_to: points_to.clone() }),
+                Part::File | Part::Folder => entries.push(RuntimeEntry::Bind { source: on(&self.root, place), target }),
             }
             if matches!(part, Part::Folder) {
                 covering = Some(place);
@@ -172,8 +155,7 @@ impl View {
 
 /// Where a path of the host whose root folder is `root` really is.
 pub(super) fn on(root: &Path, path: &Path) -> PathBuf {
-    path.strip_prefix("/")
-        .map_or_else(|_| path.to_owned(), |rest| root.join(rest))
+    path.strip_prefix("/").map_or_else(|_| path.to_owned(), |rest| root.join(rest))
 }
 
 fn steps(path: &Path) -> VecDeque<OsString> {
@@ -188,10 +170,7 @@ fn steps(path: &Path) -> VecDeque<OsString> {
 
 fn is_unreachable(error: &io::Error) -> bool {
     use io::ErrorKind::{InvalidFilename, NotADirectory, NotFound, PermissionDenied};
-    matches!(
-        error.kind(),
-        NotFound | NotADirectory | PermissionDenied | InvalidFilename
-    )
+    matches!(error.kind(), NotFound | NotADirectory | PermissionDenied | InvalidFilename)
 }
 
 fn cannot_read(place: &Path, error: io::Error) -> Error {

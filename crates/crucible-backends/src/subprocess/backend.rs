@@ -33,9 +33,8 @@ impl SubprocessBackend {
     /// # Errors
     /// `Unavailable` where it can't be started.
     pub async fn start(config: SubprocessConfig) -> Result<Self> {
-        let launcher = Launcher::start(Privilege::Bare, None)
-            .await
-            .map_err(|error| start_error("start the launcher", error))?;
+        let launcher =
+            Launcher::start(Privilege::Bare, None).await.map_err(|error| start_error("start the launcher", error))?;
         let layers = Layer::ALL
             .into_iter()
             .map(|layer| match layer {
@@ -62,11 +61,7 @@ impl SubprocessBackend {
             absolute_paths: false,
             arbitrary_commands: true,
         };
-        Ok(Self {
-            launcher,
-            capabilities,
-            config,
-        })
+        Ok(Self { launcher, capabilities, config })
     }
 }
 
@@ -85,10 +80,7 @@ impl Component for SubprocessBackend {
             ),
             Err(error) => Check::new("a process can be started and ended", false.into(), error.to_string()),
         };
-        SelfTest {
-            component: "subprocess".to_owned(),
-            checks: vec![check],
-        }
+        SelfTest { component: "subprocess".to_owned(), checks: vec![check] }
     }
 }
 
@@ -100,11 +92,7 @@ async fn run_true(backend: &SubprocessBackend) -> Result<crucible_core::ExitStat
         policy: Policy::unisolated(),
     };
     let sandbox = backend.create(request).await?;
-    let command = Command {
-        argv: vec!["true".to_owned()],
-        env: [].into(),
-        directory: GuestPath::work(),
-    };
+    let command = Command { argv: vec!["true".to_owned()], env: [].into(), directory: GuestPath::work() };
     let mut execution = sandbox.exec(command).await?;
     let status = execution.process.wait().await?;
     sandbox.destroy().await?;
@@ -122,12 +110,7 @@ impl Backend for SubprocessBackend {
     }
 
     async fn create(&self, request: SandboxRequest) -> Result<Box<dyn Sandbox>> {
-        let SandboxRequest {
-            id,
-            language,
-            limits,
-            policy,
-        } = request;
+        let SandboxRequest { id, language, limits, policy } = request;
         self.capabilities.admit(self.name(), &policy)?;
         let interpreter = match language {
             Some(language) => {
@@ -135,18 +118,11 @@ impl Backend for SubprocessBackend {
             }
             None => None,
         };
-        let folder = tempfile::Builder::new()
-            .prefix("crucible-")
-            .tempdir()
-            .map_err(|error| {
-                Error::new(
-                    ErrorKind::Unavailable,
-                    "make the work folder",
-                    "no folder can be made for temporary files",
-                )
+        let folder = tempfile::Builder::new().prefix("crucible-").tempdir().map_err(|error| {
+            Error::new(ErrorKind::Unavailable, "make the work folder", "no folder can be made for temporary files")
                 .with_source(error)
                 .with_hint("set TMPDIR to a folder that can be written")
-            })?;
+        })?;
         let directory = folder.path().to_str().ok_or_else(|| {
             Error::new(
                 ErrorKind::Unavailable,
@@ -154,23 +130,15 @@ impl Backend for SubprocessBackend {
                 "the folder for temporary files isn't named in UTF-8",
             )
         })?;
-        let plan = SandboxPlan::Bare {
-            directory: directory.to_owned(),
-        };
+        let plan = SandboxPlan::Bare { directory: directory.to_owned() };
         let env = vec![
-            (
-                "PATH".to_owned(),
-                std::env::var("PATH").unwrap_or_else(|_| "/usr/local/bin:/usr/bin:/bin".to_owned()),
-            ),
+            ("PATH".to_owned(), std::env::var("PATH").unwrap_or_else(|_| "/usr/local/bin:/usr/bin:/bin".to_owned())),
             ("HOME".to_owned(), directory.to_owned()),
             ("TMPDIR".to_owned(), directory.to_owned()),
             ("LANG".to_owned(), "C.UTF-8".to_owned()),
         ];
-        let started = self
-            .launcher
-            .start_sandbox(plan, &[])
-            .await
-            .map_err(|error| start_error("start the process", error))?;
+        let started =
+            self.launcher.start_sandbox(plan, &[]).await.map_err(|error| start_error("start the process", error))?;
         Ok(Box::new(NativeSandbox::new(NativeParts {
             id,
             started,
@@ -182,10 +150,7 @@ impl Backend for SubprocessBackend {
                 (ProcessLimit::OpenFiles, u64::from(limits.open_files)),
                 (ProcessLimit::Stack, limits.stack.get()),
                 (ProcessLimit::Core, 0),
-                (
-                    ProcessLimit::CpuSeconds,
-                    limits.cpu_time.get().as_secs().saturating_add(2),
-                ),
+                (ProcessLimit::CpuSeconds, limits.cpu_time.get().as_secs().saturating_add(2)),
                 (ProcessLimit::Data, limits.memory.get()),
             ],
             cgroup: None,

@@ -46,10 +46,7 @@ pub enum JailError {
 
 impl JailError {
     pub(crate) fn os(operation: &'static str) -> impl FnOnce(Errno) -> Self {
-        move |errno| Self::Os {
-            operation,
-            source: errno.into(),
-        }
+        move |errno| Self::Os { operation, source: errno.into() }
     }
 
     pub(crate) fn io(operation: &'static str) -> impl FnOnce(std::io::Error) -> Self {
@@ -59,10 +56,7 @@ impl JailError {
 
 impl From<Failure> for JailError {
     fn from(failure: Failure) -> Self {
-        Self::Step {
-            step: failure.step,
-            errno: failure.errno,
-        }
+        Self::Step { step: failure.step, errno: failure.errno }
     }
 }
 

@@ -41,18 +41,13 @@ pub fn spare_ids() -> Option<SpareIds> {
         let table = std::fs::read_to_string(file).ok()?;
         table.lines().find_map(|line| {
             let mut fields = line.split(':');
-            let (name, first, count) = (
-                fields.next()?,
-                fields.next()?.parse().ok()?,
-                fields.next()?.trim().parse().ok()?,
-            );
+            let (name, first, count) =
+                (fields.next()?, fields.next()?.parse().ok()?, fields.next()?.trim().parse().ok()?);
             (names.iter().any(|known| known == name) && count >= 2).then_some((first, count))
         })
     };
     let helper = |name: &str| {
-        ["/usr/bin", "/bin", "/usr/local/bin"]
-            .iter()
-            .any(|folder| std::path::Path::new(folder).join(name).exists())
+        ["/usr/bin", "/bin", "/usr/local/bin"].iter().any(|folder| std::path::Path::new(folder).join(name).exists())
     };
     if !helper("newuidmap") || !helper("newgidmap") {
         return None;

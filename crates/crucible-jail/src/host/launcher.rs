@@ -42,15 +42,8 @@ impl Launcher {
     pub async fn start(privilege: Privilege, spare_ids: Option<SpareIds>) -> Result<Self, JailError> {
         let (ours, theirs) = socket::pair().map_err(JailError::os("make a socket pair"))?;
         let child = image::start(theirs)?;
-        let connection = Connection {
-            socket: MessageSocket::new(ours)?,
-            poisoned: false,
-        };
-        let mut launcher = Self {
-            connection: Some(Mutex::new(connection)),
-            child,
-            time_namespace: false,
-        };
+        let connection = Connection { socket: MessageSocket::new(ours)?, poisoned: false };
+        let mut launcher = Self { connection: Some(Mutex::new(connection)), child, time_namespace: false };
         let mut answer = launcher.request(&LauncherRequest::Begin(privilege), &[]).await?.0;
         if answer == LauncherReply::MapIds {
             map_spare_ids(launcher.child.id(), spare_ids)?;
@@ -80,11 +73,7 @@ impl Launcher {
     /// # Errors
     /// [`JailError::Step`] naming the entry that couldn't be made.
     pub async fn prepare_root(&self, number: u32, entries: Vec<RootEntry>) -> Result<(), JailError> {
-        match self
-            .request(&LauncherRequest::PrepareRoot { number, entries }, &[])
-            .await?
-            .0
-        {
+        match self.request(&LauncherRequest::PrepareRoot { number, entries }, &[]).await?.0 {
             LauncherReply::RootPrepared => Ok(()),
             _ => Err(JailError::Protocol("prepare a root")),
         }
@@ -96,9 +85,7 @@ impl Launcher {
     /// [`JailError::Step`] naming the step that failed; nothing is left then.
     pub async fn start_sandbox(&self, plan: SandboxPlan, descriptors: &[BorrowedFd<'_>]) -> Result<Started, JailError> {
         let (ours, theirs) = socket::pair().map_err(JailError::os("make a socket pair"))?;
-        let all: Vec<BorrowedFd<'_>> = std::iter::once(theirs.as_fd())
-            .chain(descriptors.iter().copied())
-            .collect();
+        let all: Vec<BorrowedFd<'_>> = std::iter::once(theirs.as_fd()).chain(descriptors.iter().copied()).collect();
         let reach = match plan {
             SandboxPlan::Jailed(_) => Reach::Namespace,
             SandboxPlan::Bare { .. } => Reach::Descendants,
@@ -160,10 +147,7 @@ fn map_spare_ids(launcher: u32, spare_ids: Option<SpareIds>) -> Result<(), JailE
             .status()
             .map_err(JailError::io("run newuidmap and newgidmap"))?;
         if !status.success() {
-            return Err(JailError::Step {
-                step: format!("have spare ids mapped by {program}"),
-                errno: libc::EPERM,
-            });
+            return Err(JailError::Step { step: format!("have spare ids mapped by {program}"), errno: libc::EPERM });
         }
     }
     Ok(())

@@ -31,17 +31,10 @@ pub fn tree_usage(init: i32) -> TreeUsage {
             processes += u64::from(pid != init);
         }
         let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
-        queue.extend(
-            children
-                .split_ascii_whitespace()
-                .filter_map(|child| child.parse::<i32>().ok()),
-        );
+        queue.extend(children.split_ascii_whitespace().filter_map(|child| child.parse::<i32>().ok()));
     }
     let per_second = clock_ticks_per_second().max(1);
-    TreeUsage {
-        cpu: Duration::from_micros(ticks.saturating_mul(1_000_000) / per_second),
-        processes,
-    }
+    TreeUsage { cpu: Duration::from_micros(ticks.saturating_mul(1_000_000) / per_second), processes }
 }
 
 /// Reads the confinement of an init from outside: name, what was seen, and whether that is what a jail's plan says.
@@ -52,10 +45,7 @@ pub fn posture_facts(init: i32, outside_id: Option<u32>) -> std::io::Result<Vec<
     let status = std::fs::read_to_string(format!("/proc/{init}/status"))?;
     let mut facts = Vec::new();
     let mut expect = |key: &str, wanted: &str, name: &str| {
-        let seen = status
-            .lines()
-            .find_map(|line| line.strip_prefix(key)?.strip_prefix(':'))
-            .map_or("", str::trim);
+        let seen = status.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':')).map_or("", str::trim);
         facts.push((name.to_owned(), seen.to_owned(), seen == wanted));
     };
     for (key, name) in [
@@ -78,11 +68,7 @@ pub fn posture_facts(init: i32, outside_id: Option<u32>) -> std::io::Result<Vec<
         let own = std::fs::read_link(format!("/proc/self/ns/{namespace}"))?;
         // An ordinary user may not look at a process that can't be dumped. What can't be seen isn't claimed.
         if let Ok(seen) = std::fs::read_link(format!("/proc/{init}/ns/{namespace}")) {
-            facts.push((
-                format!("namespace.{namespace}"),
-                seen.display().to_string(),
-                seen != own,
-            ));
+            facts.push((format!("namespace.{namespace}"), seen.display().to_string(), seen != own));
         }
     }
     Ok(facts)

@@ -99,10 +99,7 @@ impl Sandbox {
         // One place only: an init that says more than it was asked is left standing with it.
         let (sender, channel) = mpsc::channel(1);
         let reader = tokio::spawn(read_messages(Arc::clone(&socket), Arc::clone(&waiting), sender));
-        let answers = AsyncMutex::new(Answers {
-            channel,
-            poisoned: false,
-        });
+        let answers = AsyncMutex::new(Answers { channel, poisoned: false });
         Ok(Self {
             socket,
             init,
@@ -144,25 +141,9 @@ impl Sandbox {
         let number = self.next_command.fetch_add(1, Ordering::Relaxed);
         let (sender, ended) = oneshot::channel();
         lock(&self.waiting).insert(number, sender);
-        let Command {
-            argv,
-            env,
-            directory,
-            limits,
-        } = command;
-        let request = InitRequest::Exec {
-            number,
-            argv,
-            env,
-            directory,
-            limits,
-        };
-        let descriptors = [
-            their_input.as_fd(),
-            their_output.as_fd(),
-            their_error.as_fd(),
-            their_report.as_fd(),
-        ];
+        let Command { argv, env, directory, limits } = command;
+        let request = InitRequest::Exec { number, argv, env, directory, limits };
+        let descriptors = [their_input.as_fd(), their_output.as_fd(), their_error.as_fd(), their_report.as_fd()];
         self.socket.send(&request, &descriptors).await.map_err(lost)?;
         drop((their_input, their_output, their_error, their_report));
         let mut report = Vec::new();
@@ -179,12 +160,7 @@ impl Sandbox {
         }
         rustix::fs::fcntl_setfl(&our_input, OFlags::NONBLOCK).map_err(JailError::os("make a pipe non-blocking"))?;
         let stdin = pipe::Sender::from_owned_fd_unchecked(our_input).map_err(JailError::io("watch a pipe"))?;
-        Ok(Running {
-            stdin,
-            stdout: receiver(our_output)?,
-            stderr: receiver(our_error)?,
-            ended,
-        })
+        Ok(Running { stdin, stdout: receiver(our_output)?, stderr: receiver(our_error)?, ended })
     }
 
     /// Opens a regular file with one name for reading.
@@ -200,11 +176,7 @@ impl Sandbox {
     /// # Errors
     /// [`JailError::Refused`] where the path can't be written.
     pub async fn create_file(&self, path: &str, mode: u32) -> Result<File, JailError> {
-        self.opened(InitRequest::CreateFile {
-            path: path.to_owned(),
-            mode,
-        })
-        .await
+        self.opened(InitRequest::CreateFile { path: path.to_owned(), mode }).await
     }
 
     async fn opened(&self, request: InitRequest) -> Result<File, JailError> {
@@ -230,9 +202,7 @@ impl Sandbox {
     /// [`JailError::Refused`] for anything but a folder.
     pub async fn list(&self, path: &str) -> Result<Vec<Entry>, JailError> {
         let mut answers = self.answers.lock().await;
-        let mut answer = self
-            .ask(&mut answers, &InitRequest::List { path: path.to_owned() })
-            .await?;
+        let mut answer = self.ask(&mut answers, &InitRequest::List { path: path.to_owned() }).await?;
         let mut all = Vec::new();
         loop {
             match answer.0 {
@@ -290,11 +260,7 @@ impl Sandbox {
     /// [`JailError::Os`] where it can't be watched.
     pub async fn wait_until_dead(&self) -> Result<(), JailError> {
         // The kernel tells of an init's end only after the end of everything else in its process namespace.
-        self.init
-            .readable()
-            .await
-            .map(drop)
-            .map_err(JailError::io("wait for the sandbox's end"))
+        self.init.readable().await.map(drop).map_err(JailError::io("wait for the sandbox's end"))
     }
 }
 

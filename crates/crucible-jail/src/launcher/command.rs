@@ -51,11 +51,7 @@ impl Command {
         match bare_work {
             Some(work) => {
                 rustix::process::fchdir(work).step("enter the work folder")?;
-                let below = self
-                    .directory
-                    .strip_prefix(WORK)
-                    .unwrap_or_default()
-                    .trim_start_matches('/');
+                let below = self.directory.strip_prefix(WORK).unwrap_or_default().trim_start_matches('/');
                 if !below.is_empty() {
                     rustix::process::chdir(below).step("enter the command's folder")?;
                 }
@@ -80,10 +76,7 @@ impl Command {
         let strings = |list: &[String]| -> Option<Vec<CString>> {
             list.iter().map(|text| CString::new(text.as_str()).ok()).collect()
         };
-        let failure = |errno: Errno| Failure {
-            step: "execute the program".to_owned(),
-            errno: errno.raw_os_error(),
-        };
+        let failure = |errno: Errno| Failure { step: "execute the program".to_owned(), errno: errno.raw_os_error() };
         let (Some(arguments), Some(environment)) = (strings(&self.argv), strings(&self.env)) else {
             return failure(Errno::INVAL);
         };
@@ -96,11 +89,7 @@ impl Command {
                 |program| failure(sys::execute(program, &arguments, &environment)),
             );
         }
-        let path = self
-            .env
-            .iter()
-            .find_map(|variable| variable.strip_prefix("PATH="))
-            .unwrap_or("/usr/bin:/bin");
+        let path = self.env.iter().find_map(|variable| variable.strip_prefix("PATH=")).unwrap_or("/usr/bin:/bin");
         let mut last = Errno::NOENT;
         for folder in path.split(':').filter(|folder| folder.starts_with('/')) {
             let Ok(candidate) = CString::new(format!("{folder}/{program}")) else {
@@ -139,12 +128,6 @@ fn set_limit(limit: ProcessLimit, value: u64) -> Result<(), Failure> {
     };
     let most = rustix::process::getrlimit(resource).maximum.unwrap_or(u64::MAX);
     let value = Some(value.min(most));
-    rustix::process::setrlimit(
-        resource,
-        Rlimit {
-            current: value,
-            maximum: value,
-        },
-    )
-    .step(&format!("set the limit {limit:?}"))
+    rustix::process::setrlimit(resource, Rlimit { current: value, maximum: value })
+        .step(&format!("set the limit {limit:?}"))
 }

@@ -15,11 +15,8 @@ use rustix::thread::{CapabilitiesSecureBits, CapabilitySet, CapabilitySets};
 use std::ffi::CString;
 
 /// A guest's folders: where they are inside, what they are called on the writable file system, and their permissions.
-pub(super) const GUEST_FOLDERS: &[(&str, &str, u32)] = &[
-    ("/work", "work", 0o755),
-    ("/tmp", "tmp", 0o1777),
-    ("/dev/shm", "shm", 0o1777),
-];
+pub(super) const GUEST_FOLDERS: &[(&str, &str, u32)] =
+    &[("/work", "work", 0o755), ("/tmp", "tmp", 0o1777), ("/dev/shm", "shm", 0o1777)];
 
 /// What the launcher hands to a fresh init.
 pub(super) struct Surroundings<'a> {
@@ -63,11 +60,7 @@ pub(super) fn confine(plan: &JailPlan, surroundings: Surroundings<'_>, control: 
 
     let without = enter_root(plan, &surroundings)?;
 
-    let ruleset = if plan.landlock_abi > 0 {
-        Some(landlock::ruleset(plan.landlock_abi)?)
-    } else {
-        None
-    };
+    let ruleset = if plan.landlock_abi > 0 { Some(landlock::ruleset(plan.landlock_abi)?) } else { None };
     let mut folders = Vec::new();
     for (path, ..) in GUEST_FOLDERS {
         let folder = rustix::fs::open(*path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
@@ -79,11 +72,7 @@ pub(super) fn confine(plan: &JailPlan, surroundings: Surroundings<'_>, control: 
     drop_privileges()?;
     // Last: it refuses what the steps above needed.
     sys::load_seccomp_filter(&plan.seccomp).step("load the system call filter")?;
-    Ok(Confined {
-        folders,
-        ruleset,
-        without,
-    })
+    Ok(Confined { folders, ruleset, without })
 }
 
 fn wait_for_ids(go: &OwnedFd) -> Result<(), Failure> {
@@ -121,12 +110,9 @@ fn die_with(launcher: &OwnedFd) -> Result<(), Failure> {
 
 /// Attaches the root, fills in what each sandbox has of its own, and leaves the host's mounts behind.
 fn enter_root(plan: &JailPlan, surroundings: &Surroundings<'_>) -> Result<Vec<Failure>, Failure> {
-    let place = rustix::fs::open(
-        surroundings.scratch,
-        OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
-        Mode::empty(),
-    )
-    .step("open the place for the root")?;
+    let place =
+        rustix::fs::open(surroundings.scratch, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+            .step("open the place for the root")?;
     root::attach(&surroundings.root, &place).step("attach the root")?;
     rustix::process::fchdir(&surroundings.root).step("enter the root")?;
     let inside = |path: &str| -> Result<OwnedFd, Errno> {
@@ -173,20 +159,9 @@ fn enter_root(plan: &JailPlan, surroundings: &Surroundings<'_>) -> Result<Vec<Fa
         (_, Ok(())) => Ok(()),
     };
     let proc_options = [("hidepid", "invisible"), ("subset", "pid")];
-    keep(
-        plan.proc,
-        mount_new("proc", &proc_options, NO_SUID | NO_DEV | NO_EXEC, &inside).step("mount /proc"),
-    )?;
-    let terminal_options = [
-        ("newinstance", ""),
-        ("ptmxmode", "0666"),
-        ("mode", "0600"),
-        ("max", "64"),
-    ];
-    keep(
-        plan.terminals,
-        mount_new("devpts", &terminal_options, NO_SUID | NO_EXEC, &inside).step("mount /dev/pts"),
-    )?;
+    keep(plan.proc, mount_new("proc", &proc_options, NO_SUID | NO_DEV | NO_EXEC, &inside).step("mount /proc"))?;
+    let terminal_options = [("newinstance", ""), ("ptmxmode", "0666"), ("mode", "0600"), ("max", "64")];
+    keep(plan.terminals, mount_new("devpts", &terminal_options, NO_SUID | NO_EXEC, &inside).step("mount /dev/pts"))?;
 
     // The old root ends up under the new one at the same place, and is detached from there.
     rustix::process::pivot_root(".", ".").step("pivot into the root")?;
@@ -259,15 +234,8 @@ fn drop_privileges() -> Result<(), Failure> {
     rustix::thread::set_capabilities_secure_bits(bits).step("lock the way capabilities are counted")?;
     rustix::thread::clear_ambient_capability_set().step("clear the ambient capabilities")?;
     let none = CapabilitySet::empty();
-    rustix::thread::set_capabilities(
-        None,
-        CapabilitySets {
-            effective: none,
-            permitted: none,
-            inheritable: none,
-        },
-    )
-    .step("drop all capabilities")?;
+    rustix::thread::set_capabilities(None, CapabilitySets { effective: none, permitted: none, inheritable: none })
+        .step("drop all capabilities")?;
     // Another process of the same user could look into this one's memory otherwise.
     rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable).step("make the init undumpable")?;
     rustix::thread::set_no_new_privs(true).step("set no_new_privs")

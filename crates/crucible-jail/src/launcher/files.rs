@@ -25,11 +25,7 @@ fn locate<'a>(folders: &'a Folders, path: &'a str) -> Result<(&'a OwnedFd, &'a s
         .iter()
         .find_map(|(prefix, folder)| {
             let rest = path.strip_prefix(prefix)?;
-            if rest.is_empty() {
-                Some((folder, "."))
-            } else {
-                rest.strip_prefix('/').map(|rest| (folder, rest))
-            }
+            if rest.is_empty() { Some((folder, ".")) } else { rest.strip_prefix('/').map(|rest| (folder, rest)) }
         })
         .ok_or(Refusal::Outside)
 }
@@ -71,11 +67,7 @@ pub(super) fn open(folders: &Folders, path: &str) -> Result<OwnedFd, Refusal> {
 }
 
 fn link_is_not_regular(errno: Errno) -> Refusal {
-    if errno == Errno::LOOP {
-        Refusal::NotRegular
-    } else {
-        errno.into()
-    }
+    if errno == Errno::LOOP { Refusal::NotRegular } else { errno.into() }
 }
 
 /// Makes a file for writing, and the folders above it, replacing a regular file with one name.
@@ -137,10 +129,7 @@ pub(super) fn list(folders: &Folders, path: &str) -> Result<Vec<InitMessage>, Re
             size: u64::try_from(seen.st_size).unwrap_or(0),
         });
         if bytes > BYTES_PER_PART {
-            parts.push(InitMessage::Listing {
-                entries: std::mem::take(&mut entries),
-                more: true,
-            });
+            parts.push(InitMessage::Listing { entries: std::mem::take(&mut entries), more: true });
             bytes = 0;
         }
     }

@@ -38,11 +38,7 @@ pub(super) struct Init {
 /// Confines this process and serves the supervisor until the end.
 pub(super) fn run_jailed(plan: &JailPlan, surroundings: Surroundings<'_>, control: OwnedFd) -> ! {
     match confine::confine(plan, surroundings, &control) {
-        Ok(Confined {
-            folders,
-            ruleset,
-            without,
-        }) => serve(control, Reach::Namespace, folders, ruleset, without),
+        Ok(Confined { folders, ruleset, without }) => serve(control, Reach::Namespace, folders, ruleset, without),
         Err(failure) => fail(&control, failure),
     }
 }
@@ -51,20 +47,10 @@ pub(super) fn run_jailed(plan: &JailPlan, surroundings: Surroundings<'_>, contro
 pub(super) fn run_bare(work: OwnedFd, control: OwnedFd) -> ! {
     // Orphans come to this process, so that the whole tree can be found.
     match rustix::process::set_child_subreaper(Some(rustix::process::getpid())) {
-        Ok(()) => serve(
-            control,
-            Reach::Descendants,
-            vec![(crate::plan::WORK, work)],
-            None,
-            Vec::new(),
-        ),
-        Err(errno) => fail(
-            &control,
-            Failure {
-                step: "become the reaper of orphans".to_owned(),
-                errno: errno.raw_os_error(),
-            },
-        ),
+        Ok(()) => serve(control, Reach::Descendants, vec![(crate::plan::WORK, work)], None, Vec::new()),
+        Err(errno) => {
+            fail(&control, Failure { step: "become the reaper of orphans".to_owned(), errno: errno.raw_os_error() })
+        }
     }
 }
 
@@ -83,22 +69,11 @@ fn serve(
     // The launcher's descriptor was closed, or stands for the launcher's own children.
     let signals = match sys::block_signals_into_descriptor() {
         Ok(signals) => signals,
-        Err(errno) => fail(
-            &control,
-            Failure {
-                step: "watch for ended children".to_owned(),
-                errno: errno.raw_os_error(),
-            },
-        ),
+        Err(errno) => {
+            fail(&control, Failure { step: "watch for ended children".to_owned(), errno: errno.raw_os_error() })
+        }
     };
-    let mut init = Init {
-        control,
-        signals,
-        reach,
-        folders,
-        ruleset,
-        commands: BTreeMap::new(),
-    };
+    let mut init = Init { control, signals, reach, folders, ruleset, commands: BTreeMap::new() };
     if init.send(&InitMessage::Ready { without }).is_ok() {
         while init.turn().is_ok() {}
     }
@@ -109,10 +84,7 @@ fn serve(
 impl Init {
     /// Waits for the next thing to happen and deals with it. Fails when the supervisor is gone.
     fn turn(&mut self) -> Result<(), MessageError> {
-        let mut waits = [
-            PollFd::new(&self.control, PollFlags::IN),
-            PollFd::new(&self.signals, PollFlags::IN),
-        ];
+        let mut waits = [PollFd::new(&self.control, PollFlags::IN), PollFd::new(&self.signals, PollFlags::IN)];
         match rustix::event::poll(&mut waits, None) {
             Err(Errno::INTR) => return Ok(()),
             Err(errno) => return Err(MessageError::Os(errno)),
@@ -133,19 +105,8 @@ impl Init {
 
     fn handle(&mut self, request: InitRequest, descriptors: Vec<OwnedFd>) -> Result<(), MessageError> {
         match request {
-            InitRequest::Exec {
-                number,
-                argv,
-                env,
-                directory,
-                limits,
-            } => {
-                let command = command::Command {
-                    argv,
-                    env,
-                    directory,
-                    limits,
-                };
+            InitRequest::Exec { number, argv, env, directory, limits } => {
+                let command = command::Command { argv, env, directory, limits };
                 self.start(number, &command, descriptors)
             }
             InitRequest::OpenFile { path } => self.answer_opened(files::open(&self.folders, &path)),
@@ -193,17 +154,8 @@ impl Init {
                 Ok(())
             }
             Err(errno) => {
-                command::report(
-                    descriptors.get(3),
-                    &Failure {
-                        step: "fork".to_owned(),
-                        errno: errno.raw_os_error(),
-                    },
-                );
-                self.send(&InitMessage::Ended {
-                    number,
-                    status: Ended::Exited(127),
-                })
+                command::report(descriptors.get(3), &Failure { step: "fork".to_owned(), errno: errno.raw_os_error() });
+                self.send(&InitMessage::Ended { number, status: Ended::Exited(127) })
             }
         }
     }
@@ -214,10 +166,7 @@ impl Init {
             match rustix::process::wait(options) {
                 Ok(Some((pid, status))) => {
                     if let Some(number) = self.commands.remove(&pid.as_raw_nonzero().get()) {
-                        self.send(&InitMessage::Ended {
-                            number,
-                            status: ended(status),
-                        })?;
+                        self.send(&InitMessage::Ended { number, status: ended(status) })?;
                     }
                 }
                 Err(Errno::INTR) => {}

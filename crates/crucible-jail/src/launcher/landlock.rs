@@ -44,12 +44,8 @@ pub(super) fn ruleset(abi: u32) -> Result<OwnedFd, Failure> {
     let scopes = if abi >= 6 { ALL_SCOPES } else { 0 };
     let ruleset = sys::create_ruleset(known, network, scopes).step("make the Landlock ruleset")?;
     let read = EXECUTE | READ_FILE | READ_DIR;
-    let writable = WRITABLE
-        .iter()
-        .map(|path| (*path, known & !(MAKE_CHAR | MAKE_BLOCK | IOCTL_DEV)));
-    for (path, access) in [("/", read), ("/dev", read | WRITE_FILE | TRUNCATE | IOCTL_DEV)]
-        .into_iter()
-        .chain(writable)
+    let writable = WRITABLE.iter().map(|path| (*path, known & !(MAKE_CHAR | MAKE_BLOCK | IOCTL_DEV)));
+    for (path, access) in [("/", read), ("/dev", read | WRITE_FILE | TRUNCATE | IOCTL_DEV)].into_iter().chain(writable)
     {
         let folder =
             rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).step("open a folder for Landlock")?;

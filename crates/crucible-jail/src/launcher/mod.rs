@@ -34,19 +34,13 @@ trait Step<T> {
 
 impl<T> Step<T> for Result<T, Errno> {
     fn step(self, step: &str) -> Result<T, Failure> {
-        self.map_err(|errno| Failure {
-            step: step.to_owned(),
-            errno: errno.raw_os_error(),
-        })
+        self.map_err(|errno| Failure { step: step.to_owned(), errno: errno.raw_os_error() })
     }
 }
 
 impl<T> Step<T> for std::io::Result<T> {
     fn step(self, step: &str) -> Result<T, Failure> {
-        self.map_err(|error| Failure {
-            step: step.to_owned(),
-            errno: error.raw_os_error().unwrap_or(libc::EIO),
-        })
+        self.map_err(|error| Failure { step: step.to_owned(), errno: error.raw_os_error().unwrap_or(libc::EIO) })
     }
 }
 
@@ -84,18 +78,10 @@ pub fn serve() -> ExitCode {
     if rustix::process::setsid().is_err() {
         return ExitCode::from(70);
     }
-    let mut launcher = Launcher {
-        control,
-        own_process,
-        scratch: None,
-        networks: NetworkPool::default(),
-        inits: BTreeMap::new(),
-    };
+    let mut launcher =
+        Launcher { control, own_process, scratch: None, networks: NetworkPool::default(), inits: BTreeMap::new() };
     loop {
-        let mut waits = [
-            PollFd::new(&launcher.control, PollFlags::IN),
-            PollFd::new(&signals, PollFlags::IN),
-        ];
+        let mut waits = [PollFd::new(&launcher.control, PollFlags::IN), PollFd::new(&signals, PollFlags::IN)];
         match rustix::event::poll(&mut waits, None) {
             Err(Errno::INTR) => continue,
             Err(_) => return ExitCode::from(71),
@@ -117,9 +103,9 @@ impl Launcher {
         let answer = match request {
             LauncherRequest::Begin(privilege) => self.begin(privilege),
             LauncherRequest::IdsMapped => self.ids_mapped(),
-            LauncherRequest::PrepareRoot { number, entries } => self
-                .prepare_root(number, &entries)
-                .map(|()| LauncherReply::RootPrepared),
+            LauncherRequest::PrepareRoot { number, entries } => {
+                self.prepare_root(number, &entries).map(|()| LauncherReply::RootPrepared)
+            }
             LauncherRequest::Start(plan) => {
                 return match self.start(*plan, descriptors) {
                     Ok((reply, [pidfd, storage])) => {
@@ -141,11 +127,7 @@ impl Launcher {
             }
             Privilege::Ordinary { spare_ids } => {
                 realm::enter_user_namespace(spare_ids)?;
-                if spare_ids {
-                    Ok(LauncherReply::MapIds)
-                } else {
-                    self.make_realm()
-                }
+                if spare_ids { Ok(LauncherReply::MapIds) } else { self.make_realm() }
             }
         }
     }

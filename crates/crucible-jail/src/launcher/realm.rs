@@ -67,10 +67,7 @@ pub(super) fn enter_time_namespace() -> Result<(), Failure> {
     sys::unshare(libc::CLONE_NEWTIME).step("make a time namespace")?;
     let monotonic = rustix::time::clock_gettime(ClockId::Monotonic).tv_sec;
     let boot_time = rustix::time::clock_gettime(ClockId::Boottime).tv_sec;
-    write(
-        "/proc/self/timens_offsets",
-        &format!("monotonic -{monotonic} 0\nboottime -{boot_time} 0\n"),
-    )
+    write("/proc/self/timens_offsets", &format!("monotonic -{monotonic} 0\nboottime -{boot_time} 0\n"))
 }
 
 fn write(path: &str, text: &str) -> Result<(), Failure> {

@@ -36,14 +36,8 @@ impl Launcher {
         let flags = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NOATIME;
         let mount = rustix::mount::fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, flags)
             .step("mount the tmpfs of a root")?;
-        rustix::mount::move_mount(
-            mount.as_fd(),
-            "",
-            rustix::fs::CWD,
-            &*path,
-            MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH,
-        )
-        .step("attach the tmpfs of a root")?;
+        rustix::mount::move_mount(mount.as_fd(), "", rustix::fs::CWD, &*path, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
+            .step("attach the tmpfs of a root")?;
         let root = Root { folder: mount };
         for entry in entries {
             root.add(entry)?;
@@ -72,9 +66,7 @@ impl Root {
             }
             RootEntry::File { path, content } => {
                 let file = self.file(path).step(&format!("make the file {path}"))?;
-                std::fs::File::from(file)
-                    .write_all(content)
-                    .step(&format!("write the file {path}"))
+                std::fs::File::from(file).write_all(content).step(&format!("write the file {path}"))
             }
             RootEntry::Device { name, number } => self.device(name, *number).step(&format!("bind the device {name}")),
             RootEntry::Bind { source, target } => self.bind(source, target).step(&format!("bind {source}")),
@@ -121,11 +113,7 @@ impl Root {
         let tree = copy_tree(source)?;
         let is_folder = FileType::from_raw_mode(rustix::fs::fstat(&tree)?.st_mode) == FileType::Directory;
         seal(tree.as_fd(), AT_RECURSIVE, READ_ONLY | NO_SUID | NO_DEV)?;
-        let place = if is_folder {
-            self.folder(target)?
-        } else {
-            self.file(target)?
-        };
+        let place = if is_folder { self.folder(target)? } else { self.file(target)? };
         attach(&tree, &place)
     }
 
@@ -159,9 +147,6 @@ pub(super) fn make_guest_folder(parent: &OwnedFd, name: &str, mode: u32, owner: 
     rustix::fs::mkdirat(parent, name, Mode::from_raw_mode(mode))?;
     // The launcher's umask may have taken bits away.
     rustix::fs::chmodat(parent, name, Mode::from_raw_mode(mode), AtFlags::empty())?;
-    let (user, group) = (
-        rustix::process::Uid::from_raw(owner),
-        rustix::process::Gid::from_raw(owner),
-    );
+    let (user, group) = (rustix::process::Uid::from_raw(owner), rustix::process::Gid::from_raw(owner));
     rustix::fs::chownat(parent, name, Some(user), Some(group), AtFlags::SYMLINK_NOFOLLOW)
 }

@@ -23,10 +23,7 @@ impl Launcher {
         descriptors: Vec<OwnedFd>,
     ) -> Result<(LauncherReply, [OwnedFd; 2]), Failure> {
         let mut descriptors = descriptors.into_iter();
-        let control = descriptors
-            .next()
-            .ok_or(Errno::BADF)
-            .step("take the sandbox's socket")?;
+        let control = descriptors.next().ok_or(Errno::BADF).step("take the sandbox's socket")?;
         match plan {
             SandboxPlan::Jailed(plan) => self.start_jailed(&plan, control, descriptors.collect()),
             SandboxPlan::Bare { directory } => self.start_bare(&directory, control),
@@ -44,47 +41,31 @@ impl Launcher {
         let root = root::copy_tree(&root::path_of(scratch, plan.root)).step("copy the prepared root")?;
         let writable = writable_file_system(plan)?;
         let storage = rustix::io::fcntl_dupfd_cloexec(&writable, 3).step("keep the writable file system in view")?;
-        let device = rustix::fs::fstat(&writable)
-            .step("look at the writable file system")?
-            .st_dev;
+        let device = rustix::fs::fstat(&writable).step("look at the writable file system")?.st_dev;
         let (go_read, go_write) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC).step("make a pipe")?;
         let network = self.networks.enter_unused()?;
         let (forked, pidfd) = sys::clone_into_namespaces(NAMESPACES, cgroup.as_ref().map(OwnedFd::as_fd))
             .step("clone into new namespaces")?;
         let (Forked::Parent { pid }, Some(pidfd)) = (forked, pidfd) else {
             drop(go_write);
-            let surroundings = confine::Surroundings {
-                scratch,
-                root,
-                writable,
-                cgroups,
-                go: go_read,
-                launcher: &self.own_process,
-            };
+            let surroundings =
+                confine::Surroundings { scratch, root, writable, cgroups, go: go_read, launcher: &self.own_process };
             init::run_jailed(plan, surroundings, control)
         };
         self.inits.insert(pid, Some(network));
         // The child waits for this before it does anything that needs an id.
         map_ids(pid, plan.outside_id)?;
-        (&std::fs::File::from(go_write))
-            .write_all(&[1])
-            .step("let the sandbox go on")?;
+        (&std::fs::File::from(go_write)).write_all(&[1]).step("let the sandbox go on")?;
         Ok((LauncherReply::Started { pid, device }, [pidfd, storage]))
     }
 
     fn start_bare(&mut self, directory: &str, control: OwnedFd) -> Result<(LauncherReply, [OwnedFd; 2]), Failure> {
-        let work = rustix::fs::open(
-            directory,
-            OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
-            Mode::empty(),
-        )
-        .step("open the work folder")?;
+        let work = rustix::fs::open(directory, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+            .step("open the work folder")?;
         let device = rustix::fs::fstat(&work).step("look at the work folder")?.st_dev;
         let storage = rustix::io::fcntl_dupfd_cloexec(&work, 3).step("keep the work folder in view")?;
         let (forked, pidfd) = sys::clone_into_namespaces(0, None).step("fork")?;
-        let (Forked::Parent { pid }, Some(pidfd)) = (forked, pidfd) else {
-            init::run_bare(work, control)
-        };
+        let (Forked::Parent { pid }, Some(pidfd)) = (forked, pidfd) else { init::run_bare(work, control) };
         self.inits.insert(pid, None);
         Ok((LauncherReply::Started { pid, device }, [pidfd, storage]))
     }
@@ -113,11 +94,7 @@ fn writable_file_system(plan: &JailPlan) -> Result<OwnedFd, Failure> {
 /// Gives a new user namespace its one id, and the sandbox the first place among those the kernel kills when memory runs out.
 fn map_ids(pid: i32, outside_id: u32) -> Result<(), Failure> {
     let map = format!("{GUEST_ID} {outside_id} 1");
-    for (file, text) in [
-        ("uid_map", map.as_str()),
-        ("gid_map", map.as_str()),
-        ("oom_score_adj", "1000"),
-    ] {
+    for (file, text) in [("uid_map", map.as_str()), ("gid_map", map.as_str()), ("oom_score_adj", "1000")] {
         std::fs::write(format!("/proc/{pid}/{file}"), text).step(&format!("write the sandbox's {file}"))?;
     }
     Ok(())

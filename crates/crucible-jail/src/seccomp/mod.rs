@@ -43,11 +43,7 @@ pub struct Test {
 
 impl Test {
     const fn equals(argument: Argument, value: u32) -> Self {
-        Self {
-            argument,
-            mask: u32::MAX,
-            value,
-        }
+        Self { argument, mask: u32::MAX, value }
     }
 
     const fn masked(argument: Argument, mask: u32, value: u32) -> Self {
@@ -90,12 +86,7 @@ const X32_START: u32 = 0x4000_0000;
 
 impl Instruction {
     const fn new(code: u16, jump_true: u8, jump_false: u8, constant: u32) -> Self {
-        Self {
-            code,
-            jump_true,
-            jump_false,
-            constant,
-        }
+        Self { code, jump_true, jump_false, constant }
     }
 
     const fn plain(code: u16, constant: u32) -> Self {
@@ -123,12 +114,7 @@ struct Interval {
 }
 
 fn intervals() -> Vec<Interval> {
-    let answer = |errno: i32| {
-        vec![Instruction::plain(
-            RETURN,
-            RETURN_ERRNO | (errno.unsigned_abs() & 0xFFFF),
-        )]
-    };
+    let answer = |errno: i32| vec![Instruction::plain(RETURN, RETURN_ERRNO | (errno.unsigned_abs() & 0xFFFF))];
     let mut calls: Vec<(c_long, Vec<Instruction>)> = Vec::new();
     for entry in TABLE {
         let code = match &entry.rule {
@@ -139,10 +125,7 @@ fn intervals() -> Vec<Interval> {
         calls.extend(entry.calls.iter().map(|call| (*call, code.clone())));
     }
     calls.sort_by_key(|(call, _)| *call);
-    let mut intervals: Vec<Interval> = vec![Interval {
-        start: 0,
-        code: answer(table::REFUSED),
-    }];
+    let mut intervals: Vec<Interval> = vec![Interval { start: 0, code: answer(table::REFUSED) }];
     let mut push = |start: c_long, code: Vec<Instruction>| {
         let start = u32::try_from(start).unwrap_or(X32_START);
         match intervals.last_mut() {
@@ -175,10 +158,7 @@ fn tree(intervals: &[Interval]) -> Vec<Instruction> {
             let (low_code, high_code) = (tree(low), tree(high));
             let pivot = high.first().map_or(0, |interval| interval.start);
             let distance = u32::try_from(low_code.len()).unwrap_or(u32::MAX);
-            let mut code = vec![
-                Instruction::new(JUMP_AT_LEAST, 0, 1, pivot),
-                Instruction::plain(JUMP, distance),
-            ];
+            let mut code = vec![Instruction::new(JUMP_AT_LEAST, 0, 1, pivot), Instruction::plain(JUMP, distance)];
             code.extend(low_code);
             code.extend(high_code);
             code
@@ -201,10 +181,7 @@ fn conditions(alternatives: &[Alternative], errno: i32) -> Vec<Instruction> {
         }
         code.push(Instruction::plain(RETURN, RETURN_ALLOW));
     }
-    code.push(Instruction::plain(
-        RETURN,
-        RETURN_ERRNO | (errno.unsigned_abs() & 0xFFFF),
-    ));
+    code.push(Instruction::plain(RETURN, RETURN_ERRNO | (errno.unsigned_abs() & 0xFFFF)));
     code
 }
 
@@ -219,9 +196,7 @@ mod tests {
         data.extend(number.to_le_bytes());
         data.extend(architecture.to_le_bytes());
         data.extend(0_u64.to_le_bytes());
-        arguments
-            .iter()
-            .for_each(|argument| data.extend(argument.to_le_bytes()));
+        arguments.iter().for_each(|argument| data.extend(argument.to_le_bytes()));
         let (mut accumulator, mut at) = (0_u32, 0_usize);
         loop {
             let instruction = program[at];
@@ -239,11 +214,7 @@ mod tests {
                     } else {
                         accumulator >= instruction.constant
                     };
-                    at += usize::from(if holds {
-                        instruction.jump_true
-                    } else {
-                        instruction.jump_false
-                    });
+                    at += usize::from(if holds { instruction.jump_true } else { instruction.jump_false });
                 }
                 RETURN => return instruction.constant,
                 other => panic!("unknown instruction {other:#x}"),
@@ -347,39 +318,21 @@ mod tests {
     fn another_architecture_is_killed_and_x32_is_refused() {
         let program = compile();
         assert_eq!(run(&program, 0x4000_0003, 1, NO_ARGUMENTS), RETURN_KILL_PROCESS);
-        assert_eq!(
-            run(&program, ARCHITECTURE, X32_START + 1, NO_ARGUMENTS),
-            errno(libc::ENOSYS)
-        );
+        assert_eq!(run(&program, ARCHITECTURE, X32_START + 1, NO_ARGUMENTS), errno(libc::ENOSYS));
     }
 
     #[test]
     fn namespaces_sockets_and_terminals_are_told_apart_by_their_arguments() {
         let thread = 0x003d_0f00;
         assert_eq!(answer(libc::SYS_clone, [thread, 0, 0, 0, 0, 0]), RETURN_ALLOW);
-        for flag in [
-            0x1000_0000_u64,
-            0x0002_0000,
-            0x2000_0000,
-            0x4000_0000,
-            0x0800_0000,
-            0x0400_0000,
-            0x0200_0000,
-        ] {
-            assert_eq!(
-                answer(libc::SYS_clone, [thread | flag, 0, 0, 0, 0, 0]),
-                errno(libc::EPERM)
-            );
+        for flag in [0x1000_0000_u64, 0x0002_0000, 0x2000_0000, 0x4000_0000, 0x0800_0000, 0x0400_0000, 0x0200_0000] {
+            assert_eq!(answer(libc::SYS_clone, [thread | flag, 0, 0, 0, 0, 0]), errno(libc::EPERM));
         }
         let socket = |family, kind| answer(libc::SYS_socket, [family, kind, 0, 0, 0, 0]);
         assert_eq!(socket(1, 1 | 0o2_000_000), RETURN_ALLOW);
         assert_eq!(socket(2, 2), RETURN_ALLOW);
         for (family, kind) in [(2, 3), (17, 3), (16, 3), (40, 1), (38, 5), (10, 3), (1, 3)] {
-            assert_eq!(
-                socket(family, kind),
-                errno(libc::EAFNOSUPPORT),
-                "family {family} type {kind}"
-            );
+            assert_eq!(socket(family, kind), errno(libc::EAFNOSUPPORT), "family {family} type {kind}");
         }
         let ioctl = |request| answer(libc::SYS_ioctl, [0, request, 0, 0, 0, 0]);
         assert_eq!(ioctl(0x5401), RETURN_ALLOW);

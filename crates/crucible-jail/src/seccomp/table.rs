@@ -67,14 +67,8 @@ const SOCKETS: &[Alternative] = &[
     &[Test::equals(Argument::First, 1), Test::masked(Argument::Second, 0xF, 5)],
     &[Test::equals(Argument::First, 2), Test::masked(Argument::Second, 0xF, 1)],
     &[Test::equals(Argument::First, 2), Test::masked(Argument::Second, 0xF, 2)],
-    &[
-        Test::equals(Argument::First, 10),
-        Test::masked(Argument::Second, 0xF, 1),
-    ],
-    &[
-        Test::equals(Argument::First, 10),
-        Test::masked(Argument::Second, 0xF, 2),
-    ],
+    &[Test::equals(Argument::First, 10), Test::masked(Argument::Second, 0xF, 1)],
+    &[Test::equals(Argument::First, 10), Test::masked(Argument::Second, 0xF, 2)],
 ];
 
 /// `prctl` options that act on the caller alone and only restrict or describe it.

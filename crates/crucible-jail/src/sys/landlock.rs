@@ -10,14 +10,8 @@ use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 pub(crate) fn landlock_abi() -> u32 {
     const VERSION: libc::c_ulong = 1; // LANDLOCK_CREATE_RULESET_VERSION
     // SAFETY: with the version flag the kernel reads no memory: the pointer is null and the size 0, as documented.
-    let abi: Result<libc::c_long, Errno> = check(unsafe {
-        libc::syscall(
-            libc::SYS_landlock_create_ruleset,
-            std::ptr::null::<u8>(),
-            0_usize,
-            VERSION,
-        )
-    });
+    let abi: Result<libc::c_long, Errno> =
+        check(unsafe { libc::syscall(libc::SYS_landlock_create_ruleset, std::ptr::null::<u8>(), 0_usize, VERSION) });
     abi.ok().and_then(|abi| u32::try_from(abi).ok()).unwrap_or(0)
 }
 
@@ -41,19 +35,10 @@ struct PathBeneath {
 /// Makes a ruleset that refuses the given accesses unless a rule allows them.
 #[cfg(feature = "launcher")]
 pub(crate) fn create_ruleset(filesystem: u64, network: u64, scoped: u64) -> Result<OwnedFd, Errno> {
-    let attributes = RulesetAttributes {
-        handled_access_fs: filesystem,
-        handled_access_net: network,
-        scoped,
-    };
+    let attributes = RulesetAttributes { handled_access_fs: filesystem, handled_access_net: network, scoped };
     // SAFETY: the pointer and the size describe a live, initialised structure that the kernel only reads.
     let descriptor = check(unsafe {
-        libc::syscall(
-            libc::SYS_landlock_create_ruleset,
-            &raw const attributes,
-            size_of::<RulesetAttributes>(),
-            0_u32,
-        )
+        libc::syscall(libc::SYS_landlock_create_ruleset, &raw const attributes, size_of::<RulesetAttributes>(), 0_u32)
     })?;
     let descriptor = i32::try_from(descriptor).map_err(|_| Errno::BADF)?;
     // SAFETY: the kernel has just returned this descriptor, and nothing else owns it.
@@ -64,22 +49,11 @@ pub(crate) fn create_ruleset(filesystem: u64, network: u64, scoped: u64) -> Resu
 #[cfg(feature = "launcher")]
 pub(crate) fn landlock_allow_beneath(ruleset: impl AsFd, path: impl AsFd, access: u64) -> Result<(), Errno> {
     const PATH_BENEATH: libc::c_int = 1; // LANDLOCK_RULE_PATH_BENEATH
-    let rule = PathBeneath {
-        allowed_access: access,
-        parent_fd: path.as_fd().as_raw_fd(),
-    };
+    let rule = PathBeneath { allowed_access: access, parent_fd: path.as_fd().as_raw_fd() };
     let ruleset = ruleset.as_fd().as_raw_fd();
     // SAFETY: both descriptors are open for the length of the call, and the kernel only reads the live structure.
-    check(unsafe {
-        libc::syscall(
-            libc::SYS_landlock_add_rule,
-            ruleset,
-            PATH_BENEATH,
-            &raw const rule,
-            0_u32,
-        )
-    })
-    .map(drop)
+    check(unsafe { libc::syscall(libc::SYS_landlock_add_rule, ruleset, PATH_BENEATH, &raw const rule, 0_u32) })
+        .map(drop)
 }
 
 /// Puts the calling thread under the ruleset for good.

@@ -63,25 +63,14 @@ pub(crate) fn clone_into_namespaces(
     }
     // SAFETY: clone3 has succeeded with CLONE_PIDFD, so that the kernel has put a fresh descriptor there.
     let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
-    Ok((
-        Forked::Parent {
-            pid: i32::try_from(pid).map_err(|_| Errno::OVERFLOW)?,
-        },
-        Some(pidfd),
-    ))
+    Ok((Forked::Parent { pid: i32::try_from(pid).map_err(|_| Errno::OVERFLOW)? }, Some(pidfd)))
 }
 
 /// Forks this process.
 pub(crate) fn fork() -> Result<Forked, Errno> {
     // SAFETY: this process has one thread, so that the child finds no lock held and may go on with ordinary code.
     let pid = check(libc::c_long::from(unsafe { libc::fork() }))?;
-    Ok(if pid == 0 {
-        Forked::Child
-    } else {
-        Forked::Parent {
-            pid: i32::try_from(pid).map_err(|_| Errno::OVERFLOW)?,
-        }
-    })
+    Ok(if pid == 0 { Forked::Child } else { Forked::Parent { pid: i32::try_from(pid).map_err(|_| Errno::OVERFLOW)? } })
 }
 
 /// Ends this process at once, without running anything that the parent registered for its own end.
@@ -93,17 +82,11 @@ pub(crate) fn exit_now(code: i32) -> ! {
 /// Replaces this process's program. Returns only with an error.
 pub(crate) fn execute(path: &CString, arguments: &[CString], environment: &[CString]) -> Errno {
     let pointers = |strings: &[CString]| -> Vec<*const libc::c_char> {
-        strings
-            .iter()
-            .map(|string| string.as_ptr())
-            .chain([std::ptr::null()])
-            .collect()
+        strings.iter().map(|string| string.as_ptr()).chain([std::ptr::null()]).collect()
     };
     let (arguments, environment) = (pointers(arguments), pointers(environment));
     // SAFETY: the path and both null-terminated lists of null-terminated strings live until the call returns, if it does.
-    match check(libc::c_long::from(unsafe {
-        libc::execve(path.as_ptr(), arguments.as_ptr(), environment.as_ptr())
-    })) {
+    match check(libc::c_long::from(unsafe { libc::execve(path.as_ptr(), arguments.as_ptr(), environment.as_ptr()) })) {
         Err(errno) => errno,
         Ok(_) => Errno::IO,
     }
@@ -118,10 +101,7 @@ pub(crate) fn load_seccomp_filter(program: &[Instruction]) -> Result<(), Errno> 
     }
     const SET_MODE_FILTER: u32 = 1;
     let length = u16::try_from(program.len()).map_err(|_| Errno::TOOBIG)?;
-    let program = Program {
-        length,
-        instructions: program.as_ptr(),
-    };
+    let program = Program { length, instructions: program.as_ptr() };
     // SAFETY: the structure has the layout of `struct sock_fprog`, Instruction that of `struct sock_filter`; both live
     // for the length of the call, and the kernel only reads them.
     check(unsafe { libc::syscall(libc::SYS_seccomp, SET_MODE_FILTER, 0_u32, &raw const program) }).map(drop)
@@ -143,12 +123,7 @@ pub(crate) fn set_mount_attributes(mount: impl AsFd, path: &CString, at_flags: u
         propagation: u64,
         user_namespace: u64,
     }
-    let attributes = MountAttributes {
-        set,
-        clear: 0,
-        propagation: 0,
-        user_namespace: 0,
-    };
+    let attributes = MountAttributes { set, clear: 0, propagation: 0, user_namespace: 0 };
     // SAFETY: the descriptor is open, the path is null-terminated, and the size is that of the live structure, which the
     // kernel only reads.
     check(unsafe {
@@ -184,16 +159,8 @@ pub(crate) fn block_signals_into_descriptor() -> Result<OwnedFd, Errno> {
     let descriptor = unsafe {
         libc::sigemptyset(set.as_mut_ptr());
         libc::sigaddset(set.as_mut_ptr(), libc::SIGCHLD);
-        check(libc::c_long::from(libc::sigprocmask(
-            libc::SIG_BLOCK,
-            set.as_ptr(),
-            std::ptr::null_mut(),
-        )))?;
-        check(libc::c_long::from(libc::signalfd(
-            -1,
-            set.as_ptr(),
-            libc::SFD_CLOEXEC | libc::SFD_NONBLOCK,
-        )))?
+        check(libc::c_long::from(libc::sigprocmask(libc::SIG_BLOCK, set.as_ptr(), std::ptr::null_mut())))?;
+        check(libc::c_long::from(libc::signalfd(-1, set.as_ptr(), libc::SFD_CLOEXEC | libc::SFD_NONBLOCK)))?
     };
     let descriptor = i32::try_from(descriptor).map_err(|_| Errno::BADF)?;
     // SAFETY: the kernel has just returned this descriptor, and nothing else owns it.

@@ -60,20 +60,12 @@ impl IoFlags {
 
     /// What may happen to a file that is already there.
     pub(crate) const fn existing(&self) -> Existing {
-        if self.force {
-            Existing::Replaced
-        } else {
-            Existing::Refused
-        }
+        if self.force { Existing::Replaced } else { Existing::Refused }
     }
 
     /// What happens to control sequences on a terminal.
     pub(crate) const fn controls(&self) -> Controls {
-        if self.raw {
-            Controls::Passed
-        } else {
-            Controls::Neutralised
-        }
+        if self.raw { Controls::Passed } else { Controls::Neutralised }
     }
 }
 
@@ -103,16 +95,10 @@ impl std::str::FromStr for FileFlag {
         let writable = destination.within_work().is_some_and(|path| !path.is_empty())
             || destination.as_str().strip_prefix("/tmp/").is_some();
         if !writable {
-            let message = format!(
-                "the sandbox path {destination} is neither below {} nor below /tmp",
-                GuestPath::WORK
-            );
+            let message = format!("the sandbox path {destination} is neither below {} nor below /tmp", GuestPath::WORK);
             return Err(refuse(message));
         }
-        Ok(Self {
-            source: source.into(),
-            destination,
-        })
+        Ok(Self { source: source.into(), destination })
     }
 }
 
@@ -131,20 +117,9 @@ mod tests {
 
     #[test]
     fn a_file_goes_nowhere_else() {
-        for text in [
-            "",
-            ":x",
-            "x:",
-            "x:../y",
-            "x:/etc/passwd",
-            "x:/work",
-            "x:/tmp",
-            "x:/workshop/y",
-            "..",
-            "x:a/",
-            "/",
-            "x:/",
-        ] {
+        for text in
+            ["", ":x", "x:", "x:../y", "x:/etc/passwd", "x:/work", "x:/tmp", "x:/workshop/y", "..", "x:a/", "/", "x:/"]
+        {
             assert!(text.parse::<FileFlag>().is_err(), "{text}");
         }
     }

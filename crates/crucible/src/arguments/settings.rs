@@ -24,13 +24,7 @@ pub(crate) struct SettingFlags {
     #[arg(long, value_name = "NAME|FILE", help_heading = "Isolation")]
     preset: Option<String>,
     /// The network inside; none means not even loopback
-    #[arg(
-        long,
-        value_enum,
-        value_name = "NAME",
-        default_value = "none",
-        hide_possible_values = true
-    )]
+    #[arg(long, value_enum, value_name = "NAME", default_value = "none", hide_possible_values = true)]
     #[arg(help_heading = "Isolation")]
     network: Network,
     /// Admit the subprocess backend, which isolates nothing
@@ -82,45 +76,22 @@ impl SettingFlags {
         };
         add("run.backend", "--backend", self.backend.clone());
         add("run.policy", "--policy", self.policy.clone());
-        add(
-            "limits.timeout",
-            "--timeout",
-            self.timeout.map(|value| value.to_string()),
-        );
-        add(
-            "limits.cpu_time",
-            "--cpu-time",
-            self.cpu_time.map(|value| value.to_string()),
-        );
+        add("limits.timeout", "--timeout", self.timeout.map(|value| value.to_string()));
+        add("limits.cpu_time", "--cpu-time", self.cpu_time.map(|value| value.to_string()));
         add("limits.cpus", "--cpus", self.cpus.map(|value| value.to_string()));
         add("limits.memory", "--memory", self.memory.map(|value| value.to_string()));
         add("limits.pids", "--pids", self.pids.map(|value| value.to_string()));
         add("limits.disk", "--disk", self.disk.map(|value| value.to_string()));
         add("limits.inodes", "--inodes", self.inodes.map(|value| value.to_string()));
-        add(
-            "limits.open_files",
-            "--open-files",
-            self.open_files.map(|value| value.to_string()),
-        );
-        add(
-            "limits.file_size",
-            "--file-size",
-            self.file_size.map(|value| value.to_string()),
-        );
+        add("limits.open_files", "--open-files", self.open_files.map(|value| value.to_string()));
+        add("limits.file_size", "--file-size", self.file_size.map(|value| value.to_string()));
         add("limits.output", "--output", self.output.map(|value| value.to_string()));
         add("limits.stack", "--stack", self.stack.map(|value| value.to_string()));
-        Overrides {
-            preset: self.preset.clone(),
-            settings,
-        }
+        Overrides { preset: self.preset.clone(), settings }
     }
 
     /// Whether the backend that isolates nothing is admitted.
     pub(crate) const fn unsafe_backends(&self) -> Unsafe {
-        if self.admit_unsafe {
-            Unsafe::Admitted
-        } else {
-            Unsafe::Refused
-        }
+        if self.admit_unsafe { Unsafe::Admitted } else { Unsafe::Refused }
     }
 }

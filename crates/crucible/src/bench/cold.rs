@@ -59,7 +59,8 @@ pub(crate) fn run(request: &Request) -> Result<()> {
     let (_, python) = configuration.languages().find("python")?;
     let cache = configuration.interpreter_cache();
     let found = runtime::resolve(&python, cache.as_ref().map(crucible_core::HostPath::as_path))?;
-    let interpreter = found.interpreter.ok_or_else(|| failed("find Python", "the language table names no interpreter for python"))?;
+    let interpreter =
+        found.interpreter.ok_or_else(|| failed("find Python", "the language table names no interpreter for python"))?;
 
     let bare = Language {
         endings: Vec::new(),
@@ -68,7 +69,8 @@ pub(crate) fn run(request: &Request) -> Result<()> {
         ..Language::clone(&python)
     };
     let folder = settings_with(&bare)?;
-    let own = std::env::current_exe().map_err(|error| failed("find this program", "its path can't be read").with_source(error))?;
+    let own = std::env::current_exe()
+        .map_err(|error| failed("find this program", "its path can't be read").with_source(error))?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -85,7 +87,19 @@ pub(crate) fn run(request: &Request) -> Result<()> {
     let config = format!("CRUCIBLE_CONFIG={settings}");
     ways.push(("crucible run", Way::Process(owned(&["env", &config, &own, "run", "-l", LANGUAGE, "-c", CODE]))));
     if works(&["bwrap", "--version"]) {
-        let mut bwrap = owned(&["bwrap", "--unshare-all", "--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp"]);
+        let mut bwrap = owned(&[
+            "bwrap",
+            "--unshare-all",
+            "--ro-bind",
+            "/",
+            "/",
+            "--proc",
+            "/proc",
+            "--dev",
+            "/dev",
+            "--tmpfs",
+            "/tmp",
+        ]);
         bwrap.extend(owned(&python));
         ways.push(("bwrap", Way::Process(bwrap)));
     }
@@ -96,7 +110,9 @@ pub(crate) fn run(request: &Request) -> Result<()> {
         Format::Json => report.json(),
     };
     drop(folder);
-    std::io::stdout().write_all(text.as_bytes()).map_err(|error| failed("write the result", "standard output can't be written").with_source(error))
+    std::io::stdout()
+        .write_all(text.as_bytes())
+        .map_err(|error| failed("write the result", "standard output can't be written").with_source(error))
 }
 
 impl Bench {
@@ -133,7 +149,9 @@ impl Bench {
                 let threads: Vec<_> = (0..workers)
                     .map(|_| {
                         let command = command.clone();
-                        std::thread::spawn(move || (0..runs).map(|_| timed(|| run_process(&command))).collect::<Result<Vec<_>>>())
+                        std::thread::spawn(move || {
+                            (0..runs).map(|_| timed(|| run_process(&command))).collect::<Result<Vec<_>>>()
+                        })
                     })
                     .collect();
                 let mut all = Vec::new();
@@ -210,8 +228,16 @@ async fn run_in_jail(engine: &Engine) -> Result<()> {
 }
 
 fn works(command: &[&str]) -> bool {
-    let Some((program, arguments)) = command.split_first() else { return false };
-    Command::new(program).args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
+    let Some((program, arguments)) = command.split_first() else {
+        return false;
+    };
+    Command::new(program)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success())
 }
 
 /// A configuration file with the benchmark's language, for `crucible run` as a whole process.
@@ -221,9 +247,11 @@ struct Settings {
 
 fn settings_with(language: &Language) -> Result<Settings> {
     let document = BTreeMap::from([("languages", BTreeMap::from([(LANGUAGE, language)]))]);
-    let text = toml::to_string(&document).map_err(|error| failed("write the settings", "the language can't be written").with_source(error))?;
+    let text = toml::to_string(&document)
+        .map_err(|error| failed("write the settings", "the language can't be written").with_source(error))?;
     let file = std::env::temp_dir().join(format!("crucible-bench-{}.toml", EvaluationId::generate()));
-    std::fs::write(&file, text).map_err(|error| failed("write the settings", "no temporary file can be written").with_source(error))?;
+    std::fs::write(&file, text)
+        .map_err(|error| failed("write the settings", "no temporary file can be written").with_source(error))?;
     Ok(Settings { file })
 }
 

@@ -27,11 +27,7 @@ pub(crate) fn run(request: &Request) -> Result<()> {
     match request.name.as_str() {
         "cold" => cold::run(request),
         other => {
-            let error = Error::new(
-                ErrorKind::NotFound,
-                "find the benchmark",
-                format!("unknown benchmark {other:?}"),
-            );
+            let error = Error::new(ErrorKind::NotFound, "find the benchmark", format!("unknown benchmark {other:?}"));
             Err(match nearest(other, NAMES) {
                 Some(name) => error.with_hint(format!("did you mean '{name}'?")),
                 None => error.with_hint(format!("known: {}", NAMES.join(", "))),

@@ -69,16 +69,30 @@ impl Report {
 
     /// The result for people.
     pub(super) fn table(&self) -> String {
-        let mut text = format!("One run of print(1) by {}, {} interleaved rounds, {}\n\n", self.interpreter, self.rounds, machine());
+        let mut text = format!(
+            "One run of print(1) by {}, {} interleaved rounds, {}\n\n",
+            self.interpreter,
+            self.rounds,
+            machine()
+        );
         text.push_str("latency              median      p95   times plain\n");
         for latency in &self.latencies {
             let (median, p95) = (quantile(&latency.all, 0.5), quantile(&latency.all, 0.95));
-            text.push_str(&format!("{:<17} {median:>7.2} ms {p95:>5.2} ms   {:>11.2}\n", latency.name, self.latency_ratio(latency)));
+            text.push_str(&format!(
+                "{:<17} {median:>7.2} ms {p95:>5.2} ms   {:>11.2}\n",
+                latency.name,
+                self.latency_ratio(latency)
+            ));
         }
         text.push_str("\nruns per second     workers    runs/s   times plain\n");
         for throughput in &self.throughputs {
             let median = quantile(&throughput.rounds, 0.5);
-            text.push_str(&format!("{:<17} {:>9} {median:>9.1}   {:>11.2}\n", throughput.name, throughput.workers, self.throughput_ratio(throughput)));
+            text.push_str(&format!(
+                "{:<17} {:>9} {median:>9.1}   {:>11.2}\n",
+                throughput.name,
+                throughput.workers,
+                self.throughput_ratio(throughput)
+            ));
         }
         text
     }
@@ -140,7 +154,12 @@ fn quantile(values: &[f64], part: f64) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
     let last = sorted.len().saturating_sub(1);
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "an index within the list")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_precision_loss,
+        reason = "an index within the list"
+    )]
     let index = (last as f64 * part).round() as usize;
     sorted.get(index).copied().unwrap_or(0.0)
 }

@@ -46,17 +46,8 @@ impl Destination {
         };
         std::fs::create_dir_all(&shown).map_err(fail)?;
         let opened = rustix::fs::openat(CWD, &shown, FOLDER, Mode::empty()).map_err(|error| fail(error.into()))?;
-        let hidden = if folder.is_some() {
-            Hidden::Written
-        } else {
-            Hidden::Refused(collect.to_vec())
-        };
-        let destination = Self {
-            shown,
-            folder: opened,
-            existing,
-            hidden,
-        };
+        let hidden = if folder.is_some() { Hidden::Written } else { Hidden::Refused(collect.to_vec()) };
+        let destination = Self { shown, folder: opened, existing, hidden };
         if existing == Existing::Refused {
             for path in collect {
                 destination.check_absent(path)?;
@@ -82,20 +73,14 @@ impl Destination {
         if let Hidden::Refused(asked) = &self.hidden
             && is_hidden_beyond(&file.path, asked)
         {
-            let message = format!(
-                "'{}' begins with a dot and was not asked for by name",
-                relative(&file.path)
-            );
+            let message = format!("'{}' begins with a dot and was not asked for by name", relative(&file.path));
             let error = Error::new(ErrorKind::Refused, "write what was brought out", message);
             return Err(error.with_hint("name a folder for it with --collect-to"));
         }
         let relative = relative(&file.path);
         let (folders, name) = relative.rsplit_once('/').unwrap_or(("", relative));
         let fail = |error: Errno| self.unwritable(&file.path, error.into());
-        let mut folder = self
-            .folder
-            .try_clone()
-            .map_err(|error| self.unwritable(&file.path, error))?;
+        let mut folder = self.folder.try_clone().map_err(|error| self.unwritable(&file.path, error))?;
         for part in folders.split('/').filter(|part| !part.is_empty()) {
             match rustix::fs::mkdirat(&folder, part, Mode::from_raw_mode(0o777)) {
                 Ok(()) | Err(Errno::EXIST) => {}
@@ -112,13 +97,8 @@ impl Destination {
         }
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let created = rustix::fs::openat(&folder, name, flags, Mode::from_raw_mode(0o666));
-        let created = created.map_err(|error| {
-            if error == Errno::EXIST {
-                self.is_there(&file.path)
-            } else {
-                fail(error)
-            }
-        })?;
+        let created =
+            created.map_err(|error| if error == Errno::EXIST { self.is_there(&file.path) } else { fail(error) })?;
         File::from(created).write_all(&file.content).map_err(|error| {
             // Half a file is worse than none.
             let _ = rustix::fs::unlinkat(&folder, name, AtFlags::empty());
@@ -155,14 +135,8 @@ fn relative(path: &GuestPath) -> &str {
 
 /// Whether a part of the path that nobody asked for begins with a dot.
 fn is_hidden_beyond(path: &GuestPath, asked: &[GuestPath]) -> bool {
-    let covered = asked
-        .iter()
-        .filter_map(|asked| path.as_str().strip_prefix(asked.as_str()))
-        .map(str::len)
-        .min();
-    let rest = covered
-        .and_then(|rest| path.as_str().get(path.as_str().len() - rest..))
-        .unwrap_or(path.as_str());
+    let covered = asked.iter().filter_map(|asked| path.as_str().strip_prefix(asked.as_str())).map(str::len).min();
+    let rest = covered.and_then(|rest| path.as_str().get(path.as_str().len() - rest..)).unwrap_or(path.as_str());
     rest.split('/').any(|part| part.starts_with('.'))
 }
 
@@ -173,10 +147,7 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     fn file(path: &str) -> CollectedFile {
-        CollectedFile {
-            path: GuestPath::parse(path).unwrap(),
-            content: b"new".to_vec(),
-        }
+        CollectedFile { path: GuestPath::parse(path).unwrap(), content: b"new".to_vec() }
     }
 
     fn open(folder: &Path, existing: Existing) -> Destination {
@@ -201,11 +172,7 @@ mod tests {
         let error = open(temporary.path(), Existing::Refused).write(&file("x")).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidInput);
         assert_eq!(fs::read(temporary.path().join("x")).unwrap(), b"old");
-        let early = Destination::open(
-            Some(temporary.path()),
-            Existing::Refused,
-            &[GuestPath::parse("x").unwrap()],
-        );
+        let early = Destination::open(Some(temporary.path()), Existing::Refused, &[GuestPath::parse("x").unwrap()]);
         assert_eq!(early.err().unwrap().kind(), ErrorKind::InvalidInput);
         open(temporary.path(), Existing::Replaced).write(&file("x")).unwrap();
         assert_eq!(fs::read(temporary.path().join("x")).unwrap(), b"new");
@@ -233,20 +200,13 @@ mod tests {
     fn a_folder_is_never_replaced() {
         let temporary = tempfile::tempdir().unwrap();
         fs::create_dir(temporary.path().join("x")).unwrap();
-        open(temporary.path(), Existing::Replaced)
-            .write(&file("x"))
-            .unwrap_err();
+        open(temporary.path(), Existing::Replaced).write(&file("x")).unwrap_err();
         assert!(temporary.path().join("x").is_dir());
     }
 
     #[test]
     fn a_hidden_name_that_nobody_asked_for_is_told_from_one_that_was() {
-        let paths = |texts: &[&str]| {
-            texts
-                .iter()
-                .map(|text| GuestPath::parse(text).unwrap())
-                .collect::<Vec<_>>()
-        };
+        let paths = |texts: &[&str]| texts.iter().map(|text| GuestPath::parse(text).unwrap()).collect::<Vec<_>>();
         let hidden = |path: &str, asked: &[&str]| is_hidden_beyond(&GuestPath::parse(path).unwrap(), &paths(asked));
         assert!(hidden("/work/.bashrc", &["/work"]));
         assert!(hidden("/work/out/.git/config", &["/work/out"]));

@@ -29,12 +29,7 @@ impl<'a> From<&Setting<'a>> for ShownSetting<'a> {
             Origin::Default { name, line } => format!("{name}:{line}"),
             origin => origin.to_string(),
         };
-        Self {
-            key: setting.key,
-            value: as_json(setting.value),
-            origin: setting.origin.kind(),
-            place,
-        }
+        Self { key: setting.key, value: as_json(setting.value), origin: setting.origin.kind(), place }
     }
 }
 
@@ -54,9 +49,7 @@ pub(crate) fn show(arguments: &ConfigShowArguments) -> Result<Exit> {
     let configuration = Configuration::load(&Environment::of_process(), &arguments.settings.overrides())?;
     let settings = configuration.settings();
     match arguments.format() {
-        Format::Json => output::json(&Shown {
-            settings: settings.iter().map(ShownSetting::from).collect(),
-        }),
+        Format::Json => output::json(&Shown { settings: settings.iter().map(ShownSetting::from).collect() }),
         Format::Text => output::data(&table(&settings)),
     }
 }
@@ -71,15 +64,8 @@ fn table(settings: &[Setting<'_>]) -> String {
         if !text.is_empty() {
             text.push('\n');
         }
-        let values: Vec<_> = part
-            .iter()
-            .map(|setting| shorten(&as_json(setting.value).to_string()))
-            .collect();
-        let keys = part
-            .iter()
-            .map(|setting| setting.key.chars().count())
-            .max()
-            .unwrap_or(0);
+        let values: Vec<_> = part.iter().map(|setting| shorten(&as_json(setting.value).to_string())).collect();
+        let keys = part.iter().map(|setting| setting.key.chars().count()).max().unwrap_or(0);
         let width = values.iter().map(|value| value.chars().count()).max().unwrap_or(0);
         for (setting, value) in part.iter().zip(&values) {
             // Writing to a String can't fail.

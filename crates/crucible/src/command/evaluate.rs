@@ -24,11 +24,7 @@ use tokio_util::sync::CancellationToken;
 pub(crate) fn run(arguments: RunArguments) -> Result<Exit> {
     let configuration = Configuration::load(&Environment::of_process(), &arguments.settings.overrides())?;
     let text = input::program(&arguments, &configuration)?;
-    let program = Program::Source {
-        language: text.language,
-        code: text.code,
-        args: arguments.args,
-    };
+    let program = Program::Source { language: text.language, code: text.code, args: arguments.args };
     evaluate(&configuration, program, text.source, &arguments.settings, &arguments.io)
 }
 
@@ -38,16 +34,8 @@ pub(crate) fn run(arguments: RunArguments) -> Result<Exit> {
 /// Crucible's own failures.
 pub(crate) fn exec(arguments: ExecArguments) -> Result<Exit> {
     let configuration = Configuration::load(&Environment::of_process(), &arguments.settings.overrides())?;
-    let program = Program::Command {
-        argv: arguments.command,
-    };
-    evaluate(
-        &configuration,
-        program,
-        ProgramSource::Elsewhere,
-        &arguments.settings,
-        &arguments.io,
-    )
+    let program = Program::Command { argv: arguments.command };
+    evaluate(&configuration, program, ProgramSource::Elsewhere, &arguments.settings, &arguments.io)
 }
 
 fn evaluate(
@@ -83,11 +71,7 @@ fn evaluate(
     });
     // A thread of the runtime may wait for standard input for ever.
     runtime.shutdown_background();
-    let Ended {
-        outcome,
-        finished,
-        signal,
-    } = ended?;
+    let Ended { outcome, finished, signal } = ended?;
     let written = destination.map_or(Ok(()), |destination| bring_out(&destination, &outcome));
     if let Some(failure) = finished.failure {
         return output::unwritable(failure, "the program's output");
@@ -139,14 +123,7 @@ async fn watch(
     };
     let mut signal = None;
     let outcome = {
-        let mut evaluation = pin!(engine.evaluate(
-            spec,
-            RunIo {
-                stdin,
-                events,
-                cancel: cancel.clone()
-            }
-        ));
+        let mut evaluation = pin!(engine.evaluate(spec, RunIo { stdin, events, cancel: cancel.clone() }));
         loop {
             tokio::select! {
                 outcome = &mut evaluation => break outcome?,
@@ -171,11 +148,7 @@ async fn watch(
         // Whoever reads our output may never do so again.
         number = signals.next() => std::process::exit(Exit::Interrupted(number).code().into()),
     };
-    Ok(Ended {
-        outcome,
-        finished,
-        signal,
-    })
+    Ok(Ended { outcome, finished, signal })
 }
 
 /// Writes what was brought out. Every failure is told; the first one is the result.

@@ -46,21 +46,12 @@ pub(crate) fn program(arguments: &RunArguments, configuration: &Configuration) -
     let (code, by_name, source) = match (&arguments.code, &arguments.file) {
         (Some(code), _) => (code.clone().into_vec(), None, ProgramSource::Elsewhere),
         (None, Some(file)) if file != "-" => {
-            let by_name = file
-                .to_str()
-                .and_then(|name| languages.for_file(name))
-                .map(|(name, _)| name);
-            (
-                read_file(Path::new(file), "the program", limits)?,
-                by_name,
-                ProgramSource::Elsewhere,
-            )
+            let by_name = file.to_str().and_then(|name| languages.for_file(name)).map(|(name, _)| name);
+            (read_file(Path::new(file), "the program", limits)?, by_name, ProgramSource::Elsewhere)
         }
-        (None, _) => (
-            read_all(io::stdin(), "the program on standard input", limits)?,
-            None,
-            ProgramSource::StandardInput,
-        ),
+        (None, _) => {
+            (read_all(io::stdin(), "the program on standard input", limits)?, None, ProgramSource::StandardInput)
+        }
     };
     let language = named.or(by_name).map_or_else(fallback, Ok)?;
     Ok(ProgramText { code, language, source })
@@ -73,14 +64,8 @@ pub(crate) fn program(arguments: &RunArguments, configuration: &Configuration) -
 pub(crate) fn files(flags: &[FileFlag], limits: &Limits) -> Result<Vec<InputFile>> {
     let read = |flag: &FileFlag| {
         let content = read_file(&flag.source, "the file", limits)?;
-        let mode = std::fs::metadata(&flag.source)
-            .map(|metadata| metadata.permissions().mode())
-            .unwrap_or(0);
-        Ok(InputFile {
-            path: flag.destination.clone(),
-            content,
-            executable: mode & 0o111 != 0,
-        })
+        let mode = std::fs::metadata(&flag.source).map(|metadata| metadata.permissions().mode()).unwrap_or(0);
+        Ok(InputFile { path: flag.destination.clone(), content, executable: mode & 0o111 != 0 })
     };
     flags.iter().map(read).collect()
 }
@@ -103,9 +88,7 @@ pub(crate) fn environment(
                 let unset =
                     || refuse(format!("the environment variable {flag:?} isn't set here")).with_hint("say NAME=VALUE");
                 let value = if flag.is_empty() { None } else { own(flag) }.ok_or_else(unset)?;
-                let text = value
-                    .into_string()
-                    .map_err(|_| refuse(format!("the value of {flag:?} is not UTF-8")))?;
+                let text = value.into_string().map_err(|_| refuse(format!("the value of {flag:?} is not UTF-8")))?;
                 (flag.as_str(), text)
             }
         };
@@ -173,9 +156,7 @@ fn open(path: &Path, what: &str) -> Result<File> {
 }
 
 fn looks_like_code(text: &OsStr) -> bool {
-    text.as_bytes()
-        .iter()
-        .any(|byte| matches!(byte, b'(' | b' ' | b'=' | b';' | b'\n'))
+    text.as_bytes().iter().any(|byte| matches!(byte, b'(' | b' ' | b'=' | b';' | b'\n'))
 }
 
 fn read_file(path: &Path, what: &str, limits: &Limits) -> Result<Vec<u8>> {
@@ -213,10 +194,7 @@ mod tests {
 
     #[test]
     fn nothing_is_read_beyond_what_fits() {
-        let limits = Limits {
-            disk: ByteSize::bytes(10),
-            ..Limits::default()
-        };
+        let limits = Limits { disk: ByteSize::bytes(10), ..Limits::default() };
         assert_eq!(read_all(&[0; 10][..], "x", &limits).unwrap().len(), 10);
         let error = read_all(io::repeat(0), "x", &limits).unwrap_err();
         assert_eq!(error.to_string(), "x is larger than the disk limit of 10B");
@@ -228,16 +206,10 @@ mod tests {
         let flags = |flags: &[&str]| flags.iter().map(|&flag| flag.to_owned()).collect::<Vec<_>>();
         let preset = BTreeMap::from([("A".to_owned(), "0".to_owned()), ("B".to_owned(), "0".to_owned())]);
         let variables = environment(&preset, &flags(&["A=1=2", "MINE", "E="]), own).unwrap();
-        let shown: Vec<_> = variables
-            .iter()
-            .map(|(name, value)| format!("{name}={value}"))
-            .collect();
+        let shown: Vec<_> = variables.iter().map(|(name, value)| format!("{name}={value}")).collect();
         assert_eq!(shown, ["A=1=2", "B=0", "E=", "MINE=v"]);
         for wrong in ["YOURS", "=x", ""] {
-            assert_eq!(
-                environment(&preset, &flags(&[wrong]), own).unwrap_err().kind(),
-                ErrorKind::InvalidInput
-            );
+            assert_eq!(environment(&preset, &flags(&[wrong]), own).unwrap_err().kind(), ErrorKind::InvalidInput);
         }
     }
 
@@ -247,9 +219,6 @@ mod tests {
         assert_eq!(error.kind(), ErrorKind::NotFound);
         assert!(error.hint().unwrap().contains("-c"));
         assert_eq!(open(Path::new("missing.py"), "the program").unwrap_err().hint(), None);
-        assert_eq!(
-            open(Path::new("/"), "the program").unwrap_err().kind(),
-            ErrorKind::InvalidInput
-        );
+        assert_eq!(open(Path::new("/"), "the program").unwrap_err().kind(), ErrorKind::InvalidInput);
     }
 }

@@ -26,11 +26,7 @@ pub(crate) fn dispatch(arguments: Arguments) -> Exit {
         Verb::Completions(arguments) => completions::completions(&arguments),
         Verb::Bench(arguments) => {
             let format = arguments.format();
-            let request = bench::Request {
-                name: arguments.name,
-                rounds: arguments.rounds,
-                format,
-            };
+            let request = bench::Request { name: arguments.name, rounds: arguments.rounds, format };
             bench::run(&request).map(|()| Exit::Success)
         }
     };
@@ -42,15 +38,7 @@ pub(crate) fn dispatch(arguments: Arguments) -> Exit {
 
 /// A runtime on this thread alone.
 fn runtime() -> Result<Runtime> {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| {
-            Error::new(
-                ErrorKind::Unavailable,
-                "start the runtime",
-                "can't start the async runtime",
-            )
-            .with_source(error)
-        })
+    tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| {
+        Error::new(ErrorKind::Unavailable, "start the runtime", "can't start the async runtime").with_source(error)
+    })
 }

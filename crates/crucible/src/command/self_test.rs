@@ -29,11 +29,7 @@ pub(crate) fn self_test(arguments: &SelfTestArguments) -> Result<Exit> {
         Format::Json => output::json(&report)?,
         Format::Text => output::data(&table(&report))?,
     };
-    Ok(if shown == Exit::Success && !report.healthy {
-        Exit::Unhealthy
-    } else {
-        shown
-    })
+    Ok(if shown == Exit::Success && !report.healthy { Exit::Unhealthy } else { shown })
 }
 
 /// The configuration's own test: the built-in one reads back as the code has it, and the person's is sound.
@@ -50,10 +46,7 @@ fn configuration(environment: &Environment) -> SelfTest {
         Err(_) => Check::skipped("the policy can be read", "there is no configuration to name it"),
     };
     let own = check("your configuration can be read", loaded);
-    SelfTest {
-        component: "configuration".to_owned(),
-        checks: vec![built_in, own, policy],
-    }
+    SelfTest { component: "configuration".to_owned(), checks: vec![built_in, own, policy] }
 }
 
 async fn components(configuration: &Configuration) -> Vec<SelfTest> {
@@ -64,10 +57,9 @@ async fn components(configuration: &Configuration) -> Vec<SelfTest> {
                 tests.push(backend.self_test().await);
                 backends.push(backend);
             }
-            Err(error) => tests.push(SelfTest {
-                component: name.to_owned(),
-                checks: vec![failed("it can be started", &error)],
-            }),
+            Err(error) => {
+                tests.push(SelfTest { component: name.to_owned(), checks: vec![failed("it can be started", &error)] })
+            }
         }
     }
     tests.insert(0, compose::engine(backends, configuration).self_test().await);
@@ -89,25 +81,13 @@ fn table(report: &SelfTestReport) -> String {
                 CheckStatus::Failed => ("FAILED", output::ERROR),
                 CheckStatus::Skipped => ("skipped", output::WARNING),
             };
-            let _ = writeln!(
-                text,
-                "  {style}{mark:7}{style:#}  {}: {}",
-                check.name,
-                output::neutral(&check.seen)
-            );
+            let _ = writeln!(text, "  {style}{mark:7}{style:#}  {}: {}", check.name, output::neutral(&check.seen));
             if !check.mend.is_empty() {
                 let _ = writeln!(text, "           mend: {}", output::neutral(&check.mend));
             }
         }
     }
-    let _ = writeln!(
-        text,
-        "\n{}",
-        if report.healthy {
-            "every component is sound"
-        } else {
-            "a component is not sound"
-        }
-    );
+    let _ =
+        writeln!(text, "\n{}", if report.healthy { "every component is sound" } else { "a component is not sound" });
     text
 }

@@ -43,18 +43,9 @@ pub(crate) fn entries(text: &str, source: &Source) -> Result<Vec<Entry>> {
     let table = DeTable::parse(text).map_err(|error| {
         let line = error.span().map_or(1, |span| lines.at(span.start));
         let message = error.message().lines().collect::<Vec<_>>().join(", ");
-        Error::new(
-            ErrorKind::Configuration,
-            "read TOML",
-            format!("{}: {message}", source.at(line)),
-        )
+        Error::new(ErrorKind::Configuration, "read TOML", format!("{}: {message}", source.at(line)))
     })?;
-    let mut walk = Walk {
-        lines,
-        source,
-        path: Vec::new(),
-        entries: Vec::new(),
-    };
+    let mut walk = Walk { lines, source, path: Vec::new(), entries: Vec::new() };
     walk.table(table.get_ref(), 1)?;
     Ok(walk.entries)
 }
@@ -64,13 +55,7 @@ struct Lines(Vec<usize>);
 
 impl Lines {
     fn of(text: &str) -> Self {
-        Self(
-            text.bytes()
-                .enumerate()
-                .filter(|(_, byte)| *byte == b'\n')
-                .map(|(offset, _)| offset)
-                .collect(),
-        )
+        Self(text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(offset, _)| offset).collect())
     }
 
     /// The line of a byte, counted from 1.
@@ -89,36 +74,21 @@ struct Walk<'a> {
 impl Walk<'_> {
     fn table(&mut self, table: &DeTable<'_>, line: usize) -> Result<()> {
         if table.is_empty() && !self.path.is_empty() {
-            self.entries.push(Entry {
-                path: self.path.clone(),
-                value: Value::Empty,
-                line,
-            });
+            self.entries.push(Entry { path: self.path.clone(), value: Value::Empty, line });
         }
         for (key, value) in table {
             let key_line = self.lines.at(key.span().start);
-            self.path.push(Segment {
-                name: key.get_ref().to_string(),
-                line: key_line,
-            });
+            self.path.push(Segment { name: key.get_ref().to_string(), line: key_line });
             let line = self.lines.at(value.span().start);
             match value.get_ref() {
                 DeValue::Table(inner) => self.table(inner, key_line)?,
                 DeValue::Array(items) => {
                     let items: Result<_> = items.iter().map(|item| self.scalar(item.get_ref(), line)).collect();
-                    self.entries.push(Entry {
-                        path: self.path.clone(),
-                        value: Value::List(items?),
-                        line,
-                    });
+                    self.entries.push(Entry { path: self.path.clone(), value: Value::List(items?), line });
                 }
                 scalar => {
                     let value = Value::Text(self.scalar(scalar, line)?);
-                    self.entries.push(Entry {
-                        path: self.path.clone(),
-                        value,
-                        line,
-                    });
+                    self.entries.push(Entry { path: self.path.clone(), value, line });
                 }
             }
             self.path.pop();
@@ -134,12 +104,8 @@ impl Walk<'_> {
             DeValue::Boolean(truth) => Ok(truth.to_string()),
             other => {
                 let key: Vec<_> = self.path.iter().map(|segment| segment.name.as_str()).collect();
-                let message = format!(
-                    "{}: '{}' can't hold this {}",
-                    self.source.at(line),
-                    key.join("."),
-                    other.type_str()
-                );
+                let message =
+                    format!("{}: '{}' can't hold this {}", self.source.at(line), key.join("."), other.type_str());
                 Err(Error::new(ErrorKind::Configuration, "read TOML", message))
             }
         }
@@ -161,18 +127,9 @@ mod tests {
                 .unwrap();
         let shown: Vec<_> = found
             .iter()
-            .map(|e| {
-                (
-                    e.path.iter().map(|s| s.name.as_str()).collect::<Vec<_>>().join("."),
-                    e.line,
-                    e.value.clone(),
-                )
-            })
+            .map(|e| (e.path.iter().map(|s| s.name.as_str()).collect::<Vec<_>>().join("."), e.line, e.value.clone()))
             .collect();
-        assert!(
-            shown.contains(&("limits.pids".into(), 3, Value::Text("64".into()))),
-            "{shown:?}"
-        );
+        assert!(shown.contains(&("limits.pids".into(), 3, Value::Text("64".into()))), "{shown:?}");
         assert!(shown.contains(&("limits.memory".into(), 4, Value::Text("1MiB".into()))));
         assert!(shown.contains(&("languages.x.run".into(), 7, Value::List(vec!["a".into(), "b".into()]))));
         assert!(shown.contains(&("languages.x.env".into(), 9, Value::Empty)));
@@ -188,12 +145,7 @@ mod tests {
 
     #[test]
     fn what_no_setting_can_be_is_refused() {
-        for text in [
-            "[limits]\npids = 0x10",
-            "[limits]\npids = 2020-01-01",
-            "[[limits]]\npids = 1",
-            "a = [['b']]",
-        ] {
+        for text in ["[limits]\npids = 0x10", "[limits]\npids = 2020-01-01", "[[limits]]\npids = 1", "a = [['b']]"] {
             assert_eq!(read(text).unwrap_err().kind(), ErrorKind::Configuration, "{text}");
         }
     }

@@ -19,19 +19,11 @@ pub struct Variable {
 }
 
 const fn setting(name: &'static str, key: &'static str, purpose: &'static str) -> Variable {
-    Variable {
-        name,
-        setting: Some(key),
-        purpose,
-    }
+    Variable { name, setting: Some(key), purpose }
 }
 
 const fn other(name: &'static str, purpose: &'static str) -> Variable {
-    Variable {
-        name,
-        setting: None,
-        purpose,
-    }
+    Variable { name, setting: None, purpose }
 }
 
 const CONFIG: &str = "CRUCIBLE_CONFIG";
@@ -39,17 +31,10 @@ const PREFIX: &str = "CRUCIBLE_";
 
 /// Every variable whose name begins with `CRUCIBLE_`.
 pub const VARIABLES: &[Variable] = &[
-    other(
-        CONFIG,
-        "the configuration file, in place of the one in the user's folder; it must exist",
-    ),
+    other(CONFIG, "the configuration file, in place of the one in the user's folder; it must exist"),
     setting("CRUCIBLE_RUN_BACKEND", "run.backend", "the backend"),
     setting("CRUCIBLE_RUN_POLICY", "run.policy", "the policy, by name or file"),
-    setting(
-        "CRUCIBLE_RUN_LANGUAGE",
-        "run.language",
-        "the language of a program whose name doesn't tell",
-    ),
+    setting("CRUCIBLE_RUN_LANGUAGE", "run.language", "the language of a program whose name doesn't tell"),
     setting("CRUCIBLE_LIMITS_TIMEOUT", "limits.timeout", "wall-clock time"),
     setting("CRUCIBLE_LIMITS_CPU_TIME", "limits.cpu_time", "processor time"),
     setting("CRUCIBLE_LIMITS_CPUS", "limits.cpus", "processors at once"),
@@ -57,85 +42,36 @@ pub const VARIABLES: &[Variable] = &[
     setting("CRUCIBLE_LIMITS_PIDS", "limits.pids", "processes and threads"),
     setting("CRUCIBLE_LIMITS_DISK", "limits.disk", "bytes written"),
     setting("CRUCIBLE_LIMITS_INODES", "limits.inodes", "files and folders"),
-    setting(
-        "CRUCIBLE_LIMITS_OPEN_FILES",
-        "limits.open_files",
-        "descriptors of one process",
-    ),
+    setting("CRUCIBLE_LIMITS_OPEN_FILES", "limits.open_files", "descriptors of one process"),
     setting("CRUCIBLE_LIMITS_FILE_SIZE", "limits.file_size", "size of one file"),
     setting("CRUCIBLE_LIMITS_OUTPUT", "limits.output", "bytes on each output stream"),
     setting("CRUCIBLE_LIMITS_STACK", "limits.stack", "stack of the main thread"),
-    setting(
-        "CRUCIBLE_MAXIMUM_TIMEOUT",
-        "maximum.timeout",
-        "the largest timeout accepted",
-    ),
-    setting(
-        "CRUCIBLE_MAXIMUM_CPU_TIME",
-        "maximum.cpu_time",
-        "the largest processor time accepted",
-    ),
+    setting("CRUCIBLE_MAXIMUM_TIMEOUT", "maximum.timeout", "the largest timeout accepted"),
+    setting("CRUCIBLE_MAXIMUM_CPU_TIME", "maximum.cpu_time", "the largest processor time accepted"),
     setting("CRUCIBLE_MAXIMUM_CPUS", "maximum.cpus", "the most processors accepted"),
     setting("CRUCIBLE_MAXIMUM_MEMORY", "maximum.memory", "the most memory accepted"),
     setting("CRUCIBLE_MAXIMUM_PIDS", "maximum.pids", "the most processes accepted"),
-    setting(
-        "CRUCIBLE_MAXIMUM_DISK",
-        "maximum.disk",
-        "the most bytes written accepted",
-    ),
-    setting(
-        "CRUCIBLE_MAXIMUM_INODES",
-        "maximum.inodes",
-        "the most files and folders accepted",
-    ),
-    setting(
-        "CRUCIBLE_MAXIMUM_OPEN_FILES",
-        "maximum.open_files",
-        "the most descriptors accepted",
-    ),
-    setting(
-        "CRUCIBLE_MAXIMUM_FILE_SIZE",
-        "maximum.file_size",
-        "the largest file accepted",
-    ),
+    setting("CRUCIBLE_MAXIMUM_DISK", "maximum.disk", "the most bytes written accepted"),
+    setting("CRUCIBLE_MAXIMUM_INODES", "maximum.inodes", "the most files and folders accepted"),
+    setting("CRUCIBLE_MAXIMUM_OPEN_FILES", "maximum.open_files", "the most descriptors accepted"),
+    setting("CRUCIBLE_MAXIMUM_FILE_SIZE", "maximum.file_size", "the largest file accepted"),
     setting("CRUCIBLE_MAXIMUM_OUTPUT", "maximum.output", "the most output accepted"),
     setting("CRUCIBLE_MAXIMUM_STACK", "maximum.stack", "the largest stack accepted"),
-    setting(
-        "CRUCIBLE_JAIL_CGROUP_PARENT",
-        "jail.cgroup_parent",
-        "the control group under which sandboxes get theirs",
-    ),
-    setting(
-        "CRUCIBLE_JAIL_UID_START",
-        "jail.uid_start",
-        "the first host user id for sandboxes",
-    ),
-    setting(
-        "CRUCIBLE_JAIL_UID_COUNT",
-        "jail.uid_count",
-        "how many host user ids there are for sandboxes",
-    ),
-    setting(
-        "CRUCIBLE_CACHE_INTERPRETERS",
-        "cache.interpreters",
-        "the folder that remembers what interpreters need",
-    ),
-    other(
-        "CRUCIBLE_REQUIRE",
-        "tests only: what must not be skipped, such as jail,docker",
-    ),
+    setting("CRUCIBLE_JAIL_CGROUP_PARENT", "jail.cgroup_parent", "the control group under which sandboxes get theirs"),
+    setting("CRUCIBLE_JAIL_UID_START", "jail.uid_start", "the first host user id for sandboxes"),
+    setting("CRUCIBLE_JAIL_UID_COUNT", "jail.uid_count", "how many host user ids there are for sandboxes"),
+    setting("CRUCIBLE_CACHE_INTERPRETERS", "cache.interpreters", "the folder that remembers what interpreters need"),
+    other("CRUCIBLE_REQUIRE", "tests only: what must not be skipped, such as jail,docker"),
     other("CRUCIBLE_BLESS", "tests only: 1 rewrites reference pages and snapshots"),
 ];
 
 /// Variables of other programs that Crucible heeds.
 pub const HEEDED: &[Variable] = &[
-    other(
-        "XDG_CONFIG_HOME",
-        "where the user's configuration is, if not in ~/.config",
-    ),
+    other("XDG_CONFIG_HOME", "where the user's configuration is, if not in ~/.config"),
     other("XDG_CACHE_HOME", "where caches are, if not in ~/.cache"),
     other("HOME", "the user's own folder"),
     other("PATH", "where interpreters are looked for"),
+    other("TMPDIR", "where the subprocess backend makes its work folders, if not in /tmp"),
     other("NO_COLOR", "set: no colour"),
     other("CLICOLOR_FORCE", "set: colour even where the output is no terminal"),
 ];
@@ -154,10 +90,7 @@ impl Environment {
     }
 
     fn get(&self, name: &str) -> Option<&OsStr> {
-        self.variables
-            .get(OsStr::new(name))
-            .map(OsString::as_os_str)
-            .filter(|value| !value.is_empty())
+        self.variables.get(OsStr::new(name)).map(OsString::as_os_str).filter(|value| !value.is_empty())
     }
 
     /// The configuration file that was named, or the one in the user's folder.
@@ -166,9 +99,7 @@ impl Environment {
             return ConfigurationFile::Named(named.into());
         }
         self.folder("XDG_CONFIG_HOME", ".config")
-            .map_or(ConfigurationFile::None, |folder| {
-                ConfigurationFile::Usual(folder.join("crucible/config.toml"))
-            })
+            .map_or(ConfigurationFile::None, |folder| ConfigurationFile::Usual(folder.join("crucible/config.toml")))
     }
 
     /// The user's own folder for caches.
@@ -200,9 +131,7 @@ impl Environment {
                 });
             };
             if let Some(key) = variable.setting {
-                let text = value
-                    .to_str()
-                    .ok_or_else(|| refuse(format!("{} is not UTF-8", variable.name)))?;
+                let text = value.to_str().ok_or_else(|| refuse(format!("{} is not UTF-8", variable.name)))?;
                 found.push((key, text.to_owned(), variable.name));
             }
         }
@@ -212,9 +141,7 @@ impl Environment {
 
 impl FromIterator<(OsString, OsString)> for Environment {
     fn from_iter<T: IntoIterator<Item = (OsString, OsString)>>(variables: T) -> Self {
-        Self {
-            variables: variables.into_iter().collect(),
-        }
+        Self { variables: variables.into_iter().collect() }
     }
 }
 
@@ -234,37 +161,24 @@ mod tests {
     use super::*;
 
     fn environment(variables: &[(&str, &str)]) -> Environment {
-        variables
-            .iter()
-            .map(|(name, value)| (name.into(), value.into()))
-            .collect()
+        variables.iter().map(|(name, value)| (name.into(), value.into())).collect()
     }
 
     #[test]
     fn the_name_of_a_settings_variable_follows_from_its_key() {
         for variable in VARIABLES {
             if let Some(key) = variable.setting {
-                assert_eq!(
-                    variable.name,
-                    format!("CRUCIBLE_{}", key.replace('.', "_").to_uppercase())
-                );
+                assert_eq!(variable.name, format!("CRUCIBLE_{}", key.replace('.', "_").to_uppercase()));
             }
         }
     }
 
     #[test]
     fn a_mistyped_variable_is_refused_with_the_nearest() {
-        let error = environment(&[("CRUCIBLE_LIMITS_MEMROY", "1MiB")])
-            .settings()
-            .unwrap_err();
+        let error = environment(&[("CRUCIBLE_LIMITS_MEMROY", "1MiB")]).settings().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Configuration);
         assert_eq!(error.hint(), Some("did you mean CRUCIBLE_LIMITS_MEMORY?"));
-        let quiet = environment(&[
-            ("CRUCIBLE_REQUIRE", "jail"),
-            ("CRUCIBL", ""),
-            ("CRUCIBLEX", ""),
-            ("PATH", "/bin"),
-        ]);
+        let quiet = environment(&[("CRUCIBLE_REQUIRE", "jail"), ("CRUCIBL", ""), ("CRUCIBLEX", ""), ("PATH", "/bin")]);
         assert_eq!(quiet.settings().unwrap(), []);
     }
 

@@ -23,25 +23,13 @@ fn read_one(values: &Values, name: &str) -> Result<Language> {
         let message = format!("`{field}` is missing: {what}");
         match values.below(&format!("{table}.")).next() {
             Some((_, located)) => wrong(&table, &located.origin, message),
-            None => Error::new(
-                crucible_core::ErrorKind::Configuration,
-                "read the configuration",
-                message,
-            ),
+            None => Error::new(crucible_core::ErrorKind::Configuration, "read the configuration", message),
         }
     };
-    let text = |field: &str| {
-        values
-            .text(&key(field))
-            .filter(|text| !text.is_empty())
-            .map(str::to_owned)
-    };
+    let text = |field: &str| values.text(&key(field)).filter(|text| !text.is_empty()).map(str::to_owned);
     let run = values.list(&key("run"));
     if run.is_empty() {
-        return Err(lacks(
-            "run",
-            "the command that runs a program, such as [\"{interpreter}\", \"{file}\"]",
-        ));
+        return Err(lacks("run", "the command that runs a program, such as [\"{interpreter}\", \"{file}\"]"));
     }
     Ok(Language {
         title: text("title").unwrap_or_else(|| name.to_owned()),

@@ -45,9 +45,7 @@ pub(crate) fn check(values: &Values, limits: &Limits, maximum: &Limits) -> Resul
     if let Err(error) = maximum.validate(maximum) {
         return Err(blame(values, "maximum", maximum, error));
     }
-    limits
-        .validate(maximum)
-        .map_err(|error| blame(values, "limits", maximum, error))
+    limits.validate(maximum).map_err(|error| blame(values, "limits", maximum, error))
 }
 
 /// Adds the place that set the offending limit: the one which, set alone, is refused in the same words.

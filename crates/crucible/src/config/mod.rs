@@ -97,10 +97,7 @@ impl Configuration {
             None => BTreeMap::new(),
         };
         for Override { key, value, flag } in &overrides.settings {
-            let located = Located {
-                value: Value::Text(value.clone()),
-                origin: Origin::Flag { flag },
-            };
+            let located = Located { value: Value::Text(value.clone()), origin: Origin::Flag { flag } };
             values.set((*key).to_owned(), located);
         }
         Self::read(values, env, environment)
@@ -115,14 +112,7 @@ impl Configuration {
         }
         let languages = LanguageTable::from(languages::read(&values)?);
         let cache_folder = environment.cache_folder();
-        let configuration = Self {
-            values,
-            limits,
-            maximum,
-            env,
-            languages,
-            cache_folder,
-        };
+        let configuration = Self { values, limits, maximum, env, languages, cache_folder };
         configuration.uid_start()?;
         configuration.uid_count()?;
         Ok(configuration)
@@ -207,32 +197,21 @@ impl Configuration {
     /// The folder that remembers what interpreters need; `None` where there is no user's folder to have it in.
     #[must_use]
     pub fn interpreter_cache(&self) -> Option<HostPath> {
-        let usual = || {
-            self.cache_folder
-                .as_ref()
-                .map(|folder| HostPath::new(folder.join("crucible/interpreters")))
-        };
+        let usual = || self.cache_folder.as_ref().map(|folder| HostPath::new(folder.join("crucible/interpreters")));
         self.path("cache.interpreters").or_else(usual)
     }
 
     /// Every value with where it came from, section by section.
     #[must_use]
     pub fn settings(&self) -> Vec<Setting<'_>> {
-        let mut all: Vec<_> = self
-            .values
-            .iter()
-            .map(|(key, Located { value, origin })| Setting { key, value, origin })
-            .collect();
+        let mut all: Vec<_> =
+            self.values.iter().map(|(key, Located { value, origin })| Setting { key, value, origin }).collect();
         all.sort_by_key(|setting| schema::rank(setting.key.split('.').next().unwrap_or_default()));
         all
     }
 
     fn path(&self, key: &str) -> Option<HostPath> {
-        let Located {
-            value: Value::Text(text),
-            origin,
-        } = self.values.get(key)?
-        else {
+        let Located { value: Value::Text(text), origin } = self.values.get(key)? else {
             return None;
         };
         (text != AUTO).then(|| HostPath::new(origin.resolve(text)))
@@ -280,10 +259,7 @@ fn is_missing(error: &Error) -> bool {
 
 /// Whether a person who wrote `text` meant a file rather than a name.
 fn is_file(text: &str) -> bool {
-    text.contains('/')
-        || Path::new(text)
-            .extension()
-            .is_some_and(|ending| ending.eq_ignore_ascii_case("toml"))
+    text.contains('/') || Path::new(text).extension().is_some_and(|ending| ending.eq_ignore_ascii_case("toml"))
 }
 
 /// Lays a preset over what is there and returns its environment variables.
@@ -296,11 +272,7 @@ fn apply_preset(values: &mut Values, preset: &str) -> Result<BTreeMap<String, St
     } else {
         let names = values.names("presets.");
         if !names.iter().any(|name| name == preset) {
-            let error = Error::new(
-                ErrorKind::NotFound,
-                "find the preset",
-                format!("there is no preset {preset:?}"),
-            );
+            let error = Error::new(ErrorKind::NotFound, "find the preset", format!("there is no preset {preset:?}"));
             let known = names.join(", ");
             return Err(match nearest(preset, names.iter().map(String::as_str)) {
                 Some(name) => error.with_hint(format!("did you mean '{name}'? a file is named with a slash or .toml")),

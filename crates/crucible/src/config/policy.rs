@@ -16,17 +16,13 @@ pub(crate) fn find(text: &str, origin: Option<&Origin>) -> Result<Policy> {
         return read(&origin.map_or_else(|| text.into(), |origin| origin.resolve(text)));
     }
     Policy::built_in(text).ok_or_else(|| {
-        let place = origin
-            .filter(|origin| !matches!(origin, Origin::Flag { .. }))
-            .map(|origin| format!("{origin}: "));
+        let place = origin.filter(|origin| !matches!(origin, Origin::Flag { .. })).map(|origin| format!("{origin}: "));
         let message = format!("{}there is no policy {text:?}", place.unwrap_or_default());
         let error = Error::new(ErrorKind::NotFound, "find the policy", message);
         match nearest(text, Policy::BUILT_IN) {
             Some(name) => error.with_hint(format!("did you mean '{name}'? a file is named with a slash or .toml")),
-            None => error.with_hint(format!(
-                "known: {}; a file is named with a slash or .toml",
-                Policy::BUILT_IN.join(", ")
-            )),
+            None => error
+                .with_hint(format!("known: {}; a file is named with a slash or .toml", Policy::BUILT_IN.join(", "))),
         }
     })
 }
@@ -35,15 +31,8 @@ fn read(path: &Path) -> Result<Policy> {
     let text = read_settings(path, "policy file", ErrorKind::NotFound)?;
     let mut values = Values::default();
     values.overlay_text(&text, &Source::file(path), &schema::POLICY)?;
-    let stem = path
-        .file_stem()
-        .map(|stem| stem.to_string_lossy().into_owned())
-        .unwrap_or_default();
-    let require = values
-        .list("require")
-        .iter()
-        .map(|name| layer(&values, name))
-        .collect::<Result<_>>()?;
+    let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+    let require = values.list("require").iter().map(|name| layer(&values, name)).collect::<Result<_>>()?;
     let choice = |key: &str, known: &[&str]| -> Result<()> {
         match values.text(key) {
             Some(text) if !known.contains(&text) => Err(unknown(&values, key, text, known)),
@@ -65,10 +54,7 @@ fn read(path: &Path) -> Result<Policy> {
 
 fn layer(values: &Values, name: &str) -> Result<Layer> {
     let known = Layer::ALL.map(Layer::as_str);
-    Layer::ALL
-        .into_iter()
-        .find(|layer| layer.as_str() == name)
-        .ok_or_else(|| unknown(values, "require", name, &known))
+    Layer::ALL.into_iter().find(|layer| layer.as_str() == name).ok_or_else(|| unknown(values, "require", name, &known))
 }
 
 fn unknown(values: &Values, key: &str, given: &str, known: &[&str]) -> Error {

@@ -65,24 +65,10 @@ const LANGUAGE: Node = Node::Section(&[
 ]);
 
 const SECTIONS: &[(&str, Node)] = &[
-    (
-        "run",
-        Node::Section(&[
-            ("backend", Node::Text),
-            ("policy", Node::Text),
-            ("language", Node::Text),
-        ]),
-    ),
+    ("run", Node::Section(&[("backend", Node::Text), ("policy", Node::Text), ("language", Node::Text)])),
     ("limits", LIMITS),
     ("maximum", LIMITS),
-    (
-        "jail",
-        Node::Section(&[
-            ("cgroup_parent", Node::Text),
-            ("uid_start", Node::Text),
-            ("uid_count", Node::Text),
-        ]),
-    ),
+    ("jail", Node::Section(&[("cgroup_parent", Node::Text), ("uid_start", Node::Text), ("uid_count", Node::Text)])),
     ("cache", Node::Section(&[("interpreters", Node::Text)])),
     ("presets", Node::Named(&PRESET)),
     ("languages", Node::Named(&LANGUAGE)),
@@ -93,10 +79,7 @@ pub(crate) const CONFIGURATION: Node = Node::Section(SECTIONS);
 
 /// The place of a section in what is shown.
 pub(crate) fn rank(section: &str) -> usize {
-    SECTIONS
-        .iter()
-        .position(|(name, _)| *name == section)
-        .unwrap_or(SECTIONS.len())
+    SECTIONS.iter().position(|(name, _)| *name == section).unwrap_or(SECTIONS.len())
 }
 
 /// What is wrong with a key.
@@ -112,13 +95,8 @@ pub(crate) struct Mismatch {
 
 /// Compares one key and the kind of its value with the settings there are.
 pub(crate) fn check(root: &Node, path: &[Segment], value: &Value) -> Result<(), Mismatch> {
-    let full = |count: usize| {
-        path.iter()
-            .take(count)
-            .map(|segment| segment.name.as_str())
-            .collect::<Vec<_>>()
-            .join(".")
-    };
+    let full =
+        |count: usize| path.iter().take(count).map(|segment| segment.name.as_str()).collect::<Vec<_>>().join(".");
     let mut node = root;
     for (depth, segment) in path.iter().enumerate() {
         let wrong = |message: String, hint: Option<String>| Err(Mismatch { depth, message, hint });
@@ -126,17 +104,12 @@ pub(crate) fn check(root: &Node, path: &[Segment], value: &Value) -> Result<(), 
             Node::Section(keys) => match keys.iter().find(|(name, _)| *name == segment.name) {
                 Some((_, inner)) => inner,
                 None => {
-                    let prefix = if depth == 0 {
-                        String::new()
-                    } else {
-                        format!("{}.", full(depth))
-                    };
+                    let prefix = if depth == 0 { String::new() } else { format!("{}.", full(depth)) };
                     let hint = match nearest(&segment.name, keys.iter().map(|(name, _)| *name)) {
                         Some(name) => format!("did you mean '{prefix}{name}'?"),
-                        None => format!(
-                            "known here: {}",
-                            keys.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ")
-                        ),
+                        None => {
+                            format!("known here: {}", keys.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", "))
+                        }
                     };
                     return wrong(format!("unknown setting '{}'", full(depth + 1)), Some(hint));
                 }
@@ -151,10 +124,7 @@ pub(crate) fn check(root: &Node, path: &[Segment], value: &Value) -> Result<(), 
             }
             Node::Variables => {
                 if segment.name.is_empty() || segment.name.contains(['=', '\0']) {
-                    return wrong(
-                        format!("{:?} can't be the name of an environment variable", segment.name),
-                        None,
-                    );
+                    return wrong(format!("{:?} can't be the name of an environment variable", segment.name), None);
                 }
                 &Node::Text
             }
@@ -183,12 +153,7 @@ mod tests {
     use crucible_core::{LimitKind, Limits};
 
     fn path(key: &str) -> Vec<Segment> {
-        key.split('.')
-            .map(|name| Segment {
-                name: name.to_owned(),
-                line: 1,
-            })
-            .collect()
+        key.split('.').map(|name| Segment { name: name.to_owned(), line: 1 }).collect()
     }
 
     fn text(key: &str) -> Result<(), Mismatch> {
@@ -197,57 +162,27 @@ mod tests {
 
     #[test]
     fn every_limit_of_the_core_is_a_setting_and_no_other() {
-        let Node::Section(keys) = LIMITS else {
-            panic!("limits are a section")
-        };
+        let Node::Section(keys) = LIMITS else { panic!("limits are a section") };
         let names: Vec<_> = keys.iter().map(|(name, _)| *name).collect();
         assert_eq!(names, LimitKind::ALL.map(LimitKind::as_str));
-        assert_eq!(
-            names.len(),
-            serde_json::to_value(Limits::default())
-                .unwrap()
-                .as_object()
-                .unwrap()
-                .len()
-        );
+        assert_eq!(names.len(), serde_json::to_value(Limits::default()).unwrap().as_object().unwrap().len());
     }
 
     #[test]
     fn an_unknown_key_is_answered_with_the_nearest_at_its_depth() {
-        assert_eq!(
-            text("limts.memory").unwrap_err().hint.unwrap(),
-            "did you mean 'limits'?"
-        );
+        assert_eq!(text("limts.memory").unwrap_err().hint.unwrap(), "did you mean 'limits'?");
         let error = text("limits.memroy").unwrap_err();
-        assert_eq!(
-            (error.depth, error.message.as_str()),
-            (1, "unknown setting 'limits.memroy'")
-        );
+        assert_eq!((error.depth, error.message.as_str()), (1, "unknown setting 'limits.memroy'"));
         assert_eq!(error.hint.unwrap(), "did you mean 'limits.memory'?");
-        assert_eq!(
-            text("languages.ruby.titel").unwrap_err().hint.unwrap(),
-            "did you mean 'languages.ruby.title'?"
-        );
-        assert!(
-            text("jail.quaternions")
-                .unwrap_err()
-                .hint
-                .unwrap()
-                .starts_with("known here: cgroup_parent")
-        );
+        assert_eq!(text("languages.ruby.titel").unwrap_err().hint.unwrap(), "did you mean 'languages.ruby.title'?");
+        assert!(text("jail.quaternions").unwrap_err().hint.unwrap().starts_with("known here: cgroup_parent"));
     }
 
     #[test]
     fn values_and_tables_are_not_mistaken_for_each_other() {
-        assert_eq!(
-            text("limits.memory.soft").unwrap_err().message,
-            "'limits.memory' is a value, not a table"
-        );
+        assert_eq!(text("limits.memory.soft").unwrap_err().message, "'limits.memory' is a value, not a table");
         assert_eq!(text("limits").unwrap_err().message, "'limits' must be a table");
-        assert_eq!(
-            text("languages.c.run").unwrap_err().message,
-            "'languages.c.run' must be a list of texts"
-        );
+        assert_eq!(text("languages.c.run").unwrap_err().message, "'languages.c.run' must be a list of texts");
         assert!(text("presets.x.env.A.B").is_err());
         assert!(text("presets.../x.env").is_err());
         check(&CONFIGURATION, &path("languages.x.env"), &Value::Empty).unwrap();

@@ -31,10 +31,7 @@ impl Source {
     pub(crate) fn origin(&self, line: usize) -> Origin {
         match self {
             Self::Embedded(name) => Origin::Default { name, line },
-            Self::File(path) => Origin::File {
-                path: Arc::clone(path),
-                line,
-            },
+            Self::File(path) => Origin::File { path: Arc::clone(path), line },
         }
     }
 }

@@ -7,10 +7,7 @@ use std::time::Instant;
 
 fn environment(folder: &Path, more: &[(&str, &str)]) -> Environment {
     let home = ("HOME", folder.to_str().unwrap());
-    more.iter()
-        .chain([&home])
-        .map(|(name, value)| (name.into(), value.into()))
-        .collect()
+    more.iter().chain([&home]).map(|(name, value)| (name.into(), value.into())).collect()
 }
 
 fn home(file: &str) -> tempfile::TempDir {
@@ -26,24 +23,11 @@ fn load(file: &str, variables: &[(&str, &str)], overrides: &Overrides) -> Result
 }
 
 fn flag(key: &'static str, value: &str, flag: &'static str) -> Overrides {
-    Overrides {
-        preset: None,
-        settings: vec![Override {
-            key,
-            value: value.to_owned(),
-            flag,
-        }],
-    }
+    Overrides { preset: None, settings: vec![Override { key, value: value.to_owned(), flag }] }
 }
 
 fn origin(configuration: &Configuration, key: &str) -> String {
-    configuration
-        .settings()
-        .into_iter()
-        .find(|setting| setting.key == key)
-        .unwrap()
-        .origin
-        .to_string()
+    configuration.settings().into_iter().find(|setting| setting.key == key).unwrap().origin.to_string()
 }
 
 #[test]
@@ -53,10 +37,7 @@ fn the_embedded_file_says_what_the_code_does_and_leaves_nothing_out() {
     assert_eq!(configuration.maximum(), &Limits::maximum());
     for kind in LimitKind::ALL {
         for section in ["limits", "maximum"] {
-            assert!(
-                configuration.values.get(&format!("{section}.{kind}")).is_some(),
-                "{section}.{kind}"
-            );
+            assert!(configuration.values.get(&format!("{section}.{kind}")).is_some(), "{section}.{kind}");
         }
     }
     for variable in VARIABLES {
@@ -66,7 +47,12 @@ fn the_embedded_file_says_what_the_code_does_and_leaves_nothing_out() {
     }
     assert_eq!(configuration.policy().unwrap().name, "default");
     configuration.languages().find("python").unwrap();
-    assert_eq!(configuration.cgroup_parent(), None);
+    let jail = crucible_backends::jail::JailConfig::default();
+    assert_eq!(configuration.cgroup_parent(), jail.cgroup_parent);
+    assert_eq!(
+        (configuration.uid_start().unwrap(), configuration.uid_count().unwrap()),
+        (jail.uid_start, jail.uid_count)
+    );
 }
 
 #[test]
@@ -89,10 +75,7 @@ fn a_preset_stands_between_the_environment_and_the_flags() {
     let mut overrides = flag("limits.memory", "48MiB", "--memory");
     overrides.preset = Some("mine".to_owned());
     let configuration = load(file, &[("CRUCIBLE_LIMITS_PIDS", "20")], &overrides).unwrap();
-    assert_eq!(
-        (configuration.limits().pids, configuration.limits().memory),
-        (9, ByteSize::mib(48))
-    );
+    assert_eq!((configuration.limits().pids, configuration.limits().memory), (9, ByteSize::mib(48)));
     assert_eq!(configuration.backend(), "subprocess");
     assert_eq!(configuration.env().get("A").map(String::as_str), Some("b"));
     assert!(origin(&configuration, "limits.pids").ends_with("config.toml:6"));
@@ -100,25 +83,14 @@ fn a_preset_stands_between_the_environment_and_the_flags() {
 
 #[test]
 fn an_unknown_preset_policy_or_setting_is_answered_with_the_nearest() {
-    let preset = Overrides {
-        preset: Some("qiuck".to_owned()),
-        settings: vec![],
-    };
+    let preset = Overrides { preset: Some("qiuck".to_owned()), settings: vec![] };
     let error = load("", &[], &preset).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotFound);
     assert!(error.hint().unwrap().contains("'quick'"), "{:?}", error.hint());
-    let error = load("", &[], &flag("run.policy", "stritc", "--policy"))
-        .unwrap()
-        .policy()
-        .unwrap_err();
+    let error = load("", &[], &flag("run.policy", "stritc", "--policy")).unwrap().policy().unwrap_err();
     assert!(error.hint().unwrap().contains("'strict'"));
     let error = load("[limits]\n\nmemroy = '1MiB'\n", &[], &Overrides::default()).unwrap_err();
-    assert!(
-        error
-            .to_string()
-            .ends_with("config.toml:3: unknown setting 'limits.memroy'"),
-        "{error}"
-    );
+    assert!(error.to_string().ends_with("config.toml:3: unknown setting 'limits.memroy'"), "{error}");
     assert_eq!(error.hint(), Some("did you mean 'limits.memory'?"));
 }
 
@@ -127,17 +99,9 @@ fn a_wrong_unit_is_named_with_its_place() {
     let error = load("[limits]\nmemory = 256\n", &[], &Overrides::default()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Configuration);
     assert!(error.to_string().contains("config.toml:2"), "{error}");
-    assert!(
-        error.to_string().contains("\"256\" is not a size with its unit"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("\"256\" is not a size with its unit"), "{error}");
     let error = load("", &[("CRUCIBLE_LIMITS_PIDS", "many")], &Overrides::default()).unwrap_err();
-    assert!(
-        error
-            .to_string()
-            .starts_with("CRUCIBLE_LIMITS_PIDS: \"many\" is not a whole number"),
-        "{error}"
-    );
+    assert!(error.to_string().starts_with("CRUCIBLE_LIMITS_PIDS: \"many\" is not a whole number"), "{error}");
     let error = load("[presets.x.limits]\ntimeout = '10'\n", &[], &Overrides::default()).unwrap_err();
     assert!(error.to_string().contains("config.toml:2"), "{error}");
 }
@@ -163,10 +127,7 @@ fn a_missing_file_matters_only_if_it_was_named() {
     assert_eq!(error.kind(), ErrorKind::Configuration);
     assert!(error.to_string().contains("/no/such/file.toml"));
     let folder = environment(empty.path(), &[("CRUCIBLE_CONFIG", "/")]);
-    assert_eq!(
-        Configuration::load(&folder, &Overrides::default()).unwrap_err().kind(),
-        ErrorKind::Configuration
-    );
+    assert_eq!(Configuration::load(&folder, &Overrides::default()).unwrap_err().kind(), ErrorKind::Configuration);
 }
 
 #[test]
@@ -178,12 +139,7 @@ fn a_language_can_be_added_and_a_built_in_one_changed_key_by_key() {
     assert_eq!(python.interpreters, ["pypy3"]);
     assert!(!python.run.is_empty());
     let error = load("[languages.lua]\nfile_name = 'main.lua'\n", &[], &Overrides::default()).unwrap_err();
-    assert!(
-        error
-            .to_string()
-            .contains("config.toml:2: languages.lua: `run` is missing"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("config.toml:2: languages.lua: `run` is missing"), "{error}");
 }
 
 #[test]

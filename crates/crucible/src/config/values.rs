@@ -30,23 +30,14 @@ impl Values {
     pub(crate) fn overlay_text(&mut self, text: &str, source: &Source, root: &Node) -> Result<()> {
         for entry in document::entries(text, source)? {
             schema::check(root, &entry.path, &entry.value).map_err(|mismatch| {
-                let line = entry
-                    .path
-                    .get(mismatch.depth)
-                    .map_or(entry.line, |segment| segment.line);
+                let line = entry.path.get(mismatch.depth).map_or(entry.line, |segment| segment.line);
                 let message = format!("{}: {}", source.at(line), mismatch.message);
                 let error = Error::new(ErrorKind::Configuration, "read the configuration", message);
                 mismatch.hint.into_iter().fold(error, Error::with_hint)
             })?;
             if entry.value != Value::Empty {
                 let key: Vec<_> = entry.path.into_iter().map(|segment| segment.name).collect();
-                self.set(
-                    key.join("."),
-                    Located {
-                        value: entry.value,
-                        origin: source.origin(entry.line),
-                    },
-                );
+                self.set(key.join("."), Located { value: entry.value, origin: source.origin(entry.line) });
             }
         }
         Ok(())
@@ -58,13 +49,7 @@ impl Values {
     /// As [`Environment::settings`].
     pub(crate) fn overlay_environment(&mut self, environment: &Environment) -> Result<()> {
         for (key, text, variable) in environment.settings()? {
-            self.set(
-                key.to_owned(),
-                Located {
-                    value: Value::Text(text),
-                    origin: Origin::Environment { variable },
-                },
-            );
+            self.set(key.to_owned(), Located { value: Value::Text(text), origin: Origin::Environment { variable } });
         }
         Ok(())
     }
@@ -106,10 +91,8 @@ impl Values {
 
     /// The names that follow `prefix` (which ends in a dot), each once.
     pub(crate) fn names(&self, prefix: &str) -> Vec<String> {
-        let mut names: Vec<String> = self
-            .below(prefix)
-            .map(|(rest, _)| rest.split('.').next().unwrap_or(rest).to_owned())
-            .collect();
+        let mut names: Vec<String> =
+            self.below(prefix).map(|(rest, _)| rest.split('.').next().unwrap_or(rest).to_owned()).collect();
         // Keys are sorted as texts, so `a-b.x` stands between `a.x` and `a.y`... and a name can come up twice.
         names.sort_unstable();
         names.dedup();
@@ -135,16 +118,10 @@ impl Values {
         T: FromStr,
         T::Err: fmt::Display,
     {
-        let Some(Located {
-            value: Value::Text(text),
-            origin,
-        }) = self.get(key)
-        else {
+        let Some(Located { value: Value::Text(text), origin }) = self.get(key) else {
             return Ok(None);
         };
-        text.parse()
-            .map(Some)
-            .map_err(|error| wrong(key, origin, format!("{error}")))
+        text.parse().map(Some).map_err(|error| wrong(key, origin, format!("{error}")))
     }
 
     /// Reads one value that the embedded defaults always have.
@@ -157,11 +134,7 @@ impl Values {
         T::Err: fmt::Display,
     {
         let missing = || {
-            Error::new(
-                ErrorKind::Configuration,
-                "read the configuration",
-                format!("the setting '{key}' is missing"),
-            )
+            Error::new(ErrorKind::Configuration, "read the configuration", format!("the setting '{key}' is missing"))
         };
         self.parse_optional(key)?.ok_or_else(missing)
     }
@@ -195,9 +168,6 @@ impl<T: FromStr> FromStr for Number<T> {
         // TOML lets digits be grouped.
         let plain: String = text.trim().chars().filter(|c| *c != '_').collect();
         let bits = size_of::<T>() * 8;
-        plain
-            .parse()
-            .map(Self)
-            .map_err(|_| format!("{text:?} is not a whole number from 0 to 2^{bits} - 1"))
+        plain.parse().map(Self).map_err(|_| format!("{text:?} is not a whole number from 0 to 2^{bits} - 1"))
     }
 }

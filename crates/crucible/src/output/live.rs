@@ -45,12 +45,7 @@ struct Channel {
 impl Channel {
     fn new(writer: impl AsyncWrite + Send + Unpin + 'static, is_terminal: bool, controls: Controls) -> Self {
         let filter = (is_terminal && controls == Controls::Neutralised).then(TerminalFilter::default);
-        Self {
-            writer: Box::new(writer),
-            filter,
-            is_terminal,
-            within_line: false,
-        }
+        Self { writer: Box::new(writer), filter, is_terminal, within_line: false }
     }
 
     async fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
@@ -80,29 +75,16 @@ impl LiveOutput {
     pub(crate) fn new(controls: Controls, cancel: CancellationToken) -> Result<Self> {
         let stdout = Channel::new(unbuffered(&io::stdout())?, io::stdout().is_terminal(), controls);
         let stderr = Channel::new(unbuffered(&io::stderr())?, io::stderr().is_terminal(), controls);
-        Ok(Self {
-            streams: Mutex::new(Streams {
-                stdout,
-                stderr,
-                failure: None,
-            }),
-            cancel,
-        })
+        Ok(Self { streams: Mutex::new(Streams { stdout, stderr, failure: None }), cancel })
     }
 
     /// Writes what was held back, and says how far it came.
     pub(crate) async fn finish(self) -> Finished {
-        let Streams {
-            mut stdout,
-            mut stderr,
-            mut failure,
-        } = self.streams.into_inner();
+        let Streams { mut stdout, mut stderr, mut failure } = self.streams.into_inner();
         if failure.is_none() && !self.cancel.is_cancelled() {
             failure = stdout.finish().await.and(stderr.finish().await).err();
         }
-        let within_line = [&stdout, &stderr]
-            .into_iter()
-            .any(|channel| channel.is_terminal && channel.within_line);
+        let within_line = [&stdout, &stderr].into_iter().any(|channel| channel.is_terminal && channel.within_line);
         Finished { failure, within_line }
     }
 }
@@ -113,22 +95,14 @@ impl LiveOutput {
 /// `Unavailable` without descriptors to spare. That it can't be written is told in what is returned.
 pub(crate) async fn write_document(text: &[u8]) -> Result<Finished> {
     let mut channel = Channel::new(unbuffered(&io::stdout())?, false, Controls::Passed);
-    Ok(Finished {
-        failure: channel.write(text).await.err(),
-        within_line: false,
-    })
+    Ok(Finished { failure: channel.write(text).await.err(), within_line: false })
 }
 
 /// A way to one of our streams without a buffer, which the standard library would empty at the end of the process and
 /// wait for a reader who doesn't read.
 fn unbuffered(stream: &impl AsFd) -> Result<tokio::fs::File> {
     let copy = stream.as_fd().try_clone_to_owned().map_err(|error| {
-        Error::new(
-            ErrorKind::Unavailable,
-            "open the output",
-            "can't open another descriptor",
-        )
-        .with_source(error)
+        Error::new(ErrorKind::Unavailable, "open the output", "can't open another descriptor").with_source(error)
     })?;
     Ok(tokio::fs::File::from_std(copy.into()))
 }
@@ -184,22 +158,12 @@ mod tests {
 
     fn output(stdout: Stuck, cancel: CancellationToken) -> LiveOutput {
         let channel = |stuck| Channel::new(stuck, false, Controls::Neutralised);
-        let streams = Streams {
-            stdout: channel(stdout),
-            stderr: channel(Stuck(None)),
-            failure: None,
-        };
-        LiveOutput {
-            streams: Mutex::new(streams),
-            cancel,
-        }
+        let streams = Streams { stdout: channel(stdout), stderr: channel(Stuck(None)), failure: None };
+        LiveOutput { streams: Mutex::new(streams), cancel }
     }
 
     fn event() -> Event {
-        Event::OutputProduced {
-            stream: Stream::Stdout,
-            bytes: b"hello".to_vec(),
-        }
+        Event::OutputProduced { stream: Stream::Stdout, bytes: b"hello".to_vec() }
     }
 
     #[tokio::test]

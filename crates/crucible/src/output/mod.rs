@@ -99,9 +99,7 @@ pub(crate) fn styled_data(text: &clap::builder::StyledStr) -> Exit {
 pub(crate) fn data(text: &dyn Display) -> Result<Exit> {
     let mut stdout = anstream::stdout().lock();
     let written = write!(stdout, "{text}").and_then(|()| stdout.flush());
-    written
-        .map(|()| Exit::Success)
-        .or_else(|error| unwritable(error, "the result"))
+    written.map(|()| Exit::Success).or_else(|error| unwritable(error, "the result"))
 }
 
 /// Prints one JSON document to standard output.
@@ -112,9 +110,7 @@ pub(crate) fn json(value: &impl serde::Serialize) -> Result<Exit> {
     let text = document(value)?;
     let mut stdout = io::stdout().lock();
     let written = stdout.write_all(&text).and_then(|()| stdout.flush());
-    written
-        .map(|()| Exit::Success)
-        .or_else(|error| unwritable(error, "the result"))
+    written.map(|()| Exit::Success).or_else(|error| unwritable(error, "the result"))
 }
 
 /// One JSON document with the end of its line.
@@ -123,12 +119,7 @@ pub(crate) fn json(value: &impl serde::Serialize) -> Result<Exit> {
 /// `Infrastructure` for what JSON can't hold.
 pub(crate) fn document(value: &impl serde::Serialize) -> Result<Vec<u8>> {
     let mut text = serde_json::to_vec(value).map_err(|error| {
-        Error::new(
-            ErrorKind::Infrastructure,
-            "write JSON",
-            "the result can't be written as JSON",
-        )
-        .with_source(error)
+        Error::new(ErrorKind::Infrastructure, "write JSON", "the result can't be written as JSON").with_source(error)
     })?;
     text.push(b'\n');
     Ok(text)
@@ -147,15 +138,7 @@ pub(crate) fn unwritable(error: io::Error, what: &str) -> Result<Exit> {
 
 /// A text of ours that may quote others: without control characters, but with its lines.
 pub(crate) fn neutral(text: &str) -> String {
-    text.chars()
-        .map(|c| {
-            if c == '\n' || !terminal::is_control(c) {
-                c
-            } else {
-                char::REPLACEMENT_CHARACTER
-            }
-        })
-        .collect()
+    text.chars().map(|c| if c == '\n' || !terminal::is_control(c) { c } else { char::REPLACEMENT_CHARACTER }).collect()
 }
 
 #[cfg(test)]
@@ -164,9 +147,6 @@ mod tests {
 
     #[test]
     fn what_is_quoted_in_a_message_can_not_steer_the_terminal() {
-        assert_eq!(
-            neutral("a\nb\x1b[2Jc\u{9b}d\u{202e}"),
-            "a\nb\u{fffd}[2Jc\u{fffd}d\u{fffd}"
-        );
+        assert_eq!(neutral("a\nb\x1b[2Jc\u{9b}d\u{202e}"), "a\nb\u{fffd}[2Jc\u{fffd}d\u{fffd}");
     }
 }

@@ -60,11 +60,7 @@ impl TerminalFilter {
     /// Writes what is complete, until nothing or only a beginning is held.
     fn settle(&mut self, out: &mut Vec<u8>) {
         while let Some(first) = self.held.first() {
-            let prefix = if *first == 0x1b {
-                colour_prefix(&self.held)
-            } else {
-                character_prefix(&self.held)
-            };
+            let prefix = if *first == 0x1b { colour_prefix(&self.held) } else { character_prefix(&self.held) };
             match prefix {
                 Prefix::Partial => return,
                 Prefix::Whole => {
@@ -93,14 +89,7 @@ impl TerminalFilter {
     /// Shows the first held byte as what it is, and leaves the rest to be looked at anew.
     fn give_up(&mut self, out: &mut Vec<u8>) {
         let first = self.held.remove(0);
-        push(
-            out,
-            if first.is_ascii() {
-                visible(char::from(first))
-            } else {
-                char::REPLACEMENT_CHARACTER
-            },
-        );
+        push(out, if first.is_ascii() { visible(char::from(first)) } else { char::REPLACEMENT_CHARACTER });
     }
 }
 
@@ -159,10 +148,7 @@ mod tests {
         for text in ["héllo\tworld\r\n", "日本語 🦀\n", "a\u{301}", ""] {
             assert_eq!(whole(text.as_bytes()), text);
         }
-        assert_eq!(
-            whole(b"\x1b[1;38:2:1:2:3mred\x1b[m"),
-            "\x1b[1;38:2:1:2:3mred\x1b[m\x1b[0m"
-        );
+        assert_eq!(whole(b"\x1b[1;38:2:1:2:3mred\x1b[m"), "\x1b[1;38:2:1:2:3mred\x1b[m\x1b[0m");
     }
 
     #[test]

@@ -10,25 +10,9 @@ fn empty_code_runs_and_ends_with_success() {
     let path = folder.path().join("empty.py");
     File::create(&path).unwrap();
     for backend in backends() {
-        assert_eq!(
-            crucible(&["run", "-c", ""]).backend(backend).output().expect_success(),
-            ""
-        );
-        assert_eq!(
-            crucible(&["run", "-"])
-                .backend(backend)
-                .stdin("")
-                .output()
-                .expect_success(),
-            ""
-        );
-        assert_eq!(
-            crucible(&["run".as_ref(), path.as_os_str()])
-                .backend(backend)
-                .output()
-                .expect_success(),
-            ""
-        );
+        assert_eq!(crucible(&["run", "-c", ""]).backend(backend).output().expect_success(), "");
+        assert_eq!(crucible(&["run", "-"]).backend(backend).stdin("").output().expect_success(), "");
+        assert_eq!(crucible(&["run".as_ref(), path.as_os_str()]).backend(backend).output().expect_success(), "");
     }
 }
 
@@ -38,18 +22,11 @@ fn more_code_than_fits_is_refused_without_being_read_whole() {
     let path = folder.path().join("large.py");
     File::create(&path).unwrap().set_len(100_000_000).unwrap();
     let run = crucible(&["run".as_ref(), path.as_os_str()]).output();
-    run.expect_failure(
-        65,
-        &["larger than the disk limit of 64MiB", "hint: raise it with --disk"],
-    );
+    run.expect_failure(65, &["larger than the disk limit of 64MiB", "hint: raise it with --disk"]);
     let run = crucible(&["run", path.to_str().unwrap(), "--file-size", "1MiB"]).output();
     run.expect_failure(65, &["larger than the file size limit of 1MiB"]);
-    crucible(&["run", "/dev/zero"])
-        .output()
-        .expect_failure(65, &["'/dev/zero' is larger"]);
-    let run = crucible(&["run", "-", "--disk", "1MiB"])
-        .stdin(vec![b'#'; 2 << 20])
-        .output();
+    crucible(&["run", "/dev/zero"]).output().expect_failure(65, &["'/dev/zero' is larger"]);
+    let run = crucible(&["run", "-", "--disk", "1MiB"]).stdin(vec![b'#'; 2 << 20]).output();
     run.expect_failure(65, &["the program on standard input is larger"]);
 }
 
@@ -62,10 +39,7 @@ fn code_of_many_megabytes_that_fits_is_run() {
     fs::write(&path, code).unwrap();
     for backend in backends() {
         assert_eq!(
-            crucible(&["run".as_ref(), path.as_os_str()])
-                .backend(backend)
-                .output()
-                .expect_success(),
+            crucible(&["run".as_ref(), path.as_os_str()]).backend(backend).output().expect_success(),
             "it ran\n"
         );
     }
@@ -74,11 +48,7 @@ fn code_of_many_megabytes_that_fits_is_run() {
 #[test]
 fn nul_bytes_and_invalid_utf8_in_code_are_the_interpreters_matter() {
     let folder = tempfile::tempdir().unwrap();
-    for (name, code) in [
-        ("nul.py", &b"print(1)\0\n"[..]),
-        ("latin.py", b"print('\xff')\n"),
-        ("both.py", b"\xff\0"),
-    ] {
+    for (name, code) in [("nul.py", &b"print(1)\0\n"[..]), ("latin.py", b"print('\xff')\n"), ("both.py", b"\xff\0")] {
         let path = folder.path().join(name);
         fs::write(&path, code).unwrap();
         let plain = std::process::Command::new("python3").arg(&path).output().unwrap();
@@ -102,14 +72,9 @@ fn nul_bytes_and_invalid_utf8_in_code_are_the_interpreters_matter() {
 #[test]
 fn invalid_utf8_in_output_is_exact_in_the_json() {
     for backend in backends() {
-        let run = crucible(&["run", "--json", "-l", "bash", "-c", r"printf 'a\377b'"])
-            .backend(backend)
-            .output();
+        let run = crucible(&["run", "--json", "-l", "bash", "-c", r"printf 'a\377b'"]).backend(backend).output();
         let outcome = run.json();
-        assert_eq!(
-            (&outcome["stdout"], &outcome["stdout_base64"]),
-            (&"a\u{fffd}b".into(), &"Yf9i".into())
-        );
+        assert_eq!((&outcome["stdout"], &outcome["stdout_base64"]), (&"a\u{fffd}b".into(), &"Yf9i".into()));
     }
 }
 
@@ -119,23 +84,13 @@ fn what_is_no_readable_file_is_said_to_be_none() {
     crucible(&["run".as_ref(), folder.path().as_os_str()])
         .output()
         .expect_failure(65, &["is a folder", "hint: name a file"]);
-    crucible(&["run", "/no/such.py"])
-        .output()
-        .expect_failure(66, &["there is no file '/no/such.py'"]);
-    crucible(&["run", "print(1)"])
-        .output()
-        .expect_failure(66, &["hint: code on the command line follows -c"]);
-    crucible(&["run", "/proc/self/mem"])
-        .output()
-        .expect_failure(74, &["can't read", "caused by"]);
-    crucible(&["run", ""])
-        .output()
-        .expect_failure(66, &["there is no file ''"]);
+    crucible(&["run", "/no/such.py"]).output().expect_failure(66, &["there is no file '/no/such.py'"]);
+    crucible(&["run", "print(1)"]).output().expect_failure(66, &["hint: code on the command line follows -c"]);
+    crucible(&["run", "/proc/self/mem"]).output().expect_failure(74, &["can't read", "caused by"]);
+    crucible(&["run", ""]).output().expect_failure(66, &["there is no file ''"]);
     let long = "x".repeat(5000);
     crucible(&["run", &long]).output().expect_failure(74, &["caused by"]);
-    crucible(&["run", "-c", "1", "--stdin", "/no/such"])
-        .output()
-        .expect_failure(66, &["/no/such"]);
+    crucible(&["run", "-c", "1", "--stdin", "/no/such"]).output().expect_failure(66, &["/no/such"]);
 }
 
 #[test]
@@ -159,12 +114,8 @@ fn unknown_names_are_answered_with_the_nearest() {
     run(&["--preset", "qiuck"]).expect_failure(66, &["hint: did you mean 'quick'?"]);
     run(&["--memroy", "1MiB"]).expect_failure(2, &["--memory"]);
     run(&["-b", "\u{1b}[31m"]).expect_failure(66, &["unknown backend"]);
-    crucible(&["rnu"])
-        .output()
-        .expect_failure(2, &["unrecognized subcommand 'rnu'", "hint: did you mean 'run'?"]);
-    crucible(&["bench", "clod"])
-        .output()
-        .expect_failure(66, &["hint: did you mean 'cold'?"]);
+    crucible(&["rnu"]).output().expect_failure(2, &["unrecognized subcommand 'rnu'", "hint: did you mean 'run'?"]);
+    crucible(&["bench", "clod"]).output().expect_failure(66, &["hint: did you mean 'cold'?"]);
 }
 
 #[test]
@@ -173,10 +124,7 @@ fn backends_of_later_builds_are_refused_as_such() {
         let run = crucible(&["run", "-c", "1", "-b", name]).output();
         run.expect_failure(
             77,
-            &[
-                &format!("the backend '{name}' is not in this build yet"),
-                "hint: in this build: jail",
-            ],
+            &[&format!("the backend '{name}' is not in this build yet"), "hint: in this build: jail"],
         );
     }
 }
@@ -188,27 +136,11 @@ fn what_isolates_nothing_needs_the_word() {
     let run = crucible(&["run", "-c", "print(1)", "-b", "subprocess", "--unsafe"]).output();
     assert_eq!((run.code(), run.stdout().as_str()), (0, "1\n"));
     assert_eq!(run.stderr().lines().count(), 1);
-    assert!(
-        run.stderr()
-            .starts_with("warning: the subprocess backend isolates nothing"),
-        "{}",
-        run.stderr()
-    );
-    let run = crucible(&["run", "-c", "print(1)", "-b", "subprocess", "--unsafe", "--json"])
-        .output()
-        .json();
+    assert!(run.stderr().starts_with("warning: the subprocess backend isolates nothing"), "{}", run.stderr());
+    let run = crucible(&["run", "-c", "print(1)", "-b", "subprocess", "--unsafe", "--json"]).output().json();
     assert_eq!(run["evidence"]["isolation"], "none");
     assert_eq!(run["evidence"]["policy"], "unisolated");
-    let strict = [
-        "run",
-        "-c",
-        "print(1)",
-        "-b",
-        "subprocess",
-        "--unsafe",
-        "--policy",
-        "strict",
-    ];
+    let strict = ["run", "-c", "print(1)", "-b", "subprocess", "--unsafe", "--policy", "strict"];
     let run = crucible(&strict).output();
     assert_eq!((run.code(), run.stdout().as_str()), (77, ""), "{}", run.stderr());
 }
@@ -216,10 +148,8 @@ fn what_isolates_nothing_needs_the_word() {
 #[test]
 fn a_missing_interpreter_is_named_with_the_mend() {
     for backend in backends() {
-        let run = crucible(&["run", "-l", "python", "-c", "1"])
-            .backend(backend)
-            .env("PATH", "/no/such/folder")
-            .output();
+        let run =
+            crucible(&["run", "-l", "python", "-c", "1"]).backend(backend).env("PATH", "/no/such/folder").output();
         assert_eq!(run.code(), 66, "{}", run.stderr());
         assert!(run.stderr().contains("hint: "), "{}", run.stderr());
     }
@@ -230,11 +160,8 @@ fn surroundings_that_are_missing_do_not_hinder_a_run() {
     let run = |backend| crucible(&["run", "-l", "bash", "-c", "echo ran"]).backend(backend);
     for backend in backends() {
         assert_eq!(run(backend).without_env("HOME").output().expect_success(), "ran\n");
-        assert_eq!(run(backend).env("HOME", "/no/such").output().expect_success(), "ran\n");
-        assert_eq!(
-            run(backend).env("XDG_CACHE_HOME", "/proc/no").output().expect_success(),
-            "ran\n"
-        );
+        assert_eq!(run(backend).env("HOME", "/proc/no").output().expect_success(), "ran\n");
+        assert_eq!(run(backend).env("XDG_CACHE_HOME", "/proc/no").output().expect_success(), "ran\n");
         let gone = [&["run"][..], backend.flags, &["-l", "bash", "-c", "echo ran"]].concat();
         let script = "folder=$(mktemp -d) && cd \"$folder\" && rmdir \"$folder\" && exec \"$@\"";
         assert_eq!(in_shell(script, &gone).output().expect_success(), "ran\n");
@@ -244,10 +171,7 @@ fn surroundings_that_are_missing_do_not_hinder_a_run() {
 #[test]
 fn a_temporary_folder_that_can_not_be_written_is_an_answer_and_no_hang() {
     for backend in backends() {
-        let run = crucible(&["run", "-l", "bash", "-c", "echo ran"])
-            .backend(backend)
-            .env("TMPDIR", "/proc")
-            .output();
+        let run = crucible(&["run", "-l", "bash", "-c", "echo ran"]).backend(backend).env("TMPDIR", "/proc").output();
         match run.code() {
             0 => assert_eq!(run.stdout(), "ran\n"),
             code => run.expect_failure(code, &["/proc"]),
@@ -260,18 +184,14 @@ fn environment_variables_that_can_not_be_are_refused() {
     crucible(&["run", "-c", "1", "--env", "NOT_SET_HERE"])
         .output()
         .expect_failure(65, &["NOT_SET_HERE", "hint: say NAME=VALUE"]);
-    crucible(&["run", "-c", "1", "--env", "=x"])
-        .output()
-        .expect_failure(65, &["names no environment variable"]);
+    crucible(&["run", "-c", "1", "--env", "=x"]).output().expect_failure(65, &["names no environment variable"]);
 }
 
 #[test]
 fn arguments_beyond_what_a_system_takes_are_refused() {
     for backend in backends() {
         let (start, large) = (["run", "-c", "1", "--stack", "1MiB", "--"], "x".repeat(100_000));
-        let run = crucible(&[&start[..], &[large.as_str(); 10]].concat())
-            .backend(backend)
-            .output();
+        let run = crucible(&[&start[..], &[large.as_str(); 10]].concat()).backend(backend).output();
         run.expect_failure(65, &["arguments and environment"]);
     }
 }

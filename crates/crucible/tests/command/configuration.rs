@@ -13,10 +13,7 @@ fn every_value_is_shown_with_where_it_came_from() {
     };
     assert_eq!(line("limits.pids"), "limits.pids = \"9\" # --pids");
     assert_eq!(line("limits.disk"), "limits.disk = \"8MiB\" # CRUCIBLE_LIMITS_DISK");
-    assert_eq!(
-        line("limits.memory"),
-        format!("limits.memory = \"128MiB\" # {}:3", file.display())
-    );
+    assert_eq!(line("limits.memory"), format!("limits.memory = \"128MiB\" # {}:3", file.display()));
     assert!(line("limits.timeout").starts_with("limits.timeout = \"10s\" # default (default.toml:"));
     assert!(
         line("languages.python.endings").starts_with("languages.python.endings = [\"py\"] # default (languages.toml:")
@@ -25,10 +22,7 @@ fn every_value_is_shown_with_where_it_came_from() {
 
 #[test]
 fn the_configuration_is_shown_as_json() {
-    let shown = crucible(&["config", "show", "--json"])
-        .env("CRUCIBLE_LIMITS_PIDS", "7")
-        .output()
-        .json();
+    let shown = crucible(&["config", "show", "--json"]).env("CRUCIBLE_LIMITS_PIDS", "7").output().json();
     let settings = shown["settings"].as_array().unwrap();
     let pids = settings.iter().find(|setting| setting["key"] == "limits.pids").unwrap();
     assert_eq!(
@@ -55,11 +49,7 @@ fn a_mistake_in_the_file_is_named_with_file_line_and_the_nearest() {
         ("[limits\npids = 1", 1, &[]),
         ("[limits]\npids = [1]", 2, &["must be one value"]),
         ("[languages.x]\nfile_name = 'x'", 2, &["`run` is missing"]),
-        (
-            "[presets.x.limits]\ncpus = 'all'",
-            2,
-            &["is not a number of processors"],
-        ),
+        ("[presets.x.limits]\ncpus = 'all'", 2, &["is not a number of processors"]),
     ] {
         let run = crucible(&["run", "-c", "print('it ran')"]).configured(file);
         let place = format!("{}/.config/crucible/config.toml:{line}: ", run.home().display());
@@ -84,9 +74,7 @@ fn settings_hold_for_a_run() {
             .configured("[limits]\ntimeout = '200ms'\n");
         assert_eq!(run.output().code(), 124);
         let file = "[presets.mine]\nlanguage = 'bash'\n[presets.mine.env]\nGREETING = 'hello'\n";
-        let run = crucible(&["run", "--preset", "mine", "-c", "echo $GREETING"])
-            .backend(backend)
-            .configured(file);
+        let run = crucible(&["run", "--preset", "mine", "-c", "echo $GREETING"]).backend(backend).configured(file);
         assert_eq!(run.output().expect_success(), "hello\n");
     }
 }
@@ -96,9 +84,7 @@ fn a_language_of_ones_own_runs() {
     let file = "[languages.tail]\nendings = ['tail']\ninterpreters = ['/bin/sh', '/usr/bin/sh']\nrun = ['{interpreter}', '{file}']\n\
                 file_name = 'x.tail'\n";
     for backend in backends() {
-        let run = crucible(&["run", "-l", "tail", "-c", "echo own"])
-            .backend(backend)
-            .configured(file);
+        let run = crucible(&["run", "-l", "tail", "-c", "echo own"]).backend(backend).configured(file);
         assert_eq!(run.output().expect_success(), "own\n");
     }
 }
@@ -108,23 +94,10 @@ fn a_policy_from_a_file_holds() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("mine.toml");
     std::fs::write(&path, "require = ['seccomp']\nunenforced_limits = 'record'\n").unwrap();
-    let run = crucible(&[
-        "run",
-        "-c",
-        "1",
-        "--policy",
-        path.to_str().unwrap(),
-        "-b",
-        "subprocess",
-        "--unsafe",
-    ])
-    .output();
+    let run =
+        crucible(&["run", "-c", "1", "--policy", path.to_str().unwrap(), "-b", "subprocess", "--unsafe"]).output();
     assert_eq!(run.code(), 77);
-    assert!(
-        run.stderr().contains("policy 'mine' requires the layer seccomp"),
-        "{}",
-        run.stderr()
-    );
+    assert!(run.stderr().contains("policy 'mine' requires the layer seccomp"), "{}", run.stderr());
     std::fs::write(&path, "require = ['seccmop']\n").unwrap();
     let run = crucible(&["run", "-c", "1", "--policy", path.to_str().unwrap()]).output();
     run.expect_failure(78, &["mine.toml:1", "hint: did you mean 'seccomp'?"]);
@@ -134,23 +107,15 @@ fn a_policy_from_a_file_holds() {
 fn the_self_test_names_every_component_and_fails_with_a_broken_configuration() {
     let report = crucible(&["self-test", "--json"]).output();
     let json = report.json();
-    let names: Vec<_> = json["components"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|c| c["component"].as_str().unwrap())
-        .collect();
+    let names: Vec<_> =
+        json["components"].as_array().unwrap().iter().map(|c| c["component"].as_str().unwrap()).collect();
     for name in ["configuration", "engine", "jail", "subprocess"] {
         assert!(names.contains(&name), "{names:?}");
     }
     assert_eq!(report.code(), i32::from(json["healthy"] == false));
     let broken = crucible(&["self-test"]).configured("[limits]\npids = 0\n").output();
     assert_eq!(broken.code(), 1);
-    assert!(
-        broken.stdout().contains("FAILED") && broken.stdout().contains("pids of 0"),
-        "{}",
-        broken.stdout()
-    );
+    assert!(broken.stdout().contains("FAILED") && broken.stdout().contains("pids of 0"), "{}", broken.stdout());
 }
 
 #[test]
@@ -169,9 +134,5 @@ fn the_doctor_tells_layers_limits_and_interpreters() {
     let bash = languages.iter().find(|language| language["name"] == "bash").unwrap();
     assert!(bash["interpreter"].as_str().unwrap().ends_with("/bash"));
     let text = crucible(&["doctor"]).output();
-    assert!(
-        text.stdout().contains("languages") && !text.stdout().contains('\u{1b}'),
-        "{}",
-        text.stdout()
-    );
+    assert!(text.stdout().contains("languages") && !text.stdout().contains('\u{1b}'), "{}", text.stdout());
 }

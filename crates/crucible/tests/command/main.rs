@@ -1,11 +1,6 @@
 //! The `crucible` command as a person meets it: its streams, exit codes, messages and files, on every backend.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::print_stderr,
-    reason = "helpers of tests fail as tests do"
-)]
+#![expect(clippy::unwrap_used, clippy::panic, clippy::print_stderr, reason = "helpers of tests fail as tests do")]
 
 mod bad_input;
 mod configuration;

@@ -14,8 +14,7 @@ fn marker(number: u32) -> String {
 fn is_alive(marker: &str) -> bool {
     std::fs::read_dir("/proc").unwrap().flatten().any(|entry| {
         let line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
-        line.split(|byte| *byte == 0)
-            .any(|argument| argument == marker.as_bytes())
+        line.split(|byte| *byte == 0).any(|argument| argument == marker.as_bytes())
     })
 }
 
@@ -30,9 +29,7 @@ fn wait_until(what: &str, condition: impl Fn() -> bool) {
 /// Starts a program that sleeps for ever, and waits until it does.
 fn sleeper(backend: crate::support::Backend, marker: &str) -> Running {
     let code = format!("sleep {marker} & sleep {marker}");
-    let run = crucible(&["run", "-l", "bash", "-c", &code, "--timeout", "10m"])
-        .backend(backend)
-        .start();
+    let run = crucible(&["run", "-l", "bash", "-c", &code, "--timeout", "10m"]).backend(backend).start();
     wait_until("the program sleeps", || is_alive(marker));
     run
 }
@@ -40,9 +37,8 @@ fn sleeper(backend: crate::support::Backend, marker: &str) -> Running {
 #[test]
 fn a_signal_ends_the_program_and_is_in_the_exit_code() {
     for backend in backends() {
-        for (number, (signal, code)) in [(Signal::INT, 130), (Signal::TERM, 143), (Signal::HUP, 129)]
-            .into_iter()
-            .enumerate()
+        for (number, (signal, code)) in
+            [(Signal::INT, 130), (Signal::TERM, 143), (Signal::HUP, 129)].into_iter().enumerate()
         {
             let marker = marker(u32::try_from(number).unwrap() + 1);
             let run = sleeper(backend, &marker);
@@ -57,16 +53,7 @@ fn a_signal_ends_the_program_and_is_in_the_exit_code() {
 fn a_cancelled_run_still_gives_its_json() {
     for backend in backends() {
         let marker = marker(10);
-        let arguments = [
-            "run",
-            "--json",
-            "-l",
-            "bash",
-            "-c",
-            &format!("echo out; sleep {marker}"),
-            "--timeout",
-            "10m",
-        ];
+        let arguments = ["run", "--json", "-l", "bash", "-c", &format!("echo out; sleep {marker}"), "--timeout", "10m"];
         let run = crucible(&arguments).backend(backend).start();
         wait_until("the program sleeps", || is_alive(&marker));
         run.signal(Signal::TERM);
@@ -78,12 +65,8 @@ fn a_cancelled_run_still_gives_its_json() {
 #[test]
 fn a_signal_that_was_ignored_when_it_started_stays_ignored() {
     for backend in backends() {
-        let arguments = [
-            &["run"][..],
-            backend.flags,
-            &["-l", "bash", "-c", "echo ready; read -r line; echo $line"],
-        ]
-        .concat();
+        let arguments =
+            [&["run"][..], backend.flags, &["-l", "bash", "-c", "echo ready; read -r line; echo $line"]].concat();
         let mut run = in_shell("trap '' HUP; exec \"$@\"", &arguments).start();
         let mut stdout = BufReader::new(run.child.stdout.take().unwrap());
         let mut line = String::new();
@@ -107,13 +90,7 @@ fn a_reader_who_goes_away_ends_the_program_quietly() {
         run.child.stdout.take().unwrap().read_exact(&mut some).unwrap();
         let run = run.finish();
         assert_eq!(run.code(), 141);
-        assert!(
-            run.stderr()
-                .lines()
-                .all(|line| line.starts_with("warning: the subprocess")),
-            "{}",
-            run.stderr()
-        );
+        assert!(run.stderr().lines().all(|line| line.starts_with("warning: the subprocess")), "{}", run.stderr());
     }
 }
 
@@ -127,9 +104,7 @@ fn a_reader_who_does_not_read_delays_no_signal() {
         let stdout = run.child.stdout.take().unwrap();
         // Of one page, which the program overfills in no time.
         rustix::pipe::fcntl_setpipe_size(&stdout, 4096).unwrap();
-        wait_until("something is written", || {
-            rustix::io::ioctl_fionread(&stdout).unwrap() > 0
-        });
+        wait_until("something is written", || rustix::io::ioctl_fionread(&stdout).unwrap() > 0);
         run.signal(Signal::TERM);
         assert_eq!(run.finish().code(), 143);
         drop(stdout);
@@ -137,13 +112,25 @@ fn a_reader_who_does_not_read_delays_no_signal() {
 }
 
 #[test]
+fn a_reader_of_the_json_who_goes_away_is_no_error_to_be_shouted_about() {
+    for backend in backends() {
+        let mut run =
+            crucible(&["run", "--json", "-l", "bash", "-c", "read -r line; echo $line"]).backend(backend).start();
+        drop(run.child.stdout.take());
+        drop(run.child.stdin.take());
+        let run = run.finish();
+        assert_eq!(run.code(), 141);
+        assert!(!run.stderr().contains("error"), "{}", run.stderr());
+    }
+}
+
+#[test]
 fn output_that_can_not_be_written_is_an_error() {
     for backend in backends() {
         let full = || std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
-        for arguments in [
-            &["run", "-l", "bash", "-c", "echo x; sleep 60"][..],
-            &["run", "--json", "-l", "bash", "-c", "echo x"],
-        ] {
+        for arguments in
+            [&["run", "-l", "bash", "-c", "echo x; sleep 60"][..], &["run", "--json", "-l", "bash", "-c", "echo x"]]
+        {
             let run = crucible(arguments).backend(backend).start_on(full().into()).finish();
             assert_eq!(run.code(), 74, "{}", run.stderr());
             assert!(run.stderr().contains("No space left"), "{}", run.stderr());

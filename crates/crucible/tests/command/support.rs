@@ -17,14 +17,8 @@ pub(crate) struct Backend {
     pub(crate) flags: &'static [&'static str],
 }
 
-const SUBPROCESS: Backend = Backend {
-    name: "subprocess",
-    flags: &["-b", "subprocess", "--unsafe"],
-};
-const JAIL: Backend = Backend {
-    name: "jail",
-    flags: &["-b", "jail"],
-};
+const SUBPROCESS: Backend = Backend { name: "subprocess", flags: &["-b", "subprocess", "--unsafe"] };
+const JAIL: Backend = Backend { name: "jail", flags: &["-b", "jail"] };
 
 /// Every backend that runs here. One that doesn't is skipped with a word, or a failure if `CRUCIBLE_REQUIRE` names it.
 pub(crate) fn backends() -> Vec<Backend> {
@@ -32,12 +26,7 @@ pub(crate) fn backends() -> Vec<Backend> {
         let run = crucible(&["run", "-l", "bash", "-c", ""]).backend(*backend).output();
         if run.code() == 69 {
             let required = std::env::var("CRUCIBLE_REQUIRE").unwrap_or_default();
-            assert!(
-                !required.split(',').any(|name| name == backend.name),
-                "{}: {}",
-                backend.name,
-                run.stderr()
-            );
+            assert!(!required.split(',').any(|name| name == backend.name), "{}: {}", backend.name, run.stderr());
             eprintln!("skipped for {}: {}", backend.name, run.stderr());
         }
         run.code() != 69
@@ -63,53 +52,31 @@ pub(crate) fn crucible<S: AsRef<OsStr>>(arguments: &[S]) -> Invocation {
 /// A shell script in which `"$@"` is the command with these arguments.
 pub(crate) fn in_shell(script: &str, arguments: &[&str]) -> Invocation {
     let mut command = Command::new("sh");
-    command
-        .args(["-c", script, "sh", env!("CARGO_BIN_EXE_crucible")])
-        .args(arguments);
+    command.args(["-c", script, "sh", env!("CARGO_BIN_EXE_crucible")]).args(arguments);
     invocation(command)
 }
 
 fn invocation(mut command: Command) -> Invocation {
     let home = tempfile::tempdir().unwrap();
-    command
-        .env_clear()
-        .env("HOME", home.path())
-        .env("PATH", std::env::var_os("PATH").unwrap_or_default());
-    command
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    Invocation {
-        command,
-        stdin: None,
-        home,
-    }
+    command.env_clear().env("HOME", home.path()).env("PATH", std::env::var_os("PATH").unwrap_or_default());
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    Invocation { command, stdin: None, home }
 }
 
 impl Invocation {
     /// Adds the flags of a backend, before any `--`.
     pub(crate) fn backend(mut self, backend: Backend) -> Self {
         let arguments: Vec<_> = self.command.get_args().map(OsStr::to_owned).collect();
-        let verb = arguments
-            .iter()
-            .position(|argument| argument == "run" || argument == "exec")
-            .unwrap()
-            + 1;
+        let verb = arguments.iter().position(|argument| argument == "run" || argument == "exec").unwrap() + 1;
         let mut command = Command::new(self.command.get_program());
-        command
-            .args(&arguments[..verb])
-            .args(backend.flags)
-            .args(&arguments[verb..]);
+        command.args(&arguments[..verb]).args(backend.flags).args(&arguments[verb..]);
         command.env_clear();
         for (name, value) in self.command.get_envs() {
             if let Some(value) = value {
                 command.env(name, value);
             }
         }
-        command
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         self.command = command;
         self
     }
@@ -148,19 +115,13 @@ impl Invocation {
     /// Starts it with all streams as pipes.
     pub(crate) fn start(mut self) -> Running {
         let child = self.command.stdin(Stdio::piped()).spawn().unwrap();
-        Running {
-            child,
-            _home: self.home,
-        }
+        Running::new(child, self.home)
     }
 
     /// Starts it with a given standard output.
     pub(crate) fn start_on(mut self, stdout: Stdio) -> Running {
         let child = self.command.stdin(Stdio::piped()).stdout(stdout).spawn().unwrap();
-        Running {
-            child,
-            _home: self.home,
-        }
+        Running::new(child, self.home)
     }
 
     /// Runs it to its end.
@@ -174,11 +135,7 @@ impl Invocation {
             // A program need not read what it is given.
             std::thread::spawn(move || drop(pipe.write_all(&bytes)))
         });
-        let finished = Running {
-            child,
-            _home: self.home,
-        }
-        .finish();
+        let finished = Running::new(child, self.home).finish();
         if let Some(writer) = writer {
             writer.join().unwrap();
         }
@@ -189,12 +146,29 @@ impl Invocation {
 /// A run that was started.
 pub(crate) struct Running {
     pub(crate) child: Child,
+    leash: Leash,
     _home: tempfile::TempDir,
 }
 
+/// Ends a run that its test gave up.
+struct Leash(Option<rustix::process::Pid>);
+
+impl Drop for Leash {
+    fn drop(&mut self) {
+        if let Some(id) = self.0 {
+            let _ = rustix::process::kill_process(id, rustix::process::Signal::KILL);
+        }
+    }
+}
+
 impl Running {
+    fn new(child: Child, home: tempfile::TempDir) -> Self {
+        let leash = Leash(Some(rustix::process::Pid::from_child(&child)));
+        Self { child, leash, _home: home }
+    }
+
     /// Waits for its end; a run that doesn't end fails the test.
-    pub(crate) fn finish(self) -> Finished {
+    pub(crate) fn finish(mut self) -> Finished {
         let id = rustix::process::Pid::from_child(&self.child);
         let (done, ended) = mpsc::channel::<()>();
         let watchdog = std::thread::spawn(move || {
@@ -205,12 +179,9 @@ impl Running {
             late
         });
         let output = self.child.wait_with_output().unwrap();
+        self.leash.0 = None;
         drop(done);
-        assert!(
-            !watchdog.join().unwrap(),
-            "it didn't end within {DEADLINE:?}: {}",
-            Finished { output }.stderr()
-        );
+        assert!(!watchdog.join().unwrap(), "it didn't end within {DEADLINE:?}: {}", Finished { output }.stderr());
         Finished { output }
     }
 
@@ -228,12 +199,7 @@ impl Finished {
     /// The exit code; a panic or a signal fails the test.
     pub(crate) fn code(&self) -> i32 {
         let code = self.output.status.code();
-        assert!(
-            code.is_some() && code != Some(101),
-            "{:?}: {}",
-            self.output.status,
-            self.stderr()
-        );
+        assert!(code.is_some() && code != Some(101), "{:?}: {}", self.output.status, self.stderr());
         code.unwrap()
     }
 
@@ -248,18 +214,9 @@ impl Finished {
     /// What it printed, after a success with nothing on standard error but the warning that nothing is isolated.
     #[track_caller]
     pub(crate) fn expect_success(self) -> String {
-        let complaints: Vec<_> = self
-            .stderr()
-            .lines()
-            .filter(|line| !line.starts_with("warning: the subproc"))
-            .map(str::to_owned)
-            .collect();
-        assert!(
-            self.code() == 0 && complaints.is_empty(),
-            "{}: {}",
-            self.output.status,
-            self.stderr()
-        );
+        let complaints: Vec<_> =
+            self.stderr().lines().filter(|line| !line.starts_with("warning: the subproc")).map(str::to_owned).collect();
+        assert!(self.code() == 0 && complaints.is_empty(), "{}: {}", self.output.status, self.stderr());
         self.stdout()
     }
 

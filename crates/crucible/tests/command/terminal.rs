@@ -11,11 +11,7 @@ fn terminal() -> (File, File) {
     grantpt(&ours).unwrap();
     unlockpt(&ours).unwrap();
     let name = ptsname(&ours, Vec::new()).unwrap();
-    let theirs = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .open(name.to_str().unwrap())
-        .unwrap();
+    let theirs = OpenOptions::new().read(true).write(true).open(name.to_str().unwrap()).unwrap();
     (ours.into(), theirs)
 }
 
@@ -49,15 +45,8 @@ fn control_sequences_other_than_colours_are_neutralised_on_a_terminal() {
 fn raw_output_and_output_that_is_no_terminal_pass_as_they_are() {
     for backend in backends() {
         let code = r"printf '\033[2Jx\n'";
-        assert_eq!(
-            shown(&["run", "--raw", "-l", "bash", "-c", code], backend),
-            "\u{1b}[2Jx\r\n"
-        );
+        assert_eq!(shown(&["run", "--raw", "-l", "bash", "-c", code], backend), "\u{1b}[2Jx\r\n");
         let run = crucible(&["run", "-l", "bash", "-c", CODE]).backend(backend).output();
-        assert!(
-            run.output
-                .stdout
-                .starts_with(b"\x1b[31mred\x1b[0m \x1b[2J\x1b]0;title\x07 caf\xc3\xa9 \x9b\n")
-        );
+        assert!(run.output.stdout.starts_with(b"\x1b[31mred\x1b[0m \x1b[2J\x1b]0;title\x07 caf\xc3\xa9 \x9b\n"));
     }
 }

@@ -17,10 +17,7 @@ fn fake() -> Language {
 fn answered_by(content: &str) -> Result<Runtime> {
     let folder = tempfile::tempdir().unwrap();
     script(&folder.path().join("fake"), content);
-    let mut resolver = resolver(
-        surroundings(&[folder.path(), Path::new("/usr/bin"), Path::new("/bin")]),
-        None,
-    );
+    let mut resolver = resolver(surroundings(&[folder.path(), Path::new("/usr/bin"), Path::new("/bin")]), None);
     resolver.patience = Duration::from_millis(500);
     resolver.resolve(&fake())
 }
@@ -32,10 +29,8 @@ fn an_absent_interpreter_is_named_with_the_places_and_the_mend() {
     fs::write(folder.path().join("python"), "not executable").unwrap();
     let error = resolve_in(&[folder.path(), Path::new("relative")], &language("python")).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotFound);
-    let expected = format!(
-        "Python isn't on this machine: no python3 or python; looked in PATH ({})",
-        folder.path().display()
-    );
+    let expected =
+        format!("Python isn't on this machine: no python3 or python; looked in PATH ({})", folder.path().display());
     assert_eq!(error.to_string(), expected);
     assert!(error.hint().unwrap().contains("apt install python3"));
 }
@@ -60,10 +55,7 @@ fn a_hanging_stand_in_is_ended_in_time_with_all_it_started() {
     let error = answered_by(&format!("#!/bin/sh\nsleep 600 & echo $! > {}\nwait\n", pid.display())).unwrap_err();
     assert!(started.elapsed() < Duration::from_secs(8));
     assert_eq!(error.kind(), ErrorKind::Unavailable);
-    assert!(
-        error.to_string().ends_with("/fake didn't answer within 0.5 s"),
-        "{error}"
-    );
+    assert!(error.to_string().ends_with("/fake didn't answer within 0.5 s"), "{error}");
     let sleeper = fs::read_to_string(pid).unwrap();
     let deadline = Instant::now() + Duration::from_secs(5);
     let lives = || match fs::read_to_string(format!("/proc/{}/stat", sleeper.trim())) {
@@ -80,10 +72,7 @@ fn a_hanging_stand_in_is_ended_in_time_with_all_it_started() {
 fn a_stand_in_that_leaves_something_running_is_not_waited_for() {
     let started = Instant::now();
     let folder = tempfile::tempdir().unwrap();
-    script(
-        &folder.path().join("fake"),
-        "#!/bin/sh\nsleep 5 &\nreadlink -f /bin/sh\n",
-    );
+    script(&folder.path().join("fake"), "#!/bin/sh\nsleep 5 &\nreadlink -f /bin/sh\n");
     let runtime = resolve_in(&[folder.path(), Path::new("/usr/bin"), Path::new("/bin")], &fake()).unwrap();
     assert!(runtime.interpreter.is_some());
     assert!(started.elapsed() < Duration::from_secs(4));
@@ -97,9 +86,7 @@ fn a_failing_stand_in_is_quoted() {
     .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable);
     assert!(
-        error
-            .to_string()
-            .ends_with("it ended with exit code 127: fake: version 9 is[31m not installed"),
+        error.to_string().ends_with("it ended with exit code 127: fake: version 9 is[31m not installed"),
         "{error}"
     );
     assert!(error.hint().unwrap().contains("--version"));
@@ -113,22 +100,10 @@ fn a_failing_stand_in_is_quoted() {
 fn rubbish_is_refused() {
     for (answer, complaint) in [
         ("true", "nothing"),
-        (
-            "echo hello world",
-            "a line that isn't an absolute path: \"hello world\"",
-        ),
-        (
-            "readlink -f /bin/sh; echo ../../etc",
-            "a line that isn't an absolute path",
-        ),
-        (
-            "readlink -f /bin/sh; printf '/etc\\001\\n'",
-            "a line that isn't an absolute path",
-        ),
-        (
-            "echo version 1; echo /nowhere/at/all",
-            "an executable that isn't there: /nowhere/at/all",
-        ),
+        ("echo hello world", "a line that isn't an absolute path: \"hello world\""),
+        ("readlink -f /bin/sh; echo ../../etc", "a line that isn't an absolute path"),
+        ("readlink -f /bin/sh; printf '/etc\\001\\n'", "a line that isn't an absolute path"),
+        ("echo version 1; echo /nowhere/at/all", "an executable that isn't there: /nowhere/at/all"),
         ("echo $0", "an executable that is itself a script"),
         ("printf '/\\377\\n'", "something that isn't UTF-8"),
         ("yes /etc", "didn't answer within"),
@@ -166,16 +141,8 @@ fn a_folder_cannot_name_what_is_run_on_the_host() {
         assert!(!folder.path().join("ran").exists());
         fs::remove_file(file).unwrap();
     }
-    fs::write(
-        folder.path().join("a/.tool-versions"),
-        "python 3.11.7 system # ok\nnodejs lts/hydrogen\n",
-    )
-    .unwrap();
-    fs::write(
-        folder.path().join("a/.python-version"),
-        "3.11.7/envs/mine\npypy3.9-7.3.11\n",
-    )
-    .unwrap();
+    fs::write(folder.path().join("a/.tool-versions"), "python 3.11.7 system # ok\nnodejs lts/hydrogen\n").unwrap();
+    fs::write(folder.path().join("a/.python-version"), "3.11.7/envs/mine\npypy3.9-7.3.11\n").unwrap();
     assert!(resolver(around, None).resolve(&fake()).is_ok());
     assert!(folder.path().join("ran").exists());
 }
@@ -202,15 +169,9 @@ fn an_executable_without_a_probe_is_not_run() {
     let mut fake = fake();
     fake.probe.clear();
     let runtime = resolve_in(&[folder.path()], &fake).unwrap();
-    assert_eq!(
-        runtime.interpreter.as_ref().unwrap().path,
-        folder.path().join("fake").to_str().unwrap()
-    );
+    assert_eq!(runtime.interpreter.as_ref().unwrap().path, folder.path().join("fake").to_str().unwrap());
     if let Some(output) = run_inside(&runtime, &fake, &["-c", "echo $0 is here"]) {
-        assert_eq!(
-            printed(&output),
-            format!("{} is here\n", folder.path().join("fake").display())
-        );
+        assert_eq!(printed(&output), format!("{} is here\n", folder.path().join("fake").display()));
     }
 }
 
@@ -219,30 +180,12 @@ fn unusable_entries_of_the_table_are_refused() {
     let mut looping = fake();
     let folder = tempfile::tempdir().unwrap();
     std::os::unix::fs::symlink("fake", folder.path().join("fake")).unwrap();
-    assert_eq!(
-        resolve_in(&[folder.path()], &looping).unwrap_err().kind(),
-        ErrorKind::NotFound
-    );
+    assert_eq!(resolve_in(&[folder.path()], &looping).unwrap_err().kind(), ErrorKind::NotFound);
     looping.interpreters = vec!["bin/fake".to_owned()];
-    assert_eq!(
-        resolve_in(&[folder.path()], &looping).unwrap_err().kind(),
-        ErrorKind::Configuration
-    );
-    for file in [
-        "relative",
-        "/",
-        "/usr/..",
-        "/proc/self/environ",
-        "/sys",
-        "/dev/null",
-        "/dev",
-    ] {
+    assert_eq!(resolve_in(&[folder.path()], &looping).unwrap_err().kind(), ErrorKind::Configuration);
+    for file in ["relative", "/", "/usr/..", "/proc/self/environ", "/sys", "/dev/null", "/dev"] {
         let mut system = language("system");
         system.files.push(file.to_owned());
-        assert_eq!(
-            resolve_in(&[], &system).unwrap_err().kind(),
-            ErrorKind::Configuration,
-            "{file}"
-        );
+        assert_eq!(resolve_in(&[], &system).unwrap_err().kind(), ErrorKind::Configuration, "{file}");
     }
 }

@@ -10,9 +10,7 @@ use std::os::unix::fs::symlink;
 fn host(lines: &[&str]) -> tempfile::TempDir {
     let root = tempfile::tempdir().unwrap();
     for line in lines {
-        let (path, points_to) = line
-            .split_once(" -> ")
-            .map_or((*line, None), |(path, to)| (path, Some(to)));
+        let (path, points_to) = line.split_once(" -> ").map_or((*line, None), |(path, to)| (path, Some(to)));
         let place = root.path().join(path.trim_start_matches('/'));
         fs::create_dir_all(place.parent().unwrap()).unwrap();
         match points_to {
@@ -52,16 +50,8 @@ fn links_on_the_way_are_kept_as_they_are() {
         "/etc/alternatives/awk -> /usr/bin/mawk",
         "/usr/bin/mawk",
     ]);
-    let (lines, absent) = seen(
-        &root,
-        &[
-            "/bin/python3",
-            "/usr/bin/awk",
-            "/bin/absent",
-            "/bin/mawk/below",
-            "/bin/python3",
-        ],
-    );
+    let (lines, absent) =
+        seen(&root, &["/bin/python3", "/usr/bin/awk", "/bin/absent", "/bin/mawk/below", "/bin/python3"]);
     let expected = [
         "/bin -> usr/bin",
         "/etc/alternatives/awk -> /usr/bin/mawk",
@@ -82,13 +72,8 @@ fn a_linked_folder_of_a_version_manager_is_followed() {
         "/home/u/builds/x/bin/python3",
         "/home/u/builds/x/lib/",
     ]);
-    let (lines, _) = seen(
-        &root,
-        &[
-            "/home/u/.pyenv/versions/3.11/bin/python3",
-            "/home/u/.pyenv/versions/3.11/bin/../lib",
-        ],
-    );
+    let (lines, _) =
+        seen(&root, &["/home/u/.pyenv/versions/3.11/bin/python3", "/home/u/.pyenv/versions/3.11/bin/../lib"]);
     let expected = [
         "/home/u/.pyenv/versions/3.11 -> 3.11.7",
         "/home/u/.pyenv/versions/3.11.7 -> ../../builds/x/",
@@ -100,17 +85,8 @@ fn a_linked_folder_of_a_version_manager_is_followed() {
 
 #[test]
 fn what_lies_below_a_whole_folder_is_not_repeated() {
-    let root = host(&[
-        "/lib -> usr/lib",
-        "/usr/lib/a/b",
-        "/usr/lib/c -> a",
-        "/usr/library",
-        "/usr/lib.so",
-    ]);
-    let (lines, _) = seen(
-        &root,
-        &["/usr/lib/a/b", "/usr/lib/c", "/usr/library", "/usr/lib.so", "/lib"],
-    );
+    let root = host(&["/lib -> usr/lib", "/usr/lib/a/b", "/usr/lib/c -> a", "/usr/library", "/usr/lib.so"]);
+    let (lines, _) = seen(&root, &["/usr/lib/a/b", "/usr/lib/c", "/usr/library", "/usr/lib.so", "/lib"]);
     assert_eq!(lines, ["/lib -> usr/lib", "/usr/lib", "/usr/lib.so", "/usr/library"]);
 }
 
@@ -138,10 +114,7 @@ fn a_package_store_comes_whole() {
         "/run/sw/python3 -> /nix/store/abc-python/bin/python3",
     ]);
     let (lines, _) = seen(&root, &["/run/sw/python3"]);
-    assert_eq!(
-        lines,
-        ["/nix/store", "/run/sw/python3 -> /nix/store/abc-python/bin/python3"]
-    );
+    assert_eq!(lines, ["/nix/store", "/run/sw/python3 -> /nix/store/abc-python/bin/python3"]);
 }
 
 #[test]
@@ -150,45 +123,23 @@ fn the_library_folders_of_each_kind_of_host_are_found() {
     let multiarch = format!("/usr/lib/{arch}-linux-gnu/");
     let debian_libc = format!("{multiarch}libc.so.6");
     let unmerged_libc = format!("/lib/{arch}-linux-gnu/libc.so.6");
-    let (debian, unmerged) = (
-        multiarch.trim_end_matches('/'),
-        unmerged_libc.trim_end_matches("/libc.so.6"),
-    );
+    let (debian, unmerged) = (multiarch.trim_end_matches('/'), unmerged_libc.trim_end_matches("/libc.so.6"));
     let cases: [(&[&str], &[&str]); 5] = [
         // Debian since 12: what else lies in /usr/lib isn't shown.
         (
-            &[
-                "/lib -> usr/lib",
-                "/lib64 -> usr/lib64",
-                "/usr/lib64/ld.so",
-                &debian_libc,
-                "/usr/lib/git-core/",
-            ],
+            &["/lib -> usr/lib", "/lib64 -> usr/lib64", "/usr/lib64/ld.so", &debian_libc, "/usr/lib/git-core/"],
             &["/lib -> usr/lib", "/lib64 -> usr/lib64", debian, "/usr/lib64"],
         ),
         // Debian before.
-        (
-            &[&unmerged_libc, "/lib64/ld.so", &multiarch],
-            &[unmerged, "/lib64", debian],
-        ),
+        (&[&unmerged_libc, "/lib64/ld.so", &multiarch], &[unmerged, "/lib64", debian]),
         // Fedora.
         (
-            &[
-                "/lib -> usr/lib",
-                "/lib64 -> usr/lib64",
-                "/usr/lib64/libc.so.6",
-                "/usr/lib/systemd/",
-            ],
+            &["/lib -> usr/lib", "/lib64 -> usr/lib64", "/usr/lib64/libc.so.6", "/usr/lib/systemd/"],
             &["/lib64 -> usr/lib64", "/usr/lib64"],
         ),
         // Arch.
         (
-            &[
-                "/lib -> usr/lib",
-                "/lib64 -> usr/lib",
-                "/usr/lib64 -> lib",
-                "/usr/lib/libc.so.6",
-            ],
+            &["/lib -> usr/lib", "/lib64 -> usr/lib", "/usr/lib64 -> lib", "/usr/lib/libc.so.6"],
             &["/lib64 -> usr/lib", "/usr/lib", "/usr/lib64 -> lib"],
         ),
         // Alpine.
@@ -207,17 +158,10 @@ fn an_executable_tells_its_loader_and_libraries() {
     let shell = fs::canonicalize(which("bash").or_else(|| which("sh")).unwrap()).unwrap();
     let dynamic = elf::read(&shell).unwrap();
     assert!(dynamic.loader.unwrap().contains("ld-"));
-    assert!(
-        dynamic.needed.iter().any(|name| name.starts_with("libc.")),
-        "{:?}",
-        dynamic.needed
-    );
+    assert!(dynamic.needed.iter().any(|name| name.starts_with("libc.")), "{:?}", dynamic.needed);
     // With no library folders at all, each library is named by itself.
     let beyond = libraries::beyond(&shell, &[]);
-    assert!(
-        beyond.len() >= 2 && beyond.iter().all(|path| path.exists()),
-        "{beyond:?}"
-    );
+    assert!(beyond.len() >= 2 && beyond.iter().all(|path| path.exists()), "{beyond:?}");
 }
 
 #[test]
@@ -227,10 +171,7 @@ fn a_broken_executable_tells_nothing() {
     let path = folder.path().join("broken");
     for length in [0, 3, 4, 40, 63, 64, 100, 500, 2000] {
         fs::write(&path, whole.get(..length).unwrap()).unwrap();
-        assert!(
-            elf::read(&path).is_none_or(|dynamic| dynamic.needed.is_empty()),
-            "{length}"
-        );
+        assert!(elf::read(&path).is_none_or(|dynamic| dynamic.needed.is_empty()), "{length}");
     }
     // Every byte of the headers, one at a time, made absurd: no panic and no hang.
     for position in 0..1024 {

@@ -27,18 +27,12 @@ fn language(name: &str) -> Language {
 /// This process's surroundings with another search path.
 fn surroundings(path: &[&Path]) -> Surroundings {
     let mut surroundings = Surroundings::of_this_process();
-    surroundings
-        .environment
-        .insert(OsString::from("PATH"), std::env::join_paths(path).unwrap());
+    surroundings.environment.insert(OsString::from("PATH"), std::env::join_paths(path).unwrap());
     surroundings
 }
 
 fn resolver(surroundings: Surroundings, cache: Option<&Path>) -> Resolver<'_> {
-    Resolver {
-        surroundings,
-        cache,
-        patience: Duration::from_secs(10),
-    }
+    Resolver { surroundings, cache, patience: Duration::from_secs(10) }
 }
 
 fn resolve_in(path: &[&Path], language: &Language) -> Result<Runtime> {
@@ -48,9 +42,7 @@ fn resolve_in(path: &[&Path], language: &Language) -> Result<Runtime> {
 /// Where this machine's `PATH` has a program.
 fn which(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap();
-    std::env::split_paths(&path)
-        .map(|folder| folder.join(name))
-        .find(|path| path.is_file())
+    std::env::split_paths(&path).map(|folder| folder.join(name)).find(|path| path.is_file())
 }
 
 fn script(path: &Path, content: &str) {
@@ -74,17 +66,11 @@ fn check_shape(entries: &[RuntimeEntry]) {
 }
 
 fn has_bind(runtime: &Runtime, path: &str) -> bool {
-    runtime
-        .entries
-        .iter()
-        .any(|entry| matches!(entry, RuntimeEntry::Bind { target, .. } if target == path))
+    runtime.entries.iter().any(|entry| matches!(entry, RuntimeEntry::Bind { target, .. } if target == path))
 }
 
 fn has_link(runtime: &Runtime, path: &str, to: &str) -> bool {
-    let wanted = RuntimeEntry::Symlink {
-        target: path.to_owned(),
-        points_to: to.to_owned(),
-    };
+    let wanted = RuntimeEntry::Symlink { target: path.to_owned(), points_to: to.to_owned() };
     runtime.entries.contains(&wanted)
 }
 
@@ -96,25 +82,13 @@ fn run_inside(runtime: &Runtime, language: &Language, arguments: &[&str]) -> Opt
     };
     check_shape(&runtime.entries);
     let mut command = Command::new(bwrap);
-    command.args([
-        "--unshare-all",
-        "--clearenv",
-        "--proc",
-        "/proc",
-        "--dev",
-        "/dev",
-        "--tmpfs",
-        "/tmp",
-    ]);
+    command.args(["--unshare-all", "--clearenv", "--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp"]);
     for (name, value) in &language.env {
         command.args(["--setenv", name, value]);
     }
     command.args(["--setenv", "PATH", "/usr/bin:/bin"]);
     // Only so that programs can look whether something of it is there.
-    command
-        .arg("--setenv")
-        .arg("HOME")
-        .arg(std::env::var_os("HOME").unwrap_or_default());
+    command.arg("--setenv").arg("HOME").arg(std::env::var_os("HOME").unwrap_or_default());
     for entry in &runtime.entries {
         match entry {
             RuntimeEntry::Bind { source, target } => command.arg("--ro-bind").arg(source).arg(target),

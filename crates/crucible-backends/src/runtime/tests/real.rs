@@ -36,12 +36,7 @@ fn the_systems_python_has_all_it_needs_and_nothing_of_the_user() {
         eprintln!("skipped: the system has no Python");
         return;
     };
-    assert!(
-        !runtime
-            .entries
-            .iter()
-            .any(|entry| format!("{entry:?}").contains("/home/"))
-    );
+    assert!(!runtime.entries.iter().any(|entry| format!("{entry:?}").contains("/home/")));
     assert!(!has_bind(&runtime, "/etc") && !has_bind(&runtime, "/usr") && !has_bind(&runtime, "/usr/bin"));
     try_python(&runtime, &python);
 }
@@ -57,10 +52,7 @@ fn every_python_of_a_version_manager_has_all_it_needs() {
         let folder = version.unwrap().path().join("bin");
         if folder.join("python3").exists() {
             let runtime = resolve_in(&[&folder], &python).unwrap();
-            assert_eq!(
-                runtime.interpreter.as_ref().unwrap().path,
-                folder.join("python3").to_str().unwrap()
-            );
+            assert_eq!(runtime.interpreter.as_ref().unwrap().path, folder.join("python3").to_str().unwrap());
             try_python(&runtime, &python);
         }
     }
@@ -87,24 +79,16 @@ fn a_version_managers_stand_in_leads_to_the_chosen_python() {
             continue;
         }
         // The choice changes under a warm cache.
-        fs::write(
-            work.path().join(".python-version"),
-            version.file_name().as_encoded_bytes(),
-        )
-        .unwrap();
+        fs::write(work.path().join(".python-version"), version.file_name().as_encoded_bytes()).unwrap();
         let runtime = resolver(around.clone(), Some(&cache)).resolve(&python).unwrap();
         let path = runtime.interpreter.as_ref().unwrap().path.clone();
         assert_eq!(Path::new(&path), version.path().join("bin/python3"));
-        assert_eq!(
-            resolver(around.clone(), Some(&cache)).resolve(&python).unwrap(),
-            runtime
-        );
+        assert_eq!(resolver(around.clone(), Some(&cache)).resolve(&python).unwrap(), runtime);
         seen += 1;
     }
     assert!(seen > 0);
     let mut told = around.clone();
-    told.environment
-        .insert(OsString::from("PYENV_VERSION"), OsString::from("system"));
+    told.environment.insert(OsString::from("PYENV_VERSION"), OsString::from("system"));
     let runtime = resolver(told, Some(&cache)).resolve(&python).unwrap();
     assert!(runtime.interpreter.unwrap().path.starts_with("/usr/bin"));
 }
@@ -119,12 +103,7 @@ fn a_virtual_environment_has_its_own_packages_and_its_bases_library() {
     let work = tempfile::tempdir().unwrap();
     for options in [&["--without-pip"][..], &["--without-pip", "--copies"]] {
         let folder = work.path().join(format!("environment-{}", options.len()));
-        let made = Command::new(&base)
-            .args(["-m", "venv"])
-            .args(options)
-            .arg(&folder)
-            .output()
-            .unwrap();
+        let made = Command::new(&base).args(["-m", "venv"]).args(options).arg(&folder).output().unwrap();
         if !made.status.success() {
             eprintln!("skipped: this Python can't make virtual environments");
             return;
@@ -146,9 +125,7 @@ fn a_virtual_environment_has_its_own_packages_and_its_bases_library() {
 fn node_and_bash_have_all_they_need() {
     let javascript = language("javascript");
     if which("node").is_some() {
-        let runtime = resolver(Surroundings::of_this_process(), None)
-            .resolve(&javascript)
-            .unwrap();
+        let runtime = resolver(Surroundings::of_this_process(), None).resolve(&javascript).unwrap();
         assert!(runtime.interpreter.as_ref().unwrap().version.is_some());
         let code = "const {execSync} = require('child_process'); require('crypto').randomBytes(4); require('zlib');
             const there = new Intl.DateTimeFormat('de', {timeZone: 'Asia/Tokyo'});
@@ -177,9 +154,7 @@ fn node_and_bash_have_all_they_need() {
 #[test]
 fn the_ordinary_programs_need_no_interpreter() {
     let system = language("system");
-    let mut runtime = resolver(Surroundings::of_this_process(), None)
-        .resolve(&system)
-        .unwrap();
+    let mut runtime = resolver(Surroundings::of_this_process(), None).resolve(&system).unwrap();
     assert_eq!(runtime.interpreter, None);
     let path = "/bin/sh".to_owned();
     runtime.interpreter = Some(super::super::HostInterpreter { path, version: None });
@@ -194,9 +169,7 @@ fn describing_a_language_tells_its_version_even_without_a_probe() {
         eprintln!("skipped: there is no bash");
         return;
     }
-    let described = resolver(Surroundings::of_this_process(), None)
-        .describe(&language("bash"))
-        .unwrap();
+    let described = resolver(Surroundings::of_this_process(), None).describe(&language("bash")).unwrap();
     let version = described.interpreter.unwrap().version.unwrap();
     assert!(version.starts_with(|first: char| first.is_ascii_digit()), "{version}");
     assert!(described.entries > 3 && described.cache_problem.is_none());

@@ -15,9 +15,7 @@ impl Counted {
         let folder = tempfile::tempdir().unwrap();
         let mut language = language("python");
         language.interpreters = vec!["counted".to_owned()];
-        language
-            .files
-            .push(folder.path().join("extra").to_str().unwrap().to_owned());
+        language.files.push(folder.path().join("extra").to_str().unwrap().to_owned());
         let counted = Self { folder, language };
         counted.choose("/bin/sh");
         counted
@@ -39,9 +37,7 @@ impl Counted {
     }
 
     fn resolve_from(&self, surroundings: Surroundings) -> Runtime {
-        resolver(surroundings, Some(&self.cache()))
-            .resolve(&self.language)
-            .unwrap()
+        resolver(surroundings, Some(&self.cache())).resolve(&self.language).unwrap()
     }
 
     fn resolve(&self) -> Runtime {
@@ -53,10 +49,7 @@ impl Counted {
     }
 
     fn records(&self) -> Vec<PathBuf> {
-        fs::read_dir(self.cache())
-            .unwrap()
-            .map(|entry| entry.unwrap().path())
-            .collect()
+        fs::read_dir(self.cache()).unwrap().map(|entry| entry.unwrap().path()).collect()
     }
 }
 
@@ -78,9 +71,7 @@ fn whatever_changes_the_answer_is_noticed() {
     let counted = Counted::new();
     counted.resolve();
     let mut around = counted.surroundings();
-    around
-        .environment
-        .insert(OsString::from("PYENV_VERSION"), OsString::from("3.99"));
+    around.environment.insert(OsString::from("PYENV_VERSION"), OsString::from("3.99"));
     counted.resolve_from(around);
     assert_eq!(counted.asked(), 2, "a variable");
     let mut around = counted.surroundings();
@@ -96,24 +87,15 @@ fn whatever_changes_the_answer_is_noticed() {
     let extra = counted.folder.path().join("extra");
     assert!(!has_bind(&counted.resolve(), extra.to_str().unwrap()));
     fs::create_dir(&extra).unwrap();
-    assert!(
-        has_bind(&counted.resolve(), extra.to_str().unwrap()),
-        "a folder appeared"
-    );
+    assert!(has_bind(&counted.resolve(), extra.to_str().unwrap()), "a folder appeared");
     fs::remove_dir(&extra).unwrap();
-    assert!(
-        !has_bind(&counted.resolve(), extra.to_str().unwrap()),
-        "a folder vanished"
-    );
+    assert!(!has_bind(&counted.resolve(), extra.to_str().unwrap()), "a folder vanished");
     fs::write(counted.folder.path().join("other"), "").unwrap();
     symlink("other", &extra).unwrap();
     assert!(has_link(&counted.resolve(), extra.to_str().unwrap(), "other"));
     fs::remove_file(&extra).unwrap();
     symlink("counted", &extra).unwrap();
-    assert!(
-        has_link(&counted.resolve(), extra.to_str().unwrap(), "counted"),
-        "a link changed"
-    );
+    assert!(has_link(&counted.resolve(), extra.to_str().unwrap(), "counted"), "a link changed");
 }
 
 #[test]
@@ -130,9 +112,7 @@ fn another_executable_at_the_answered_path_is_noticed() {
     counted.resolve();
     assert_eq!(counted.asked(), 2);
     fs::remove_file(&executable).unwrap();
-    let error = resolver(counted.surroundings(), Some(&counted.cache()))
-        .resolve(&counted.language)
-        .unwrap_err();
+    let error = resolver(counted.surroundings(), Some(&counted.cache())).resolve(&counted.language).unwrap_err();
     assert!(error.to_string().contains("an executable that isn't there"), "{error}");
 }
 
@@ -143,14 +123,9 @@ fn a_spoilt_record_is_ignored_and_written_again() {
     let record = counted.records().remove(0);
     let whole = fs::read_to_string(&record).unwrap();
     let mut asked = counted.asked();
-    for rubbish in [
-        "",
-        "{",
-        "null",
-        "\0\0\0",
-        &whole[..whole.len() / 2],
-        &whole.replace("\"format\":1", "\"format\":0"),
-    ] {
+    for rubbish in
+        ["", "{", "null", "\0\0\0", &whole[..whole.len() / 2], &whole.replace("\"format\":1", "\"format\":0")]
+    {
         fs::write(&record, rubbish).unwrap();
         assert_eq!(counted.resolve(), first);
         assert_eq!(counted.resolve(), first);
@@ -188,9 +163,7 @@ fn a_record_that_somebody_else_could_write_is_not_believed() {
         counted.resolve();
         assert_eq!(counted.asked(), asked + 1, "{mode:o}");
     }
-    let described = resolver(counted.surroundings(), Some(&counted.cache()))
-        .describe(&counted.language)
-        .unwrap();
+    let described = resolver(counted.surroundings(), Some(&counted.cache())).describe(&counted.language).unwrap();
     assert!(described.cache_problem.unwrap().contains("others may write to it"));
     set(&counted.cache(), 0o755);
     let asked = counted.asked();
@@ -206,20 +179,10 @@ fn without_a_usable_cache_all_goes_on() {
     fs::write(&file, "").unwrap();
     let link = counted.folder.path().join("link");
     symlink(counted.cache(), &link).unwrap();
-    for cache in [
-        &file,
-        &file.join("below"),
-        &link,
-        Path::new("/proc/1/cache"),
-        Path::new("/proc/self/nowhere"),
-    ] {
+    for cache in [&file, &file.join("below"), &link, Path::new("/proc/1/cache"), Path::new("/proc/self/nowhere")] {
         let resolver = resolver(counted.surroundings(), Some(cache));
         assert_eq!(resolver.resolve(&counted.language).unwrap(), first);
-        assert!(
-            resolver.describe(&counted.language).unwrap().cache_problem.is_some(),
-            "{}",
-            cache.display()
-        );
+        assert!(resolver.describe(&counted.language).unwrap().cache_problem.is_some(), "{}", cache.display());
     }
 }
 
@@ -248,12 +211,7 @@ fn many_at_once_agree() {
         let all: Vec<_> = (0..8).map(|_| scope.spawn(|| counted.resolve())).collect();
         all.into_iter().for_each(|one| assert_eq!(one.join().unwrap(), first));
     });
-    assert!(
-        counted
-            .records()
-            .iter()
-            .all(|record| record.extension().is_some_and(|ending| ending == "json"))
-    );
+    assert!(counted.records().iter().all(|record| record.extension().is_some_and(|ending| ending == "json")));
 }
 
 /// Not a promise but a number: `cargo test --release -p crucible-backends -- --ignored --nocapture timings`.
@@ -277,9 +235,6 @@ fn timings() {
         let cold = timed(None);
         timed(Some(folder.path()));
         let entries = crate::runtime::resolve(&language, None).unwrap().entries.len();
-        eprintln!(
-            "{name}: cold {cold:?}, remembered {:?}, {entries} entries",
-            timed(Some(folder.path()))
-        );
+        eprintln!("{name}: cold {cold:?}, remembered {:?}, {entries} entries", timed(Some(folder.path())));
     }
 }

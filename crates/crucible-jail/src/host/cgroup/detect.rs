@@ -7,6 +7,10 @@ use std::path::{Path, PathBuf};
 /// What to do where no control group is delegated to us.
 pub(super) const DELEGATION_HINT: &str = "run as root, or in a delegated scope: systemd-run --user --scope -p Delegate=yes crucible ..., or name one as jail.cgroup_parent";
 
+/// The same for version 1, which isn't made to be delegated.
+pub(super) const V1_HINT: &str =
+    "run as root, or use control groups of version 2 (systemd.unified_cgroup_hierarchy=1), which can be delegated to users";
+
 /// What is switched on for the folders below one of version 2.
 pub(super) const V2_CONTROLLERS: &str = "+memory +pids +cpu";
 
@@ -56,53 +60,32 @@ pub(super) fn find(parent: Option<&Path>) -> (Vec<FoundTree>, Option<Missing>) {
         let parent = own_folder(mount, &memberships, name);
         match found.iter_mut().find(|tree| tree.parent == parent) {
             Some(tree) => tree.controllers.push(controller),
-            None => found.push(FoundTree {
-                version: Version::V1,
-                controllers: vec![controller],
-                parent,
-            }),
+            None => found.push(FoundTree { version: Version::V1, controllers: vec![controller], parent }),
         }
     }
     if let Some(mount) = mounts.iter().find(|mount| mount.version == Version::V2) {
         let own = own_folder(mount, &memberships, "");
         let available = fs::read_to_string(mount.point.join("cgroup.controllers")).unwrap_or_default();
-        let has_all = ["memory", "pids", "cpu"]
-            .iter()
-            .all(|name| available.split_ascii_whitespace().any(|known| known == *name));
+        let has_all =
+            ["memory", "pids", "cpu"].iter().all(|name| available.split_ascii_whitespace().any(|known| known == *name));
         if has_all && found.is_empty() {
-            match parent.map_or_else(
-                || v2_parent(&mount.point, &own),
-                |parent| enable(parent).map(|()| parent.to_owned()),
-            ) {
+            match parent
+                .map_or_else(|| v2_parent(&mount.point, &own), |parent| enable(parent).map(|()| parent.to_owned()))
+            {
                 Ok(parent) => found.push(FoundTree {
                     version: Version::V2,
-                    controllers: vec![
-                        Controller::Memory,
-                        Controller::Pids,
-                        Controller::Cpu,
-                        Controller::CpuAccounting,
-                    ],
+                    controllers: vec![Controller::Memory, Controller::Pids, Controller::Cpu, Controller::CpuAccounting],
                     parent,
                 }),
-                Err(reason) => {
-                    missing = Some(Missing {
-                        reason,
-                        mend: DELEGATION_HINT.to_owned(),
-                    })
-                }
+                Err(reason) => missing = Some(Missing { reason, mend: DELEGATION_HINT.to_owned() }),
             }
         } else if cpu_is_counted(&own) {
             // Mixed: the limits are version 1's, but this tree kills and counts processor time better.
-            found.iter_mut().for_each(|tree| {
-                tree.controllers
-                    .retain(|controller| *controller != Controller::CpuAccounting)
-            });
+            found
+                .iter_mut()
+                .for_each(|tree| tree.controllers.retain(|controller| *controller != Controller::CpuAccounting));
             found.retain(|tree| !tree.controllers.is_empty());
-            found.push(FoundTree {
-                version: Version::V2,
-                controllers: vec![Controller::CpuAccounting],
-                parent: own,
-            });
+            found.push(FoundTree { version: Version::V2, controllers: vec![Controller::CpuAccounting], parent: own });
         }
     }
     if found.is_empty() && missing.is_none() {
@@ -133,12 +116,7 @@ fn mounts(mountinfo: &str) -> Vec<Mount> {
                 _ => return None,
             };
             let options = fields.nth(1)?.split(',').map(str::to_owned).collect();
-            Some(Mount {
-                version,
-                root,
-                point,
-                options,
-            })
+            Some(Mount { version, root, point, options })
         })
         .collect()
 }
@@ -177,9 +155,7 @@ fn v2_parent(top: &Path, own: &Path) -> Result<PathBuf, String> {
     if own != top && alone_in(own) {
         let leaf = own.join("crucible.supervisor");
         let moved = fs::create_dir(&leaf).or_else(|error| if leaf.exists() { Ok(()) } else { Err(error) });
-        if moved
-            .and_then(|()| fs::write(leaf.join("cgroup.procs"), std::process::id().to_string()))
-            .is_ok()
+        if moved.and_then(|()| fs::write(leaf.join("cgroup.procs"), std::process::id().to_string())).is_ok()
             && enable(own).is_ok()
         {
             return Ok(own.to_owned());
@@ -236,17 +212,8 @@ mod tests {
     fn the_own_folder_is_found_also_where_a_container_shows_a_part() {
         let found = mounts(MIXED);
         let members = memberships("8:memory:/docker/abc/sub\n3:cpu,cpuacct:/x\n0::/y.scope\nrubbish");
-        assert_eq!(
-            own_folder(&found[1], &members, "memory"),
-            Path::new("/sys/fs/cgroup/memory/sub")
-        );
-        assert_eq!(
-            own_folder(&found[0], &members, "cpu"),
-            Path::new("/sys/fs/cgroup/cpu,cpuacct/x")
-        );
-        assert_eq!(
-            own_folder(&found[2], &members, ""),
-            Path::new("/sys/fs/cgroup/unified/y.scope")
-        );
+        assert_eq!(own_folder(&found[1], &members, "memory"), Path::new("/sys/fs/cgroup/memory/sub"));
+        assert_eq!(own_folder(&found[0], &members, "cpu"), Path::new("/sys/fs/cgroup/cpu,cpuacct/x"));
+        assert_eq!(own_folder(&found[2], &members, ""), Path::new("/sys/fs/cgroup/unified/y.scope"));
     }
 }

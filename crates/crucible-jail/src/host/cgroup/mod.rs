@@ -77,19 +77,16 @@ impl Cgroups {
             match claim_folder(&tree) {
                 Ok(claimed) => trees.push(claimed),
                 Err(error) => {
-                    missing = Some(Missing {
-                        reason: format!("{} can't be written: {error}", tree.parent.display()),
-                        mend: detect::DELEGATION_HINT.to_owned(),
-                    });
+                    let reason = format!("{} can't be written: {error}", tree.parent.display());
+                    let mend = match tree.version {
+                        Version::V1 => detect::V1_HINT,
+                        Version::V2 => detect::DELEGATION_HINT,
+                    };
+                    missing.get_or_insert(Missing { reason, mend: mend.to_owned() });
                 }
             }
         }
-        Self {
-            trees,
-            missing,
-            next: AtomicU64::new(0),
-            abandoned: Abandoned::default(),
-        }
+        Self { trees, missing, next: AtomicU64::new(0), abandoned: Abandoned::default() }
     }
 
     fn has(&self, controller: Controller) -> bool {
@@ -163,28 +160,16 @@ impl Drop for Cgroups {
 /// Makes and locks this supervisor's folder in a tree.
 fn claim_folder(tree: &FoundTree) -> std::io::Result<Tree> {
     loop {
-        let folder = tree.parent.join(format!(
-            "{PREFIX}{}-{:08x}",
-            std::process::id(),
-            random_below(u32::MAX)?
-        ));
+        let folder = tree.parent.join(format!("{PREFIX}{}-{:08x}", std::process::id(), random_below(u32::MAX)?));
         DirBuilder::new().mode(0o755).create(&folder)?;
         let lock = File::open(&folder)?;
         rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive)?;
         // Another supervisor may have taken it for abandoned just before it was locked.
-        if folder
-            .metadata()
-            .is_ok_and(|seen| lock.metadata().is_ok_and(|held| seen.ino() == held.ino()))
-        {
+        if folder.metadata().is_ok_and(|seen| lock.metadata().is_ok_and(|held| seen.ino() == held.ino())) {
             if tree.version == Version::V2 && tree.controllers.contains(&Controller::Memory) {
                 std::fs::write(folder.join("cgroup.subtree_control"), detect::V2_CONTROLLERS)?;
             }
-            return Ok(Tree {
-                version: tree.version,
-                controllers: tree.controllers.clone(),
-                folder,
-                _lock: lock,
-            });
+            return Ok(Tree { version: tree.version, controllers: tree.controllers.clone(), folder, _lock: lock });
         }
     }
 }
@@ -192,10 +177,7 @@ fn claim_folder(tree: &FoundTree) -> std::io::Result<Tree> {
 /// Removes the folders of supervisors that are dead.
 fn remove_abandoned(parent: &Path, version: Version) {
     let Ok(entries) = std::fs::read_dir(parent) else { return };
-    for entry in entries
-        .flatten()
-        .filter(|entry| entry.file_name().to_string_lossy().starts_with(PREFIX))
-    {
+    for entry in entries.flatten().filter(|entry| entry.file_name().to_string_lossy().starts_with(PREFIX)) {
         let Ok(folder) = File::open(entry.path()) else { continue };
         if rustix::fs::flock(&folder, FlockOperation::NonBlockingLockExclusive).is_ok() {
             remove_with_children(&entry.path(), version);
@@ -206,10 +188,7 @@ fn remove_abandoned(parent: &Path, version: Version) {
 /// Kills what is left in the sandboxes' groups below a supervisor's folder, and removes them and it.
 fn remove_with_children(folder: &Path, version: Version) {
     let Ok(entries) = std::fs::read_dir(folder) else { return };
-    for child in entries
-        .flatten()
-        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
-    {
+    for child in entries.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())) {
         sandbox::kill_members(&child.path(), version);
         sandbox::remove_soon(&child.path());
     }

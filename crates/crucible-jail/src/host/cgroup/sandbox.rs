@@ -60,18 +60,11 @@ impl Cgroup {
         limits: &CgroupLimits,
         abandoned: &Abandoned,
     ) -> Result<Self, JailError> {
-        let mut cgroup = Self {
-            groups: Vec::with_capacity(trees.len()),
-            abandoned: Arc::clone(abandoned),
-        };
+        let mut cgroup = Self { groups: Vec::with_capacity(trees.len()), abandoned: Arc::clone(abandoned) };
         for tree in trees {
             let folder = tree.folder.join(name);
             fs::create_dir(&folder).map_err(JailError::io("make a control group"))?;
-            cgroup.groups.push(Group {
-                version: tree.version,
-                controllers: tree.controllers.clone(),
-                folder,
-            });
+            cgroup.groups.push(Group { version: tree.version, controllers: tree.controllers.clone(), folder });
         }
         // On failure the groups made so far are removed by the drop.
         for group in &cgroup.groups {
@@ -89,11 +82,7 @@ impl Cgroup {
         for group in &self.groups {
             match group.version {
                 Version::V2 => {
-                    clone_into = Some(
-                        File::open(&group.folder)
-                            .map_err(JailError::io("open a control group"))?
-                            .into(),
-                    )
+                    clone_into = Some(File::open(&group.folder).map_err(JailError::io("open a control group"))?.into())
                 }
                 Version::V1 => {
                     // A process that writes 0 to `tasks` moves itself alone. The kernel then needs no lock over all
@@ -142,10 +131,7 @@ impl Drop for Cgroup {
         for group in &self.groups {
             // What still runs in it is dying. The next sandbox's making, or the supervisor's end, tries again.
             if fs::remove_dir(&group.folder).is_err() {
-                self.abandoned
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .push(group.folder.clone());
+                self.abandoned.lock().unwrap_or_else(PoisonError::into_inner).push(group.folder.clone());
             }
         }
     }
@@ -187,10 +173,7 @@ impl Group {
     }
 
     fn write(&self, file: &str, value: impl std::fmt::Display) -> std::io::Result<()> {
-        OpenOptions::new()
-            .write(true)
-            .open(self.folder.join(file))?
-            .write_all(value.to_string().as_bytes())
+        OpenOptions::new().write(true).open(self.folder.join(file))?.write_all(value.to_string().as_bytes())
     }
 
     fn read(&self, file: &str) -> Option<String> {
@@ -203,9 +186,7 @@ impl Group {
 
     /// A number in a file of `key value` lines.
     fn keyed(&self, file: &str, key: &str) -> Option<u64> {
-        self.read(file)?
-            .lines()
-            .find_map(|line| line.strip_prefix(key)?.strip_prefix(' ')?.trim().parse().ok())
+        self.read(file)?.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(' ')?.trim().parse().ok())
     }
 
     fn count(&self, counters: &mut CgroupCounters) {
@@ -247,11 +228,7 @@ pub(super) fn kill_members(folder: &Path, version: Version) {
         return;
     }
     let members = fs::read_to_string(folder.join("cgroup.procs")).unwrap_or_default();
-    for pid in members
-        .split_ascii_whitespace()
-        .filter_map(|pid| pid.parse().ok())
-        .filter_map(Pid::from_raw)
-    {
+    for pid in members.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).filter_map(Pid::from_raw) {
         let _killed = rustix::process::kill_process(pid, Signal::KILL).is_ok();
     }
 }

@@ -48,9 +48,7 @@ impl ControlGroups {
     /// Those of this machine.
     pub(super) fn of_machine() -> Self {
         let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-        Self::of_mounts(&mounts, |folder| {
-            fs::read_to_string(folder.join("cgroup.controllers")).unwrap_or_default()
-        })
+        Self::of_mounts(&mounts, |folder| fs::read_to_string(folder.join("cgroup.controllers")).unwrap_or_default())
     }
 
     fn of_mounts(mounts: &str, controllers: impl Fn(&Path) -> String) -> Self {
@@ -68,11 +66,7 @@ impl ControlGroups {
                 }
                 Some("cgroup") => {
                     let options = after.nth(1).unwrap_or_default().split(',');
-                    v1.extend(
-                        options
-                            .filter(|option| V1_CONTROLLERS.contains(option))
-                            .map(str::to_owned),
-                    );
+                    v1.extend(options.filter(|option| V1_CONTROLLERS.contains(option)).map(str::to_owned));
                 }
                 _ => {}
             }
@@ -87,11 +81,7 @@ impl ControlGroups {
             (false, false) => Mode::V1,
             (true, false) => Mode::None,
         };
-        Self {
-            mode,
-            v1_controllers: v1,
-            v2_controllers: v2,
-        }
+        Self { mode, v1_controllers: v1, v2_controllers: v2 }
     }
 }
 

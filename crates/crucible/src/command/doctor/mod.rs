@@ -57,22 +57,14 @@ pub(crate) fn doctor(arguments: &DoctorArguments) -> Result<Exit> {
         Format::Text => output::data(&table::table(&diagnosis))?,
     };
     let unusable = diagnosis.default_backend_problem.is_some();
-    Ok(if shown == Exit::Success && unusable {
-        Exit::Unhealthy
-    } else {
-        shown
-    })
+    Ok(if shown == Exit::Success && unusable { Exit::Unhealthy } else { shown })
 }
 
 async fn examine(configuration: &Configuration) -> Result<Diagnosis> {
     // The doctor looks at all of them, so nothing needs to be admitted.
     let default = compose::choose(configuration.backend(), compose::Unsafe::Admitted)?;
     let policy = compose::policy(configuration, default)?;
-    let mut report = DoctorReport {
-        kernel: compose::node().kernel,
-        backends: Vec::new(),
-        unavailable: Vec::new(),
-    };
+    let mut report = DoctorReport { kernel: compose::node().kernel, backends: Vec::new(), unavailable: Vec::new() };
     let mut default_backend_problem = None;
     for name in compose::BACKENDS {
         match compose::start(name, configuration).await {
@@ -87,30 +79,18 @@ async fn examine(configuration: &Configuration) -> Result<Diagnosis> {
                 if name == default {
                     default_backend_problem = Some(error.clone());
                 }
-                report.unavailable.push(UnavailableBackend {
-                    name: name.to_owned(),
-                    error,
-                });
+                report.unavailable.push(UnavailableBackend { name: name.to_owned(), error });
             }
         }
     }
     let control_groups = ControlGroups::of_machine();
     let languages = languages(configuration);
-    Ok(Diagnosis {
-        report,
-        default_backend: default.to_owned(),
-        default_backend_problem,
-        control_groups,
-        languages,
-    })
+    Ok(Diagnosis { report, default_backend: default.to_owned(), default_backend_problem, control_groups, languages })
 }
 
 /// An error with its causes: the doctor's reader owns the machine.
 fn problem(error: &Error) -> ProblemDetail {
-    ProblemDetail {
-        message: output::chain(error),
-        ..ProblemDetail::from(error)
-    }
+    ProblemDetail { message: output::chain(error), ..ProblemDetail::from(error) }
 }
 
 fn languages(configuration: &Configuration) -> Vec<LanguageReport> {

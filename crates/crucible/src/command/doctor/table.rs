@@ -13,17 +13,8 @@ pub(super) fn table(diagnosis: &Diagnosis) -> String {
     let _ = writeln!(text, "machine\n  kernel          {}", neutral(&diagnosis.report.kernel));
     let _ = writeln!(text, "  control groups  {}", control_groups(diagnosis));
     for report in &diagnosis.report.backends {
-        let standard = if report.name == diagnosis.default_backend {
-            ", the default"
-        } else {
-            ""
-        };
-        let _ = writeln!(
-            text,
-            "\nbackend {} ({}{standard})",
-            report.name,
-            isolation(&report.isolation)
-        );
+        let standard = if report.name == diagnosis.default_backend { ", the default" } else { "" };
+        let _ = writeln!(text, "\nbackend {} ({}{standard})", report.name, isolation(&report.isolation));
         backend(&mut text, report);
     }
     for unavailable in &diagnosis.report.unavailable {
@@ -52,10 +43,9 @@ fn control_groups(diagnosis: &Diagnosis) -> String {
     match groups.mode {
         Mode::V1 => format!("version 1: {v1}"),
         Mode::V2 => format!("version 2: {v2}"),
-        Mode::Hybrid => format!(
-            "hybrid; version 1: {v1}; version 2: {}",
-            if v2.is_empty() { "no controllers" } else { &v2 }
-        ),
+        Mode::Hybrid => {
+            format!("hybrid; version 1: {v1}; version 2: {}", if v2.is_empty() { "no controllers" } else { &v2 })
+        }
         Mode::None => "none".to_owned(),
     }
 }
@@ -70,15 +60,16 @@ fn isolation(name: &str) -> &str {
 }
 
 fn backend(text: &mut String, report: &BackendReport) {
-    let present = report.layers.values().filter(|layer| layer.active).count();
-    let _ = writeln!(text, "  layers in force: {present} of {}", report.layers.len());
-    // A backend that isolates nothing has nothing to mend.
-    for (name, layer) in report.layers.iter().filter(|_| present > 0) {
-        if layer.active {
-            mark(text, Mark::Good, name, layer.detail.as_deref().unwrap_or_default());
-        } else {
-            mark(text, Mark::Bad, name, layer.reason.as_deref().unwrap_or_default());
-            mend(text, layer.mend.as_deref().unwrap_or_default());
+    if report.isolation != "none" {
+        let present = report.layers.values().filter(|layer| layer.active).count();
+        let _ = writeln!(text, "  layers in force: {present} of {}", report.layers.len());
+        for (name, layer) in &report.layers {
+            if layer.active {
+                mark(text, Mark::Good, name, layer.detail.as_deref().unwrap_or_default());
+            } else {
+                mark(text, Mark::Bad, name, layer.reason.as_deref().unwrap_or_default());
+                mend(text, layer.mend.as_deref().unwrap_or_default());
+            }
         }
     }
     let _ = writeln!(text, "  limits");
@@ -99,11 +90,7 @@ fn language(text: &mut String, report: &LanguageReport) {
             mend(text, problem.hint.as_deref().unwrap_or_default());
         }
         (None, Some(interpreter)) => {
-            let version = report
-                .version
-                .as_ref()
-                .map(|version| format!(", version {version}"))
-                .unwrap_or_default();
+            let version = report.version.as_ref().map(|version| format!(", version {version}")).unwrap_or_default();
             mark(text, Mark::Good, name, &format!("{interpreter}{version}"));
         }
         (None, None) => mark(text, Mark::Good, name, "needs no interpreter"),
@@ -127,11 +114,7 @@ fn mark(text: &mut String, mark: Mark, name: &str, particulars: &str) {
         Mark::Middling => ("partly", output::WARNING),
         Mark::Bad => ("NO", output::ERROR),
     };
-    let line = format!(
-        "    {style}{word:6}{style:#}  {:18}  {}",
-        neutral(name),
-        neutral(particulars)
-    );
+    let line = format!("    {style}{word:6}{style:#}  {:18}  {}", neutral(name), neutral(particulars));
     let _ = writeln!(text, "{}", line.trim_end());
 }
 

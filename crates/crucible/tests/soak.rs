@@ -1,0 +1,350 @@
+//! Many runs in a row through the library, one in ten of them hostile: every one ends as it should, and nothing is left.
+//!
+//! `CRUCIBLE_SOAK=2000` runs that many in place of a hundred. The runs are made by a process of their own, so that all it
+//! holds and all that descends from it is theirs; its temporary and home folders are private, and what the guests orphan
+//! comes to it and not to the machine's first process.
+
+#[path = "leftovers/cgroups.rs"]
+mod cgroups;
+#[path = "leftovers/processes.rs"]
+mod processes;
+
+use crucible::{ByteSize, Crucible, ErrorKind, EvaluationSpec, LimitKind, Limits, Outcome, Status, TimeSpan};
+use crucible_core::{Enforcement, Validity};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::task::JoinSet;
+
+/// Runs at one time.
+const CONCURRENT: usize = 4;
+/// Memory that the supervisor may gain between a quarter of the runs and their end, in KiB.
+const MOST_GROWTH: u64 = 4 << 10;
+/// Says that this process is the one that makes the runs.
+const INSIDE: &str = "SOAK_INSIDE";
+
+const SLEEPER: &str = "
+import os, signal, time
+for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+    signal.signal(number, signal.SIG_IGN)
+if os.fork() == 0:
+    os.setsid()
+time.sleep(600)
+";
+const HOG: &str = "
+hoard = []
+for _ in range(40):
+    hoard.append(b'x' * (4 << 20))
+";
+const FORKS: &str = "
+import os, signal
+made = refused = 0
+for _ in range(200):
+    try:
+        child = os.fork()
+    except OSError:
+        refused += 1
+        continue
+    if child == 0:
+        os.setsid()
+        signal.pause()
+    made += 1
+print(made, refused)
+";
+const FLOOD: &str = "
+import os
+while True:
+    os.write(1, b'x' * 65536)
+";
+
+/// The kinds of programs. Each knows how it must end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Kind {
+    Prints,
+    Fails,
+    Crashes,
+    Sleeps,
+    Hoards,
+    Forks,
+    Floods,
+}
+
+impl Kind {
+    fn of(number: usize) -> Self {
+        match (number % 10, number % 40, number % 3) {
+            (9, 9, _) => Self::Sleeps,
+            (9, 19, _) => Self::Hoards,
+            (9, 29, _) => Self::Forks,
+            (9, ..) => Self::Floods,
+            (_, _, 0) => Self::Fails,
+            (_, _, 1) => Self::Crashes,
+            _ => Self::Prints,
+        }
+    }
+
+    fn code(self, number: usize) -> String {
+        match self {
+            Self::Prints => format!("print({number})"),
+            Self::Fails => format!("import sys; print({number}); sys.exit(3)"),
+            Self::Crashes => format!("import os; print({number}, flush=True); os.kill(os.getpid(), 11)"),
+            Self::Sleeps => SLEEPER.to_owned(),
+            Self::Hoards => HOG.to_owned(),
+            Self::Forks => FORKS.to_owned(),
+            Self::Floods => FLOOD.to_owned(),
+        }
+    }
+
+    fn limits(self) -> Limits {
+        let patient = Limits {
+            timeout: TimeSpan::secs(120),
+            cpu_time: TimeSpan::secs(120),
+            ..Limits::default()
+        };
+        match self {
+            Self::Prints | Self::Fails | Self::Crashes => patient,
+            Self::Sleeps => Limits {
+                timeout: TimeSpan::millis(300),
+                ..patient
+            },
+            Self::Hoards => Limits {
+                memory: ByteSize::mib(64),
+                ..patient
+            },
+            Self::Forks => Limits { pids: 32, ..patient },
+            Self::Floods => Limits {
+                output: ByteSize::bytes(100_000),
+                ..patient
+            },
+        }
+    }
+
+    /// A complaint where it ended otherwise than it should have. Where this machine can't enforce a limit, the program
+    /// that runs into it ends as it pleases.
+    fn complaint(self, number: usize, outcome: &Outcome) -> Option<String> {
+        let enforced = |limit| outcome.evidence.limits.get(&limit) == Some(&Enforcement::Sandbox);
+        let said = format!("{number}\n");
+        let stdout = outcome.stdout_text();
+        let as_it_should = match self {
+            Self::Prints => outcome.status == Status::Exited { code: 0 } && stdout == said,
+            Self::Fails => outcome.status == Status::Exited { code: 3 } && stdout == said,
+            Self::Crashes => outcome.status == Status::Signaled { signal: 11 } && stdout == said,
+            Self::Sleeps => outcome.status == Status::TimedOut,
+            Self::Hoards => outcome.status == Status::OutOfMemory || !enforced(LimitKind::Memory),
+            Self::Forks => {
+                let refused = outcome.limits_observed.contains(&LimitKind::Pids) && !stdout.ends_with(" 0\n");
+                outcome.status == Status::Exited { code: 0 } && (refused || !enforced(LimitKind::Pids))
+            }
+            Self::Floods => {
+                let limit = LimitKind::Output;
+                let cut = outcome.stdout.truncated && outcome.stdout.bytes.len() == 100_000;
+                outcome.status == Status::LimitExceeded { limit } && cut
+            }
+        };
+        let as_it_should = as_it_should && outcome.validity == Validity::Valid;
+        (!as_it_should).then(|| {
+            format!(
+                "run {number} ({self:?}) ended as {:?}, {:?}, observed {:?}, with {:?} and {:?}",
+                outcome.status,
+                outcome.validity,
+                outcome.limits_observed,
+                stdout.chars().take(200).collect::<String>(),
+                outcome.stderr_text().chars().take(400).collect::<String>(),
+            )
+        })
+    }
+}
+
+/// What the supervisor holds while nothing runs.
+#[derive(Debug)]
+struct Held {
+    descriptors: BTreeMap<String, String>,
+    memory_kib: u64,
+}
+
+impl Held {
+    fn now() -> Self {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap();
+        let memory = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        Self {
+            descriptors: descriptors(),
+            memory_kib: memory.trim().trim_end_matches(" kB").parse().unwrap(),
+        }
+    }
+}
+
+fn descriptors() -> BTreeMap<String, String> {
+    let entries = std::fs::read_dir("/proc/self/fd").unwrap().flatten();
+    // The one by which this folder is read is gone by the time it is asked for.
+    let pointing = entries.filter_map(|entry| {
+        let target = std::fs::read_link(entry.path()).ok()?;
+        Some((entry.file_name().into_string().ok()?, target.display().to_string()))
+    });
+    let reading = format!("/proc/{}/fd", std::process::id());
+    pointing.filter(|(_, target)| *target != reading).collect()
+}
+
+fn mounts() -> BTreeSet<String> {
+    let text = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
+    text.lines().map(str::to_owned).collect()
+}
+
+fn files_below(folder: &Path) -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap().flatten() {
+        found.push(entry.path().display().to_string());
+        if entry.file_type().unwrap().is_dir() {
+            found.extend(files_below(&entry.path()));
+        }
+    }
+    found
+}
+
+/// Asks again until the list is empty or two seconds are over: what other programs mount comes and goes.
+fn expect_empty_soon<T: std::fmt::Debug>(what: &str, list: impl Fn() -> Vec<T>) {
+    let deadline = Instant::now() + Duration::from_secs(2);
+    loop {
+        let left = list();
+        if left.is_empty() {
+            return;
+        }
+        assert!(Instant::now() < deadline, "{what}: {left:#?}");
+        std::thread::yield_now();
+    }
+}
+
+fn required() -> bool {
+    std::env::var("CRUCIBLE_REQUIRE").is_ok_and(|names| names.split(',').any(|name| name.trim() == "jail"))
+}
+
+fn own_id() -> i32 {
+    i32::try_from(std::process::id()).unwrap()
+}
+
+fn specification(crucible: &Crucible, kind: Kind, number: usize) -> EvaluationSpec {
+    let mut specification = crucible.specification(kind.code(number));
+    specification.limits = kind.limits();
+    specification
+}
+
+/// Makes the runs with these numbers, some at a time, and counts them by kind.
+async fn make_runs(crucible: &Arc<Crucible>, numbers: std::ops::Range<usize>, made: &mut BTreeMap<Kind, usize>) {
+    let mut numbers = numbers.into_iter();
+    let mut under_way = JoinSet::new();
+    let mut start = |under_way: &mut JoinSet<_>| {
+        if let Some(number) = numbers.next() {
+            let crucible = Arc::clone(crucible);
+            under_way.spawn(async move {
+                let kind = Kind::of(number);
+                let outcome = crucible.evaluate(specification(&crucible, kind, number)).await;
+                (number, kind, outcome)
+            });
+        }
+    };
+    for _ in 0..CONCURRENT {
+        start(&mut under_way);
+    }
+    while let Some(ended) = under_way.join_next().await {
+        let (number, kind, outcome) = ended.unwrap();
+        let outcome = outcome.unwrap_or_else(|error| panic!("run {number} ({kind:?}): {error}: {error:?}"));
+        let complaint = kind.complaint(number, &outcome);
+        assert_eq!(complaint, None);
+        *made.entry(kind).or_default() += 1;
+        start(&mut under_way);
+    }
+}
+
+/// Makes all runs, looking at what is held after each quarter of them. Nothing where the jail can't be used here.
+async fn soak(runs: usize) -> Option<Vec<Held>> {
+    let crucible = match Crucible::builder().backend("jail").build_async().await {
+        Ok(crucible) => Arc::new(crucible),
+        Err(error) if error.kind() == ErrorKind::Unavailable && !required() => {
+            eprintln!("skipped: backend 'jail' can't be used here: {error}");
+            return None;
+        }
+        Err(error) => panic!("{error}: {error:?}"),
+    };
+    let mut made = BTreeMap::new();
+    let mut held = Vec::new();
+    let begun = Instant::now();
+    for quarter in 0..4 {
+        make_runs(&crucible, runs * quarter / 4..runs * (quarter + 1) / 4, &mut made).await;
+        held.push(Held::now());
+        // The supervisor's own folders stay while it lives; no sandbox's may.
+        let sandboxes = || {
+            let own = cgroups::folders_of(std::process::id()).into_iter();
+            own.flat_map(|folder| files_below(&folder))
+                .filter(|path| Path::new(path).is_dir())
+                .collect::<Vec<_>>()
+        };
+        expect_empty_soon("control groups of sandboxes", sandboxes);
+        // The launcher is there, and nothing else.
+        expect_empty_soon("processes beside the launcher", || {
+            let mut below = processes::below(own_id());
+            let launcher = below.iter().position(processes::Process::is_running);
+            launcher.map(|launcher| below.remove(launcher));
+            below
+        });
+    }
+    let memory: Vec<_> = held.iter().map(|held| held.memory_kib).collect();
+    let counts: Vec<_> = held.iter().map(|held| held.descriptors.len()).collect();
+    eprintln!(
+        "{runs} runs in {:.1} s: {made:?}; KiB held after each quarter: {memory:?}; descriptors: {counts:?}",
+        begun.elapsed().as_secs_f64(),
+    );
+    Some(held)
+}
+
+/// What the process of its own does.
+fn inside(runs: usize) {
+    rustix::process::set_child_subreaper(Some(rustix::process::getpid())).unwrap();
+    let temporary = std::env::temp_dir();
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    // The first runtime of a process opens a pair of sockets for signals, which stay for all later ones.
+    drop(runtime());
+    let (descriptors_before, mounts_before) = (descriptors(), mounts());
+    let runtime = runtime();
+    let held = runtime.block_on(soak(runs));
+    drop(runtime);
+    if let Some(held) = held {
+        let (early, late) = (&held[0], &held[3]);
+        let growth = late.memory_kib.saturating_sub(early.memory_kib);
+        assert!(growth < MOST_GROWTH, "the supervisor's memory grew by {growth} KiB");
+        assert_eq!(early.descriptors.len(), late.descriptors.len(), "{early:#?}\n{late:#?}");
+    }
+    expect_empty_soon("processes are left", || processes::below(own_id()));
+    expect_empty_soon("control groups are left", || cgroups::folders_of(std::process::id()));
+    expect_empty_soon("mounts are left", || mounts().difference(&mounts_before).cloned().collect());
+    assert_eq!(descriptors(), descriptors_before, "descriptors are left");
+    assert_eq!(files_below(&temporary), [""; 0], "files are left");
+}
+
+#[test]
+fn many_runs_leave_nothing_behind() {
+    let runs = std::env::var("CRUCIBLE_SOAK").map_or(100, |runs| runs.parse().unwrap());
+    if std::env::var_os(INSIDE).is_some() {
+        return inside(runs);
+    }
+    let private = tempfile::tempdir().unwrap();
+    let status = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "many_runs_leave_nothing_behind", "--nocapture", "--test-threads=1"])
+        .env(INSIDE, "1")
+        .env("TMPDIR", private.path())
+        .env("HOME", private.path())
+        .env_remove("XDG_CACHE_HOME")
+        .env_remove("XDG_CONFIG_HOME")
+        .status()
+        .unwrap();
+    assert!(status.success(), "{status}: what was wrong is said above");
+}
+
+#[test]
+fn the_kinds_of_programs_are_mixed_as_promised() {
+    let kinds: Vec<Kind> = (0..200).map(Kind::of).collect();
+    let hostile = kinds.iter().filter(|kind| **kind >= Kind::Sleeps).count();
+    assert_eq!(hostile, 20);
+    for kind in [Kind::Sleeps, Kind::Hoards, Kind::Forks, Kind::Floods] {
+        assert_eq!(kinds.iter().filter(|known| **known == kind).count(), 5);
+    }
+}
