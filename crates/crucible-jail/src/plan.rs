@@ -246,6 +246,8 @@ pub enum InitMessage {
         number: u32,
         /// Its exit code, or the signal.
         status: Ended,
+        /// Whether it was the last process besides the init.
+        alone: bool,
     },
     /// The answer to `OpenFile` and `CreateFile`; the descriptor comes along.
     Opened,

@@ -4,8 +4,8 @@
 use rustix::fs::{MemfdFlags, SealFlags};
 use rustix::io::Errno;
 use rustix::net::{
-    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
-    SendAncillaryMessage, SendFlags, SocketFlags, SocketType,
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer, SendAncillaryMessage,
+    SendFlags,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -29,6 +29,7 @@ pub(crate) enum MessageError {
     /// The other side is gone.
     Closed,
     /// The kernel refused.
+    #[cfg_attr(not(feature = "host"), expect(dead_code, reason = "only the supervisor tells a person why"))]
     Os(Errno),
     /// The bytes are no message.
     Malformed,
@@ -46,6 +47,7 @@ impl From<Errno> for MessageError {
 /// A connected pair.
 #[cfg(any(feature = "host", test))]
 pub(crate) fn pair() -> Result<(OwnedFd, OwnedFd), Errno> {
+    use rustix::net::{AddressFamily, SocketFlags, SocketType};
     rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
 }
 

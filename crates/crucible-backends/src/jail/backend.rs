@@ -179,14 +179,15 @@ impl Backend for JailBackend {
         };
         let root = self.root(&language).await?;
         let outside_id = self.choose_id()?;
+        let cgroup_limits = CgroupLimits {
+            // What is written to the sandbox's files is memory, too.
+            memory: limits.memory.get().saturating_add(limits.disk.get()).saturating_add(INIT_MEMORY),
+            pids: u64::from(limits.pids) + 1,
+            cpu_thousandths: limits.cpus.get(),
+        };
         let cgroup = self
             .cgroups
-            .create(&CgroupLimits {
-                // What is written to the sandbox's files is memory, too.
-                memory: limits.memory.get().saturating_add(limits.disk.get()).saturating_add(INIT_MEMORY),
-                pids: u64::from(limits.pids) + 1,
-                cpu_thousandths: limits.cpus.get(),
-            })
+            .create(&cgroup_limits)
             .map_err(|error| translate("make the sandbox's control group", error))?;
         let (clone_into, join) =
             cgroup.entrances().map_err(|error| translate("open the sandbox's control group", error))?;
@@ -203,11 +204,14 @@ impl Backend for JailBackend {
             terminals: need(&policy, Layer::PrivateDev),
         };
         let descriptors: Vec<_> = clone_into.iter().chain(&join).map(AsFd::as_fd).collect();
-        let started = self
-            .launcher
-            .start_sandbox(SandboxPlan::Jailed(plan), &descriptors)
-            .await
-            .map_err(|error| start_error("start the sandbox", error))?;
+        let start = self.launcher.start_sandbox(SandboxPlan::Jailed(plan), &descriptors);
+        // The launcher and the sandbox's init are busy for a while; the next run will need a control group, too.
+        let ahead = async {
+            tokio::task::yield_now().await;
+            self.cgroups.prepare(&cgroup_limits);
+        };
+        let (started, ()) = tokio::join!(start, ahead);
+        let started = started.map_err(|error| start_error("start the sandbox", error))?;
         let interpreter = root.interpreter.as_ref().map(|interpreter| interpreter.path.clone());
         Ok(Box::new(NativeSandbox::new(NativeParts {
             id,

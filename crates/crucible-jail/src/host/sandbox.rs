@@ -10,7 +10,7 @@ use rustix::process::Signal;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::io::AsyncReadExt;
 use tokio::io::Interest;
@@ -36,6 +36,8 @@ pub struct Sandbox {
     without: Vec<Failure>,
     next_command: AtomicU32,
     waiting: Waiting,
+    /// Whether the init is known to be the only process.
+    alone: Arc<AtomicBool>,
     answers: AsyncMutex<Answers>,
     reader: JoinHandle<()>,
 }
@@ -98,7 +100,8 @@ impl Sandbox {
         let waiting = Waiting::default();
         // One place only: an init that says more than it was asked is left standing with it.
         let (sender, channel) = mpsc::channel(1);
-        let reader = tokio::spawn(read_messages(Arc::clone(&socket), Arc::clone(&waiting), sender));
+        let alone = Arc::new(AtomicBool::new(true));
+        let reader = tokio::spawn(read_messages(Arc::clone(&socket), Arc::clone(&waiting), Arc::clone(&alone), sender));
         let answers = AsyncMutex::new(Answers { channel, poisoned: false });
         Ok(Self {
             socket,
@@ -109,6 +112,7 @@ impl Sandbox {
             without,
             next_command: AtomicU32::new(0),
             waiting,
+            alone,
             answers,
             reader,
         })
@@ -140,7 +144,11 @@ impl Sandbox {
         let (our_report, their_report) = pair()?;
         let number = self.next_command.fetch_add(1, Ordering::Relaxed);
         let (sender, ended) = oneshot::channel();
-        lock(&self.waiting).insert(number, sender);
+        {
+            let mut waiting = lock(&self.waiting);
+            waiting.insert(number, sender);
+            self.alone.store(false, Ordering::Release);
+        }
         let Command { argv, env, directory, limits } = command;
         let request = InitRequest::Exec { number, argv, env, directory, limits };
         let descriptors = [their_input.as_fd(), their_output.as_fd(), their_error.as_fd(), their_report.as_fd()];
@@ -226,6 +234,9 @@ impl Sandbox {
     /// # Errors
     /// [`JailError::SandboxLost`] where the init is gone, too.
     pub async fn end_processes(&self) -> Result<(), JailError> {
+        if self.alone.load(Ordering::Acquire) {
+            return Ok(());
+        }
         let mut answers = self.answers.lock().await;
         match self.ask(&mut answers, &InitRequest::EndProcesses).await?.0 {
             InitMessage::ProcessesEnded => Ok(()),
@@ -279,12 +290,18 @@ impl Drop for Sandbox {
 async fn read_messages(
     socket: Arc<MessageSocket>,
     waiting: Waiting,
+    alone: Arc<AtomicBool>,
     answers: mpsc::Sender<(InitMessage, Vec<OwnedFd>)>,
 ) {
     while let Ok((message, descriptors)) = socket.receive::<InitMessage>().await {
         match message {
-            InitMessage::Ended { number, status } => {
-                if let Some(sender) = lock(&waiting).remove(&number) {
+            InitMessage::Ended { number, status, alone: is_alone } => {
+                let mut waiting = lock(&waiting);
+                // Another command may have been asked for meanwhile.
+                let sender = waiting.remove(&number);
+                alone.store(is_alone && waiting.is_empty(), Ordering::Release);
+                drop(waiting);
+                if let Some(sender) = sender {
                     // The one who waited may have gone away.
                     let _told = sender.send(status).is_ok();
                 }

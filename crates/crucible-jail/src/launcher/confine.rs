@@ -1,6 +1,7 @@
 //! What a fresh init does to itself, in order, before it listens to anyone: cgroups, ids, mounts, then the loss of every
 //! privilege. Each step is a system call or a few of one purpose, and its failure stops the start.
 
+use super::realm::PLACE_OF_ROOT;
 use super::root::{self, NO_DEV, NO_EXEC, NO_SUID, NO_SYMLINK_FOLLOW};
 use super::{Step, landlock};
 use crate::plan::{Failure, GUEST_ID, HOST_NAME, JailPlan, Need};
@@ -20,8 +21,6 @@ pub(super) const GUEST_FOLDERS: &[(&str, &str, u32)] =
 
 /// What the launcher hands to a fresh init.
 pub(super) struct Surroundings<'a> {
-    /// A folder that the new root can be attached to.
-    pub(super) scratch: &'static str,
     /// The copied root, not attached.
     pub(super) root: OwnedFd,
     /// The writable file system, not attached.
@@ -110,9 +109,8 @@ fn die_with(launcher: &OwnedFd) -> Result<(), Failure> {
 
 /// Attaches the root, fills in what each sandbox has of its own, and leaves the host's mounts behind.
 fn enter_root(plan: &JailPlan, surroundings: &Surroundings<'_>) -> Result<Vec<Failure>, Failure> {
-    let place =
-        rustix::fs::open(surroundings.scratch, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
-            .step("open the place for the root")?;
+    let place = rustix::fs::open(PLACE_OF_ROOT, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+        .step("open the place for the root")?;
     root::attach(&surroundings.root, &place).step("attach the root")?;
     rustix::process::fchdir(&surroundings.root).step("enter the root")?;
     let inside = |path: &str| -> Result<OwnedFd, Errno> {
@@ -123,8 +121,8 @@ fn enter_root(plan: &JailPlan, surroundings: &Surroundings<'_>) -> Result<Vec<Fa
         )
     };
 
-    // One file system for all writable folders, so that one quota covers them. It is attached where /tmp will be, only as
-    // long as it takes to bind its folders.
+    // One file system for all writable folders, so that one quota covers them. Its folders can be bound only once it is
+    // attached somewhere: where /tmp will be, which then covers it. Detaching it would make the kernel wait.
     root::attach(&surroundings.writable, &inside("/tmp").step("open /tmp")?).step("attach the writable file system")?;
     let mut binds = Vec::new();
     for (path, name, _) in GUEST_FOLDERS {
@@ -144,7 +142,6 @@ fn enter_root(plan: &JailPlan, surroundings: &Surroundings<'_>) -> Result<Vec<Fa
         .step("restrict a writable folder")?;
         binds.push((path, tree));
     }
-    rustix::mount::unmount("tmp", UnmountFlags::DETACH).step("detach the writable file system")?;
     for (path, tree) in binds {
         root::attach(&tree, &inside(path).step("open a writable folder's place")?).step("attach a writable folder")?;
     }

@@ -155,24 +155,27 @@ impl Init {
             }
             Err(errno) => {
                 command::report(descriptors.get(3), &Failure { step: "fork".to_owned(), errno: errno.raw_os_error() });
-                self.send(&InitMessage::Ended { number, status: Ended::Exited(127) })
+                self.send(&InitMessage::Ended { number, status: Ended::Exited(127), alone: false })
             }
         }
     }
 
-    /// Collects ended children, and reports those that are commands.
+    /// Collects ended children, and reports those that are commands once it is known whether any child is left.
     fn reap(&mut self, options: WaitOptions) -> Result<(), MessageError> {
-        loop {
+        let mut commands = Vec::new();
+        let alone = loop {
             match rustix::process::wait(options) {
                 Ok(Some((pid, status))) => {
                     if let Some(number) = self.commands.remove(&pid.as_raw_nonzero().get()) {
-                        self.send(&InitMessage::Ended { number, status: ended(status) })?;
+                        commands.push((number, ended(status)));
                     }
                 }
                 Err(Errno::INTR) => {}
-                Ok(None) | Err(_) => return Ok(()),
+                Err(errno) => break errno == Errno::CHILD,
+                Ok(None) => break false,
             }
-        }
+        };
+        commands.into_iter().try_for_each(|(number, status)| self.send(&InitMessage::Ended { number, status, alone }))
     }
 
     /// Kills every other process of the sandbox and returns when none is left.

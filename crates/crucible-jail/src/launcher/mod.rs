@@ -18,6 +18,7 @@ use crate::plan::{Failure, LauncherReply, LauncherRequest, Privilege};
 use crate::socket::{self, MessageError};
 use crate::sys;
 use network::NetworkPool;
+use realm::Mounts;
 use rustix::event::{PollFd, PollFlags};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{Mode, OFlags};
@@ -49,8 +50,8 @@ struct Launcher {
     control: OwnedFd,
     /// Its own process, by which an init sees whether it still lives.
     own_process: OwnedFd,
-    /// Where its private file system is; the prepared roots lie below.
-    scratch: Option<&'static str>,
+    /// Its mount namespaces, once it has begun and unless nothing is isolated.
+    mounts: Option<Mounts>,
     networks: NetworkPool,
     /// Running inits, with the network namespace that each holds.
     inits: BTreeMap<i32, Option<OwnedFd>>,
@@ -79,7 +80,7 @@ pub fn serve() -> ExitCode {
         return ExitCode::from(70);
     }
     let mut launcher =
-        Launcher { control, own_process, scratch: None, networks: NetworkPool::default(), inits: BTreeMap::new() };
+        Launcher { control, own_process, mounts: None, networks: NetworkPool::default(), inits: BTreeMap::new() };
     loop {
         let mut waits = [PollFd::new(&launcher.control, PollFlags::IN), PollFd::new(&signals, PollFlags::IN)];
         match rustix::event::poll(&mut waits, None) {
@@ -138,9 +139,9 @@ impl Launcher {
     }
 
     fn make_realm(&mut self) -> Result<LauncherReply, Failure> {
-        self.scratch = Some(realm::enter_mount_namespace()?);
         // Preferred: kernels before 5.6, or built without it, have none. The answer says so.
         let time_namespace = realm::enter_time_namespace().is_ok();
+        self.mounts = Some(Mounts::make()?);
         Ok(LauncherReply::Begun { time_namespace })
     }
 

@@ -1,16 +1,17 @@
 //! The launcher's own surroundings, made once: for an ordinary user a user namespace in which it is root; for everyone a
-//! private mount namespace with a small file system for prepared roots, and a time namespace for its children.
+//! private mount namespaces, and a time namespace for its children.
 
-use super::Step;
+use super::{Step, root};
 use crate::plan::Failure;
 use crate::sys;
-use rustix::fd::AsFd;
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
-use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, MountPropagationFlags, MoveMountFlags};
-use rustix::thread::ClockId;
+use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, MountPropagationFlags, MoveMountFlags, UnmountFlags};
+use rustix::thread::{ClockId, LinkNameSpaceType};
 
 /// Folders that exist on every Linux and that nothing bound into a sandbox comes from; the first that takes a mount is used.
-const SCRATCH: &[&str] = &["/sys", "/mnt", "/srv", "/media", "/opt"];
+const PLACES: &[&str] = &["/sys", "/mnt", "/srv", "/media", "/opt"];
 
 /// Makes a user namespace. Without spare ids the launcher's own id is mapped to 0 in it, which any user may do.
 pub(super) fn enter_user_namespace(spare_ids: bool) -> Result<(), Failure> {
@@ -34,20 +35,73 @@ pub(super) fn become_root_of_the_user_namespace() -> Result<(), Failure> {
     rustix::thread::set_thread_res_uid(user, user, user).step("become user 0 of the user namespace")
 }
 
-/// Makes a mount namespace from which nothing travels back, and a small file system in it. Returns where that is.
-pub(super) fn enter_mount_namespace() -> Result<&'static str, Failure> {
-    sys::unshare(libc::CLONE_NEWNS).step("make a mount namespace")?;
-    rustix::mount::mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
-        .step("make the mounts private")?;
-    let context =
-        rustix::mount::fsopen("tmpfs", FsOpenFlags::FSOPEN_CLOEXEC).step("open a tmpfs for prepared roots")?;
-    rustix::mount::fsconfig_set_string(context.as_fd(), "size", "1m").step("bound the tmpfs for prepared roots")?;
-    rustix::mount::fsconfig_create(context.as_fd()).step("make the tmpfs for prepared roots")?;
+/// The launcher's two mount namespaces. It lives in the small one, so that a clone of it is copied and given up quickly
+/// however many mounts the host has, and looks into the other one for what it binds.
+pub(super) struct Mounts {
+    host: OwnedFd,
+    small: OwnedFd,
+    /// Where the prepared roots are in the host's.
+    roots: &'static str,
+}
+
+/// Where a sandbox's root is attached in the small mount namespace, before the sandbox's init makes it its own.
+pub(super) const PLACE_OF_ROOT: &str = "/root";
+
+impl Mounts {
+    /// Makes both and enters the small one. Nothing travels back from either.
+    pub(super) fn make() -> Result<Self, Failure> {
+        sys::unshare(libc::CLONE_NEWNS).step("make a mount namespace")?;
+        rustix::mount::mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
+            .step("make the mounts private")?;
+        let host = own_mount_namespace()?;
+        let roots = attach_anywhere(&small_file_system()?).step("attach the file system for prepared roots")?;
+
+        sys::unshare(libc::CLONE_NEWNS).step("make a small mount namespace")?;
+        let root = small_file_system()?;
+        for name in ["proc", "root"] {
+            rustix::fs::mkdirat(&root, name, Mode::from_raw_mode(0o755)).step("make the small root's folders")?;
+        }
+        let open = |name| rustix::fs::openat(&root, name, OFlags::PATH | OFlags::CLOEXEC, Mode::empty());
+        let proc = root::copy_tree("/proc").step("bind /proc")?;
+        attach_anywhere(&root).step("attach the small root")?;
+        root::attach(&proc, &open("proc").step("open the small root's folders")?).step("attach /proc")?;
+        rustix::process::fchdir(&root).step("enter the small root")?;
+        rustix::process::pivot_root(".", ".").step("pivot into the small root")?;
+        rustix::mount::unmount(".", UnmountFlags::DETACH).step("leave the host's mounts")?;
+        rustix::process::chdir("/").step("enter the small root again")?;
+        Ok(Self { host, small: own_mount_namespace()?, roots })
+    }
+
+    /// Does something where the host's mounts are, and comes back.
+    pub(super) fn among_host_mounts<T>(&self, work: impl FnOnce(&str) -> Result<T, Failure>) -> Result<T, Failure> {
+        let enter = |namespace: &OwnedFd| {
+            rustix::thread::move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Mount))
+        };
+        enter(&self.host).step("enter the host's mounts")?;
+        let result = work(self.roots);
+        enter(&self.small).step("leave the host's mounts")?;
+        result
+    }
+}
+
+fn own_mount_namespace() -> Result<OwnedFd, Failure> {
+    rustix::fs::open("/proc/self/ns/mnt", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+        .step("open the mount namespace")
+}
+
+/// A file system in memory with room for folders and links only.
+fn small_file_system() -> Result<OwnedFd, Failure> {
+    let context = rustix::mount::fsopen("tmpfs", FsOpenFlags::FSOPEN_CLOEXEC).step("open a small tmpfs")?;
+    rustix::mount::fsconfig_set_string(context.as_fd(), "size", "1m").step("bound a small tmpfs")?;
+    rustix::mount::fsconfig_create(context.as_fd()).step("make a small tmpfs")?;
     let attributes = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV;
-    let mount = rustix::mount::fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, attributes)
-        .step("mount the tmpfs for prepared roots")?;
+    rustix::mount::fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, attributes).step("mount a small tmpfs")
+}
+
+/// Attaches a mount to the first of some folders that is there. Returns which.
+fn attach_anywhere(mount: &OwnedFd) -> Result<&'static str, Errno> {
     let mut last = Errno::NOENT;
-    for path in SCRATCH {
+    for path in PLACES {
         match rustix::mount::move_mount(
             mount.as_fd(),
             "",
@@ -59,7 +113,7 @@ pub(super) fn enter_mount_namespace() -> Result<&'static str, Failure> {
             Err(errno) => last = errno,
         }
     }
-    Err(last).step("attach the tmpfs for prepared roots")
+    Err(last)
 }
 
 /// Makes a time namespace for the children, in which the machine has just started.

@@ -19,31 +19,40 @@ const AT_EMPTY_PATH: u32 = 0x1000;
 const AT_RECURSIVE: u32 = 0x8000;
 
 /// Where the root of that number is prepared.
-pub(super) fn path_of(scratch: &str, number: u32) -> String {
-    format!("{scratch}/{number}")
+fn path_of(roots: &str, number: u32) -> String {
+    format!("{roots}/{number}")
 }
 
 impl Launcher {
     pub(super) fn prepare_root(&self, number: u32, entries: &[RootEntry]) -> Result<(), Failure> {
-        let scratch = self.scratch.ok_or(Errno::INVAL).step("prepare a root before Begin")?;
-        let path = path_of(scratch, number);
-        std::fs::create_dir(&path).step("make the folder of a root")?;
-        let context = rustix::mount::fsopen("tmpfs", FsOpenFlags::FSOPEN_CLOEXEC).step("open a tmpfs for a root")?;
-        for (key, value) in [("size", "1m"), ("nr_inodes", "4096"), ("mode", "755")] {
-            rustix::mount::fsconfig_set_string(context.as_fd(), key, value).step("bound the tmpfs of a root")?;
-        }
-        rustix::mount::fsconfig_create(context.as_fd()).step("make the tmpfs of a root")?;
-        let flags = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NOATIME;
-        let mount = rustix::mount::fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, flags)
-            .step("mount the tmpfs of a root")?;
-        rustix::mount::move_mount(mount.as_fd(), "", rustix::fs::CWD, &*path, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
-            .step("attach the tmpfs of a root")?;
-        let root = Root { folder: mount };
-        for entry in entries {
-            root.add(entry)?;
-        }
-        seal(root.folder.as_fd(), 0, READ_ONLY | NO_SUID | NO_DEV | NO_EXEC).step("make a root read-only")
+        let mounts = self.mounts.as_ref().ok_or(Errno::INVAL).step("prepare a root before Begin")?;
+        mounts.among_host_mounts(|roots| prepare(&path_of(roots, number), entries))
     }
+
+    /// Copies a prepared root for a sandbox.
+    pub(super) fn copy_root(&self, number: u32) -> Result<OwnedFd, Failure> {
+        let mounts = self.mounts.as_ref().ok_or(Errno::INVAL).step("start a sandbox before Begin")?;
+        mounts.among_host_mounts(|roots| copy_tree(&path_of(roots, number)).step("copy the prepared root"))
+    }
+}
+
+fn prepare(path: &str, entries: &[RootEntry]) -> Result<(), Failure> {
+    std::fs::create_dir(path).step("make the folder of a root")?;
+    let context = rustix::mount::fsopen("tmpfs", FsOpenFlags::FSOPEN_CLOEXEC).step("open a tmpfs for a root")?;
+    for (key, value) in [("size", "1m"), ("nr_inodes", "4096"), ("mode", "755")] {
+        rustix::mount::fsconfig_set_string(context.as_fd(), key, value).step("bound the tmpfs of a root")?;
+    }
+    rustix::mount::fsconfig_create(context.as_fd()).step("make the tmpfs of a root")?;
+    let flags = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NOATIME;
+    let mount = rustix::mount::fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, flags)
+        .step("mount the tmpfs of a root")?;
+    rustix::mount::move_mount(mount.as_fd(), "", rustix::fs::CWD, path, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
+        .step("attach the tmpfs of a root")?;
+    let root = Root { folder: mount };
+    for entry in entries {
+        root.add(entry)?;
+    }
+    seal(root.folder.as_fd(), 0, READ_ONLY | NO_SUID | NO_DEV | NO_EXEC).step("make a root read-only")
 }
 
 /// Sets flags on the mount that an open descriptor stands for.

@@ -36,9 +36,8 @@ impl Launcher {
         control: OwnedFd,
         mut cgroups: Vec<OwnedFd>,
     ) -> Result<(LauncherReply, [OwnedFd; 2]), Failure> {
-        let scratch = self.scratch.ok_or(Errno::INVAL).step("start a sandbox before Begin")?;
         let cgroup = (plan.clone_into_cgroup && !cgroups.is_empty()).then(|| cgroups.remove(0));
-        let root = root::copy_tree(&root::path_of(scratch, plan.root)).step("copy the prepared root")?;
+        let root = self.copy_root(plan.root)?;
         let writable = writable_file_system(plan)?;
         let storage = rustix::io::fcntl_dupfd_cloexec(&writable, 3).step("keep the writable file system in view")?;
         let device = rustix::fs::fstat(&writable).step("look at the writable file system")?.st_dev;
@@ -49,7 +48,7 @@ impl Launcher {
         let (Forked::Parent { pid }, Some(pidfd)) = (forked, pidfd) else {
             drop(go_write);
             let surroundings =
-                confine::Surroundings { scratch, root, writable, cgroups, go: go_read, launcher: &self.own_process };
+                confine::Surroundings { root, writable, cgroups, go: go_read, launcher: &self.own_process };
             init::run_jailed(plan, surroundings, control)
         };
         self.inits.insert(pid, Some(network));

@@ -8,8 +8,7 @@ use std::path::{Path, PathBuf};
 pub(super) const DELEGATION_HINT: &str = "run as root, or in a delegated scope: systemd-run --user --scope -p Delegate=yes crucible ..., or name one as jail.cgroup_parent";
 
 /// The same for version 1, which isn't made to be delegated.
-pub(super) const V1_HINT: &str =
-    "run as root, or use control groups of version 2 (systemd.unified_cgroup_hierarchy=1), which can be delegated to users";
+pub(super) const V1_HINT: &str = "run as root, or use control groups of version 2 (systemd.unified_cgroup_hierarchy=1), which can be delegated to users";
 
 /// What is switched on for the folders below one of version 2.
 pub(super) const V2_CONTROLLERS: &str = "+memory +pids +cpu";
