@@ -3,6 +3,7 @@
 //! It starts only what a request needs, because starting a backend costs time.
 
 use crate::config::{AUTO, Chosen, Configuration};
+pub use crucible_backends::jail::Ahead;
 use crucible_backends::jail::{JailBackend, JailConfig};
 use crucible_backends::subprocess::{SubprocessBackend, SubprocessConfig};
 use crucible_core::{Backend, Error, ErrorKind, Policy, Result, nearest};
@@ -71,11 +72,12 @@ pub fn policy(configuration: &Configuration, backend: &str) -> Result<Policy> {
     configuration.policy()
 }
 
-/// Starts one backend, by a name that [`choose`] returned.
+/// Starts one backend, by a name that [`choose`] returned. `ahead` says whether it may get ready for the next run while one
+/// is going on.
 ///
 /// # Errors
 /// `Unavailable` where this machine can't run it, with the mend; `NotFound` for any other name.
-pub async fn start(name: &str, configuration: &Configuration) -> Result<Arc<dyn Backend>> {
+pub async fn start(name: &str, configuration: &Configuration, ahead: Ahead) -> Result<Arc<dyn Backend>> {
     let interpreter_cache = configuration.interpreter_cache();
     match name {
         JAIL => {
@@ -84,6 +86,7 @@ pub async fn start(name: &str, configuration: &Configuration) -> Result<Arc<dyn 
                 uid_start: configuration.uid_start()?,
                 uid_count: configuration.uid_count()?,
                 interpreter_cache,
+                ahead,
             };
             Ok(Arc::new(JailBackend::start(config).await?))
         }

@@ -2,7 +2,7 @@
 //!
 //! It composes and calls; what happens to a program is the engine's matter.
 
-use crate::compose::{self, Unsafe};
+use crate::compose::{self, Ahead, Unsafe};
 use crate::config::{Configuration, Environment, Overrides};
 use crucible_core::{
     Discard, Error, ErrorKind, EvaluationId, EvaluationSpec, Limits, Outcome, Policy, Program, Result,
@@ -107,7 +107,7 @@ impl Builder {
         let configuration = self.configuration.map_or_else(Configuration::built_in, Ok)?;
         let backend =
             compose::choose(self.backend.as_deref().unwrap_or(configuration.backend()), self.unsafe_backends)?;
-        let started = compose::start(backend, &configuration).await?;
+        let started = compose::start(backend, &configuration, Ahead::One).await?;
         Ok(Crucible {
             engine: compose::engine(vec![started], &configuration),
             backend,

@@ -4,6 +4,8 @@
 //! Invariant: every rule is a function from text to complaints, and each is shown to complain about a made-up violation.
 //! It doesn't judge what the compiler and clippy judge already.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

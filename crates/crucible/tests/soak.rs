@@ -4,6 +4,8 @@
 //! holds and all that descends from it is theirs; its temporary and home folders are private, and what the guests orphan
 //! comes to it and not to the machine's first process.
 
+#![expect(clippy::unwrap_used, clippy::panic, clippy::print_stderr, reason = "helpers of tests fail as tests do")]
+
 #[path = "leftovers/cgroups.rs"]
 mod cgroups;
 #[path = "leftovers/processes.rs"]
@@ -12,7 +14,7 @@ mod processes;
 use crucible::{ByteSize, Crucible, ErrorKind, EvaluationSpec, LimitKind, Limits, Outcome, Status, TimeSpan};
 use crucible_core::{Enforcement, Validity};
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -97,26 +99,13 @@ impl Kind {
     }
 
     fn limits(self) -> Limits {
-        let patient = Limits {
-            timeout: TimeSpan::secs(120),
-            cpu_time: TimeSpan::secs(120),
-            ..Limits::default()
-        };
+        let patient = Limits { timeout: TimeSpan::secs(120), cpu_time: TimeSpan::secs(120), ..Limits::default() };
         match self {
             Self::Prints | Self::Fails | Self::Crashes => patient,
-            Self::Sleeps => Limits {
-                timeout: TimeSpan::millis(300),
-                ..patient
-            },
-            Self::Hoards => Limits {
-                memory: ByteSize::mib(64),
-                ..patient
-            },
+            Self::Sleeps => Limits { timeout: TimeSpan::millis(300), ..patient },
+            Self::Hoards => Limits { memory: ByteSize::mib(64), ..patient },
             Self::Forks => Limits { pids: 32, ..patient },
-            Self::Floods => Limits {
-                output: ByteSize::bytes(100_000),
-                ..patient
-            },
+            Self::Floods => Limits { output: ByteSize::bytes(100_000), ..patient },
         }
     }
 
@@ -167,10 +156,7 @@ impl Held {
     fn now() -> Self {
         let status = std::fs::read_to_string("/proc/self/status").unwrap();
         let memory = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-        Self {
-            descriptors: descriptors(),
-            memory_kib: memory.trim().trim_end_matches(" kB").parse().unwrap(),
-        }
+        Self { descriptors: descriptors(), memory_kib: memory.trim().trim_end_matches(" kB").parse().unwrap() }
     }
 }
 
@@ -274,9 +260,7 @@ async fn soak(runs: usize) -> Option<Vec<Held>> {
         // The supervisor's own folders stay while it lives; no sandbox's may.
         let sandboxes = || {
             let own = cgroups::folders_of(std::process::id()).into_iter();
-            own.flat_map(|folder| files_below(&folder))
-                .filter(|path| Path::new(path).is_dir())
-                .collect::<Vec<_>>()
+            own.flat_map(|folder| files_below(&folder)).filter(|path| Path::new(path).is_dir()).collect::<Vec<_>>()
         };
         expect_empty_soon("control groups of sandboxes", sandboxes);
         // The launcher is there, and nothing else.
@@ -299,7 +283,6 @@ async fn soak(runs: usize) -> Option<Vec<Held>> {
 /// What the process of its own does.
 fn inside(runs: usize) {
     rustix::process::set_child_subreaper(Some(rustix::process::getpid())).unwrap();
-    let temporary = std::env::temp_dir();
     let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     // The first runtime of a process opens a pair of sockets for signals, which stay for all later ones.
     drop(runtime());
@@ -317,7 +300,14 @@ fn inside(runs: usize) {
     expect_empty_soon("control groups are left", || cgroups::folders_of(std::process::id()));
     expect_empty_soon("mounts are left", || mounts().difference(&mounts_before).cloned().collect());
     assert_eq!(descriptors(), descriptors_before, "descriptors are left");
-    assert_eq!(files_below(&temporary), [""; 0], "files are left");
+    assert_eq!(files_below(&std::env::temp_dir()), [""; 0], "files are left");
+    // What is known of the one interpreter that was used is kept on purpose.
+    let home = PathBuf::from(std::env::var_os("HOME").unwrap());
+    let kept = files_below(&home).into_iter().filter(|path| !Path::new(path).is_dir());
+    let kept: Vec<_> = kept.filter(|path| !path.contains("/.cache/crucible/interpreters/")).collect();
+    assert_eq!(kept, [""; 0], "files are left");
+    let known = std::fs::read_dir(home.join(".cache/crucible/interpreters")).map_or(0, Iterator::count);
+    assert!(known <= 1, "one interpreter is remembered {known} times");
 }
 
 #[test]
@@ -326,12 +316,12 @@ fn many_runs_leave_nothing_behind() {
     if std::env::var_os(INSIDE).is_some() {
         return inside(runs);
     }
-    let private = tempfile::tempdir().unwrap();
+    let (temporary, home) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let status = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "many_runs_leave_nothing_behind", "--nocapture", "--test-threads=1"])
         .env(INSIDE, "1")
-        .env("TMPDIR", private.path())
-        .env("HOME", private.path())
+        .env("TMPDIR", temporary.path())
+        .env("HOME", home.path())
         .env_remove("XDG_CACHE_HOME")
         .env_remove("XDG_CONFIG_HOME")
         .status()

@@ -1,19 +1,18 @@
 //! Makes jailed sandboxes.
 
 use super::layers::{self, Ids};
+use super::place::{Place, Places, Shape};
 use super::{JailConfig, root, self_test};
-use crate::native::{NativeParts, NativeSandbox, start_error, system_language, translate};
+use crate::native::{NativeParts, NativeSandbox, start_error, system_language};
 use crate::runtime::{self, HostInterpreter};
 use async_trait::async_trait;
 use crucible_core::{
-    Backend, Capabilities, Component, Error, ErrorKind, HostPath, Language, Layer, Limits, Policy, Result, Sandbox,
-    SandboxRequest, SelfTest,
+    Backend, Capabilities, Component, HostPath, Language, Layer, Limits, Policy, Result, Sandbox, SandboxRequest,
+    SelfTest,
 };
 use crucible_jail::host::cgroup::{CgroupLimits, Cgroups};
 use crucible_jail::host::{self, JailError, Launcher};
-use crucible_jail::plan::{JailPlan, Need, Privilege, ProcessLimit, SandboxPlan};
-use crucible_jail::seccomp;
-use std::os::fd::AsFd;
+use crucible_jail::plan::{Need, Privilege, ProcessLimit};
 use std::sync::Arc;
 use tokio::sync::Mutex;
 
@@ -22,13 +21,10 @@ const INIT_MEMORY: u64 = 1 << 20;
 
 /// The native jail.
 pub struct JailBackend {
-    // Before the control groups, which can be removed only when the launcher and all it started are dead.
-    launcher: Launcher,
-    cgroups: Cgroups,
+    places: Arc<Places>,
     capabilities: Capabilities,
     ids: Ids,
     interpreter_cache: Option<HostPath>,
-    filter: Vec<seccomp::Instruction>,
     roots: Mutex<Vec<Arc<PreparedRoot>>>,
 }
 
@@ -48,22 +44,14 @@ impl JailBackend {
         let (launcher, ids) = start_launcher(&config).await.map_err(|error| start_error("start the jail", error))?;
         let cgroups = Cgroups::open(config.cgroup_parent.as_ref().map(HostPath::as_path));
         let capabilities = layers::capabilities(&launcher, &cgroups, ids);
-        let filter = seccomp::compile();
-        Ok(Self {
-            launcher,
-            cgroups,
-            capabilities,
-            ids,
-            interpreter_cache: config.interpreter_cache,
-            filter,
-            roots: Mutex::default(),
-        })
+        let places = Arc::new(Places::new(launcher, cgroups, ids, config.ahead));
+        Ok(Self { places, capabilities, ids, interpreter_cache: config.interpreter_cache, roots: Mutex::default() })
     }
 
     /// The version of control groups in use: `v1`, `v2`, `v1+v2` or `none`.
     #[must_use]
     pub fn cgroup_version(&self) -> &'static str {
-        self.cgroups.describe()
+        self.places.cgroups().describe()
     }
 
     /// Finds the prepared root of a language, or prepares it.
@@ -75,28 +63,10 @@ impl JailBackend {
         let runtime = runtime::resolve(language, self.interpreter_cache.as_ref().map(HostPath::as_path))?;
         let number = u32::try_from(roots.len()).unwrap_or(u32::MAX);
         let entries = root::entries(&runtime)?;
-        self.launcher
-            .prepare_root(number, entries)
-            .await
-            .map_err(|error| start_error("prepare the sandbox's root", error))?;
+        self.places.prepare_root(number, entries).await?;
         let root = Arc::new(PreparedRoot { language: language.clone(), number, interpreter: runtime.interpreter });
         roots.push(Arc::clone(&root));
         Ok(root)
-    }
-
-    /// A host id for a guest. Chosen at random, so that supervisors who know nothing of each other don't meet.
-    fn choose_id(&self) -> Result<u32> {
-        let random = |count| {
-            host::random_below(count).map_err(|error| {
-                Error::new(ErrorKind::Infrastructure, "choose a user id", "the kernel gives no random numbers")
-                    .with_source(error)
-            })
-        };
-        match self.ids {
-            Ids::Range { start, count } => Ok(start.saturating_add(random(count)?)),
-            Ids::Spare { count } => Ok(1 + random(count)?),
-            Ids::Own => Ok(0),
-        }
     }
 
     fn process_limits(&self, limits: &Limits) -> Vec<(ProcessLimit, u64)> {
@@ -112,10 +82,10 @@ impl JailBackend {
             (ProcessLimit::RealTimePriority, 0),
             (ProcessLimit::PendingSignals, 1024),
         ];
-        if !self.cgroups.limits_memory() {
+        if !self.places.cgroups().limits_memory() {
             all.push((ProcessLimit::Data, limits.memory.get()));
         }
-        if !self.cgroups.limits_pids() {
+        if !self.places.cgroups().limits_pids() {
             // The init is one of them.
             all.push((ProcessLimit::Processes, u64::from(limits.pids) + 1));
         }
@@ -178,40 +148,21 @@ impl Backend for JailBackend {
             None => Arc::new(system_language()?),
         };
         let root = self.root(&language).await?;
-        let outside_id = self.choose_id()?;
-        let cgroup_limits = CgroupLimits {
-            // What is written to the sandbox's files is memory, too.
-            memory: limits.memory.get().saturating_add(limits.disk.get()).saturating_add(INIT_MEMORY),
-            pids: u64::from(limits.pids) + 1,
-            cpu_thousandths: limits.cpus.get(),
-        };
-        let cgroup = self
-            .cgroups
-            .create(&cgroup_limits)
-            .map_err(|error| translate("make the sandbox's control group", error))?;
-        let (clone_into, join) =
-            cgroup.entrances().map_err(|error| translate("open the sandbox's control group", error))?;
-        let plan = JailPlan {
+        let shape = Shape {
             root: root.number,
-            outside_id,
+            cgroup: CgroupLimits {
+                // What is written to the sandbox's files is memory, too.
+                memory: limits.memory.get().saturating_add(limits.disk.get()).saturating_add(INIT_MEMORY),
+                pids: u64::from(limits.pids) + 1,
+                cpu_thousandths: limits.cpus.get(),
+            },
             disk_bytes: limits.disk.get(),
             inodes: limits.inodes,
-            clone_into_cgroup: clone_into.is_some(),
-            join_cgroups: u32::try_from(join.len()).unwrap_or(u32::MAX),
-            landlock_abi: host::landlock_abi(),
-            seccomp: self.filter.clone(),
             proc: need(&policy, Layer::PrivateProc),
             terminals: need(&policy, Layer::PrivateDev),
         };
-        let descriptors: Vec<_> = clone_into.iter().chain(&join).map(AsFd::as_fd).collect();
-        let start = self.launcher.start_sandbox(SandboxPlan::Jailed(plan), &descriptors);
-        // The launcher and the sandbox's init are busy for a while; the next run will need a control group, too.
-        let ahead = async {
-            tokio::task::yield_now().await;
-            self.cgroups.prepare(&cgroup_limits);
-        };
-        let (started, ()) = tokio::join!(start, ahead);
-        let started = started.map_err(|error| start_error("start the sandbox", error))?;
+        let Place { started, cgroup, outside_id } = self.places.take(&shape).await?;
+        let places = Arc::clone(&self.places);
         let interpreter = root.interpreter.as_ref().map(|interpreter| interpreter.path.clone());
         Ok(Box::new(NativeSandbox::new(NativeParts {
             id,
@@ -223,6 +174,7 @@ impl Backend for JailBackend {
             cgroup: Some(cgroup),
             folder: None,
             outside_id: matches!(self.ids, Ids::Range { .. }).then_some(outside_id),
+            when_busy: Some(Box::new(move || places.make_ahead(shape))),
         })))
     }
 }

@@ -1,5 +1,6 @@
 //! What an operator can set about the jail.
 
+use super::Ahead;
 use crucible_core::HostPath;
 
 /// What an operator can set about the jail.
@@ -13,11 +14,19 @@ pub struct JailConfig {
     pub uid_count: u32,
     /// Where the answers of interpreters are remembered.
     pub interpreter_cache: Option<HostPath>,
+    /// Whether a sandbox may be made before it is asked for.
+    pub ahead: Ahead,
 }
 
 impl Default for JailConfig {
     /// Ids between those that systemd gives to containers and 2^31, which nothing else is known to use.
     fn default() -> Self {
-        Self { cgroup_parent: None, uid_start: 1_879_048_192, uid_count: 268_435_455, interpreter_cache: None }
+        Self {
+            cgroup_parent: None,
+            uid_start: 1_879_048_192,
+            uid_count: 268_435_455,
+            interpreter_cache: None,
+            ahead: Ahead::One,
+        }
     }
 }

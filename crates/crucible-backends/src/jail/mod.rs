@@ -3,8 +3,10 @@
 mod backend;
 mod config;
 mod layers;
+mod place;
 mod root;
 mod self_test;
 
 pub use backend::JailBackend;
 pub use config::JailConfig;
+pub use place::Ahead;

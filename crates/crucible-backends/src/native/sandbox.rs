@@ -12,6 +12,7 @@ use crucible_jail::plan::{Ended, EntryKind, ProcessLimit};
 use std::fs::File;
 use std::io::{Read, Write};
 use std::pin::Pin;
+use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll};
 use tempfile::TempDir;
 use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
@@ -34,16 +35,20 @@ pub(crate) struct NativeParts {
     pub(crate) folder: Option<TempDir>,
     /// The id that the guest has on the host, where it has one of its own.
     pub(crate) outside_id: Option<u32>,
+    /// What the backend would like to do once the sandbox keeps itself busy.
+    pub(crate) when_busy: Option<Box<dyn FnOnce() + Send + Sync>>,
 }
 
 /// A sandbox whose processes run on this machine.
 pub(crate) struct NativeSandbox {
     parts: NativeParts,
+    when_busy: Mutex<Option<Box<dyn FnOnce() + Send + Sync>>>,
 }
 
 impl NativeSandbox {
-    pub(crate) const fn new(parts: NativeParts) -> Self {
-        Self { parts }
+    pub(crate) fn new(mut parts: NativeParts) -> Self {
+        let when_busy = Mutex::new(parts.when_busy.take());
+        Self { parts, when_busy }
     }
 
     fn is_jailed(&self) -> bool {
@@ -76,6 +81,9 @@ impl Sandbox for NativeSandbox {
             host::Command { argv, env, directory: directory.as_str().to_owned(), limits: self.parts.limits.clone() };
         let running =
             self.parts.started.sandbox.exec(command).await.map_err(|error| translate("start the command", error))?;
+        if let Some(work) = self.when_busy.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            work();
+        }
         Ok(Execution {
             stdin: Box::new(running.stdin),
             stdout: Box::new(running.stdout),

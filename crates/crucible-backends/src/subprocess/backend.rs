@@ -156,6 +156,7 @@ impl Backend for SubprocessBackend {
             cgroup: None,
             folder: Some(folder),
             outside_id: None,
+            when_busy: None,
         })))
     }
 }

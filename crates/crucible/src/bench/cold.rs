@@ -76,7 +76,7 @@ pub(crate) fn run(request: &Request) -> Result<()> {
         .build()
         .map_err(|error| failed("start the runtime", "the asynchronous runtime can't be started").with_source(error))?;
     let languages = LanguageTable::from(BTreeMap::from([(LANGUAGE.to_owned(), bare)]));
-    let backend = runtime.block_on(compose::start(JAIL, &configuration))?;
+    let backend = runtime.block_on(compose::start(JAIL, &configuration, compose::Ahead::One))?;
     let engine = Arc::new(Engine::new(vec![backend], languages, Limits::maximum(), compose::node()));
 
     let python = [interpreter.path.as_str(), "-I", "-S", "-c", CODE];

@@ -66,7 +66,7 @@ fn evaluate(
     let runtime = runtime()?;
     let ended = runtime.block_on(async {
         let signals = Signals::listen()?;
-        let engine = compose::engine(vec![compose::start(backend, configuration).await?], configuration);
+        let engine = compose::engine(vec![compose::start(backend, configuration, compose::Ahead::Never).await?], configuration);
         watch(&engine, spec, stdin, flags, signals).await
     });
     // A thread of the runtime may wait for standard input for ever.

@@ -52,7 +52,7 @@ fn configuration(environment: &Environment) -> SelfTest {
 async fn components(configuration: &Configuration) -> Vec<SelfTest> {
     let (mut backends, mut tests): (Vec<Arc<dyn Backend>>, Vec<SelfTest>) = (Vec::new(), Vec::new());
     for name in compose::BACKENDS {
-        match compose::start(name, configuration).await {
+        match compose::start(name, configuration, compose::Ahead::Never).await {
             Ok(backend) => {
                 tests.push(backend.self_test().await);
                 backends.push(backend);

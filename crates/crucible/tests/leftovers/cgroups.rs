@@ -25,10 +25,7 @@ fn mounted_trees() -> Vec<PathBuf> {
     let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
     let point = |line: &str| {
         let (before, after) = line.split_once(" - ")?;
-        after
-            .starts_with("cgroup")
-            .then(|| before.split(' ').nth(4).map(PathBuf::from))
-            .flatten()
+        after.starts_with("cgroup").then(|| before.split(' ').nth(4).map(PathBuf::from)).flatten()
     };
     mounts.lines().filter_map(point).collect()
 }

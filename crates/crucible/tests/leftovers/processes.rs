@@ -21,7 +21,8 @@ impl Process {
         !matches!(self.state, 'Z' | 'X')
     }
 
-    fn read(id: i32) -> Option<Self> {
+    /// The process that has this number now.
+    pub(crate) fn read(id: i32) -> Option<Self> {
         let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
         // The name may hold anything, brackets too.
         let (name, rest) = stat.split_once('(')?.1.rsplit_once(')')?;
@@ -49,10 +50,8 @@ pub(crate) fn below(ancestor: i32) -> Vec<Process> {
     let mut known = BTreeSet::from([ancestor]);
     let mut found = Vec::new();
     loop {
-        let more: Vec<&Process> = all
-            .iter()
-            .filter(|process| known.contains(&process.parent) && !known.contains(&process.id))
-            .collect();
+        let more: Vec<&Process> =
+            all.iter().filter(|process| known.contains(&process.parent) && !known.contains(&process.id)).collect();
         if more.is_empty() {
             return found;
         }

@@ -56,8 +56,6 @@ pub struct Cgroups {
     trees: Vec<Tree>,
     missing: Option<Missing>,
     next: AtomicU64,
-    /// One made ahead, with the limits of the last.
-    spare: Mutex<Option<(CgroupLimits, Cgroup)>>,
     /// Groups whose sandbox was dropped without waiting for its end.
     abandoned: Abandoned,
 }
@@ -87,7 +85,7 @@ impl Cgroups {
                 }
             }
         }
-        Self { trees, missing, next: AtomicU64::new(0), spare: Mutex::default(), abandoned: Abandoned::default() }
+        Self { trees, missing, next: AtomicU64::new(0), abandoned: Abandoned::default() }
     }
 
     fn has(&self, controller: Controller) -> bool {
@@ -136,43 +134,22 @@ impl Cgroups {
         }
     }
 
-    /// Gives a sandbox's control group with its limits: the one that was made ahead, if it has these limits.
+    /// Makes a sandbox's control group with its limits.
     ///
     /// # Errors
     /// [`JailError::Os`] where the kernel doesn't take a limit; nothing is left then.
     pub fn create(&self, limits: &CgroupLimits) -> Result<Cgroup, JailError> {
-        match lock(&self.spare).take() {
-            Some((spare_limits, spare)) if spare_limits == *limits => Ok(spare),
-            _ => self.make(limits),
-        }
-    }
-
-    /// Makes a control group ahead, if there is none, while there is nothing else to do. It is fresh: nothing was ever in
-    /// it.
-    pub fn prepare(&self, limits: &CgroupLimits) {
-        lock(&self.abandoned).retain(|folder| std::fs::remove_dir(folder).is_err() && folder.exists());
-        if lock(&self.spare).is_some() {
-            return;
-        }
-        // What keeps it from being made will be told when one is needed.
-        if let Ok(spare) = self.make(limits) {
-            *lock(&self.spare) = Some((*limits, spare));
-        }
-    }
-
-    fn make(&self, limits: &CgroupLimits) -> Result<Cgroup, JailError> {
+        self.abandoned
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .retain(|folder| std::fs::remove_dir(folder).is_err() && folder.exists());
         let name = format!("s{}", self.next.fetch_add(1, Ordering::Relaxed));
         Cgroup::create(&self.trees, &name, limits, &self.abandoned)
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 impl Drop for Cgroups {
     fn drop(&mut self) {
-        drop(lock(&self.spare).take());
         for tree in &self.trees {
             remove_with_children(&tree.folder, tree.version);
         }

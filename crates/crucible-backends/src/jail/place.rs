@@ -1,0 +1,139 @@
+//! Places: jailed sandboxes in which nothing has run yet. One may be made ahead, while a guest runs in another.
+//!
+//! Invariant: a place is fresh. It is used once, and what was made ahead differs in nothing from what is made on request.
+
+use super::layers::Ids;
+use crate::native::{start_error, translate};
+use crucible_core::{Error, ErrorKind, Result};
+use crucible_jail::host::cgroup::{Cgroup, CgroupLimits, Cgroups};
+use crucible_jail::host::{self, Launcher, Started};
+use crucible_jail::plan::{JailPlan, Need, RootEntry, SandboxPlan};
+use crucible_jail::seccomp;
+use std::os::fd::AsFd;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Everything that tells one place from another before anything ran in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Shape {
+    /// The prepared root folder.
+    pub(super) root: u32,
+    pub(super) cgroup: CgroupLimits,
+    pub(super) disk_bytes: u64,
+    pub(super) inodes: u64,
+    pub(super) proc: Need,
+    pub(super) terminals: Need,
+}
+
+/// A sandbox in which nothing has run yet.
+pub(super) struct Place {
+    pub(super) started: Started,
+    pub(super) cgroup: Cgroup,
+    /// The host id of its guest, as numbered in the launcher's user namespace.
+    pub(super) outside_id: u32,
+}
+
+/// Whether a place may be made before it is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ahead {
+    /// One of the shape that was asked for last is kept ready. For whoever runs more than one program.
+    One,
+    /// None is.
+    Never,
+}
+
+/// Makes places.
+pub(super) struct Places {
+    // In this order, so that the spare and all that the launcher started are dead when the control groups are removed.
+    spare: Mutex<Option<(Shape, Place)>>,
+    launcher: Launcher,
+    cgroups: Cgroups,
+    ids: Ids,
+    ahead: Ahead,
+    landlock_abi: u32,
+    filter: Vec<seccomp::Instruction>,
+}
+
+impl Places {
+    pub(super) fn new(launcher: Launcher, cgroups: Cgroups, ids: Ids, ahead: Ahead) -> Self {
+        let (landlock_abi, filter) = (host::landlock_abi(), seccomp::compile());
+        Self { spare: Mutex::default(), launcher, cgroups, ids, ahead, landlock_abi, filter }
+    }
+
+    pub(super) const fn cgroups(&self) -> &Cgroups {
+        &self.cgroups
+    }
+
+    /// Has the launcher hold a root folder ready.
+    pub(super) async fn prepare_root(&self, number: u32, entries: Vec<RootEntry>) -> Result<()> {
+        let prepared = self.launcher.prepare_root(number, entries).await;
+        prepared.map_err(|error| start_error("prepare the sandbox's root", error))
+    }
+
+    /// Gives the place that was made ahead, if it has this shape, else makes one.
+    pub(super) async fn take(&self, shape: &Shape) -> Result<Place> {
+        let spare = self.spare().take();
+        match spare {
+            Some((ready, place)) if ready == *shape => Ok(place),
+            _ => self.make(shape).await,
+        }
+    }
+
+    /// Makes a place ahead, unless one of this shape is ready, when the runtime has nothing else to do.
+    pub(super) fn make_ahead(self: &Arc<Self>, shape: Shape) {
+        let is_ready = self.spare().as_ref().is_some_and(|(ready, _)| *ready == shape);
+        if is_ready || self.ahead == Ahead::Never {
+            return;
+        }
+        let places = Arc::clone(self);
+        tokio::spawn(async move {
+            // What keeps it from being made will be told when one is needed.
+            if let Ok(place) = places.make(&shape).await {
+                let former = places.spare().replace((shape, place));
+                drop(former);
+            }
+        });
+    }
+
+    fn spare(&self) -> MutexGuard<'_, Option<(Shape, Place)>> {
+        self.spare.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn make(&self, shape: &Shape) -> Result<Place> {
+        let outside_id = self.choose_id()?;
+        let cgroup =
+            self.cgroups.create(&shape.cgroup).map_err(|error| translate("make the sandbox's control group", error))?;
+        let (clone_into, join) =
+            cgroup.entrances().map_err(|error| translate("open the sandbox's control group", error))?;
+        let plan = JailPlan {
+            root: shape.root,
+            outside_id,
+            disk_bytes: shape.disk_bytes,
+            inodes: shape.inodes,
+            clone_into_cgroup: clone_into.is_some(),
+            join_cgroups: u32::try_from(join.len()).unwrap_or(u32::MAX),
+            landlock_abi: self.landlock_abi,
+            seccomp: self.filter.clone(),
+            proc: shape.proc,
+            terminals: shape.terminals,
+        };
+        let descriptors: Vec<_> = clone_into.iter().chain(&join).map(AsFd::as_fd).collect();
+        let started = self.launcher.start_sandbox(SandboxPlan::Jailed(plan), &descriptors).await;
+        let started = started.map_err(|error| start_error("start the sandbox", error))?;
+        Ok(Place { started, cgroup, outside_id })
+    }
+
+    /// A host id for a guest. Chosen at random, so that supervisors who know nothing of each other don't meet.
+    fn choose_id(&self) -> Result<u32> {
+        let random = |count| {
+            host::random_below(count).map_err(|error| {
+                Error::new(ErrorKind::Infrastructure, "choose a user id", "the kernel gives no random numbers")
+                    .with_source(error)
+            })
+        };
+        match self.ids {
+            Ids::Range { start, count } => Ok(start.saturating_add(random(count)?)),
+            Ids::Spare { count } => Ok(1 + random(count)?),
+            Ids::Own => Ok(0),
+        }
+    }
+}
