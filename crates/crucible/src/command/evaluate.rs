@@ -10,7 +10,8 @@ use crate::signals::Signals;
 use crucible::compose;
 use crucible::config::{Configuration, Environment};
 use crucible_core::{
-    Discard, EvaluationId, EvaluationSpec, EventSink, LimitKind, Limits, Outcome, Program, Result, Status, Validity,
+    Capabilities, Discard, Enforcement, EvaluationId, EvaluationSpec, EventSink, Isolation, LimitKind, Limits, Outcome,
+    Program, Result, Status, Validity,
 };
 use crucible_engine::{Engine, RunIo};
 use std::pin::pin;
@@ -66,7 +67,11 @@ fn evaluate(
     let runtime = runtime()?;
     let ended = runtime.block_on(async {
         let signals = Signals::listen()?;
-        let engine = compose::engine(vec![compose::start(backend, configuration, compose::Ahead::Never).await?], configuration);
+        let started = compose::start(backend, configuration, compose::Ahead::Never).await?;
+        if let Some(warning) = weak_limits(started.capabilities()) {
+            output::warning(&warning);
+        }
+        let engine = compose::engine(vec![started], configuration);
         watch(&engine, spec, stdin, flags, signals).await
     });
     // A thread of the runtime may wait for standard input for ever.
@@ -84,6 +89,23 @@ fn evaluate(
         Some(signal) if outcome.status == Status::Cancelled => Exit::Interrupted(signal),
         _ => Exit::of(&outcome),
     })
+}
+
+/// What to tell a person whose machine can't limit a whole sandbox. A backend that isolates nothing says so itself.
+fn weak_limits(can: &Capabilities) -> Option<String> {
+    let limits = [LimitKind::Memory, LimitKind::Pids, LimitKind::Cpus];
+    let with = |enforcement| limits.into_iter().filter(move |limit| can.enforcement(*limit) == enforcement);
+    let join = |limits: Vec<LimitKind>| limits.iter().map(LimitKind::to_string).collect::<Vec<_>>().join(" and ");
+    let (process, none): (Vec<_>, Vec<_>) = (with(Enforcement::Process).collect(), with(Enforcement::None).collect());
+    if can.isolation == Isolation::None || (process.is_empty() && none.is_empty()) {
+        return None;
+    }
+    let parts = [(process, "limited for each process only"), (none, "not limited")];
+    let parts = parts
+        .into_iter()
+        .filter(|(limits, _)| !limits.is_empty())
+        .map(|(limits, how)| format!("{} {how}", join(limits)));
+    Some(format!("no control group here: {}; see `crucible doctor`", parts.collect::<Vec<_>>().join(", ")))
 }
 
 /// Where what is brought out goes; nowhere if it is only for the JSON.

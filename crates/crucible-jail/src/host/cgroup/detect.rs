@@ -143,8 +143,7 @@ fn own_folder(mount: &Mount, memberships: &[(Vec<String>, String)], controller: 
     mount.point.join(below.trim_start_matches('/'))
 }
 
-/// A folder of version 2 in which groups with limits can be made: our own, if nobody else is in it, else for root the
-/// tree's top.
+/// A folder of version 2 in which groups with limits can be made: our own, if nobody else is in it, else one above.
 fn v2_parent(top: &Path, own: &Path) -> Result<PathBuf, String> {
     let first = match enable(own) {
         Ok(()) => return Ok(own.to_owned()),
@@ -160,15 +159,11 @@ fn v2_parent(top: &Path, own: &Path) -> Result<PathBuf, String> {
             return Ok(own.to_owned());
         }
     }
-    // Moved before, by this process or by the one that started it.
-    if let (Some(name), Some(above)) = (own.file_name(), own.parent())
-        && name == "crucible.supervisor"
-        && enable(above).is_ok()
-    {
-        return Ok(above.to_owned());
-    }
-    if rustix::process::geteuid().is_root() && enable(top).is_ok() {
-        return Ok(top.to_owned());
+    // One above, in which no processes are: where a whole subtree is delegated to us, or we are root.
+    for above in own.ancestors().skip(1).take_while(|above| above.starts_with(top)) {
+        if enable(above).is_ok() {
+            return Ok(above.to_owned());
+        }
     }
     Err(format!("no control group is delegated to this user ({first})"))
 }
@@ -187,8 +182,12 @@ fn enable(folder: &Path) -> Result<(), String> {
     if !(has("memory") && has("pids") && has("cpu")) {
         fs::write(&control, V2_CONTROLLERS).map_err(|error| format!("{}: {error}", control.display()))?;
     }
-    // Being enabled isn't being ours.
-    rustix::fs::access(folder, rustix::fs::Access::WRITE_OK).map_err(|errno| format!("{}: {errno}", folder.display()))
+    // Being enabled isn't being ours: a process may be put below only by who may move it out of where both are.
+    for path in [folder.to_owned(), folder.join("cgroup.procs")] {
+        rustix::fs::access(&path, rustix::fs::Access::WRITE_OK)
+            .map_err(|errno| format!("{}: {errno}", path.display()))?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]
