@@ -41,8 +41,14 @@ impl JailBackend {
     /// # Errors
     /// `Unavailable` where the kernel allows no namespaces, with the mend.
     pub async fn start(config: JailConfig) -> Result<Self> {
-        let (launcher, ids) = start_launcher(&config).await.map_err(|error| start_error("start the jail", error))?;
-        let cgroups = Cgroups::open(config.cgroup_parent.as_ref().map(HostPath::as_path));
+        let parent = config.cgroup_parent.as_ref().map(HostPath::as_path);
+        // The launcher needs a moment of its own to start; meanwhile there is something to do here.
+        let open_cgroups = async {
+            tokio::task::yield_now().await;
+            Cgroups::open(parent)
+        };
+        let (launcher, cgroups) = tokio::join!(start_launcher(&config), open_cgroups);
+        let (launcher, ids) = launcher.map_err(|error| start_error("start the jail", error))?;
         let capabilities = layers::capabilities(&launcher, &cgroups, ids);
         let places = Arc::new(Places::new(launcher, cgroups, ids, config.ahead));
         Ok(Self { places, capabilities, ids, interpreter_cache: config.interpreter_cache, roots: Mutex::default() })
