@@ -239,7 +239,9 @@ impl Sandbox for NativeSandbox {
         started.sandbox.wait_until_dead().await.map_err(|error| translate(operation, error))?;
         drop(started);
         if let Some(cgroup) = cgroup {
-            cgroup.remove().await.map_err(|error| translate(operation, error))?;
+            // Nothing lives in it any more, so that nobody has to wait for this. Should the runtime end first, the group is
+            // removed when the task is dropped.
+            tokio::spawn(cgroup.remove());
         }
         if let Some(folder) = folder {
             folder.close().map_err(|error| {
