@@ -1,5 +1,7 @@
 //! The conformance suite against the backends of this crate, with the languages that Crucible comes with.
 
+#![expect(clippy::unwrap_used, reason = "a test's own table")]
+
 use crucible_backends::jail::{JailBackend, JailConfig};
 use crucible_backends::runtime::DEFAULT_LANGUAGES;
 use crucible_backends::subprocess::{SubprocessBackend, SubprocessConfig};

@@ -22,7 +22,7 @@ pub enum Layer {
     UtsNamespace,
     /// The host's cgroup paths don't show.
     CgroupNamespace,
-    /// The host's uptime doesn't show.
+    /// Clocks that count from the machine's start begin anew. `/proc/self/timens_offsets` tells by how much.
     TimeNamespace,
     /// A root folder of its own, read-only, holding only what the language needs.
     PrivateRoot,

@@ -79,8 +79,24 @@ fn send_packet(socket: impl AsFd, kind: u8, body: &[u8], descriptors: &[Borrowed
     Ok(())
 }
 
+/// How long a received message may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Longest {
+    /// One packet: for those who aren't trusted.
+    #[cfg_attr(
+        not(feature = "host"),
+        expect(dead_code, reason = "the launcher and the inits hear the supervisor only")
+    )]
+    Packet,
+    /// A memory file.
+    MemoryFile,
+}
+
 /// Receives one message with its descriptors. On a non-blocking socket without one, fails with `EAGAIN`.
-pub(crate) fn receive<T: DeserializeOwned>(socket: impl AsFd) -> Result<(T, Vec<OwnedFd>), MessageError> {
+pub(crate) fn receive<T: DeserializeOwned>(
+    socket: impl AsFd,
+    longest: Longest,
+) -> Result<(T, Vec<OwnedFd>), MessageError> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_DESCRIPTORS))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let mut buffer = vec![0; PACKET_BYTES + 64];
@@ -101,7 +117,9 @@ pub(crate) fn receive<T: DeserializeOwned>(socket: impl AsFd) -> Result<(T, Vec<
     };
     let message = match *kind {
         IN_PACKET => postcard::from_bytes(body),
-        IN_MEMORY_FILE if !descriptors.is_empty() => postcard::from_bytes(&read_memory_file(descriptors.remove(0))?),
+        IN_MEMORY_FILE if longest == Longest::MemoryFile && !descriptors.is_empty() => {
+            postcard::from_bytes(&read_memory_file(descriptors.remove(0))?)
+        }
         _ => return Err(MessageError::Malformed),
     };
     message.map(|message| (message, descriptors)).map_err(|_| MessageError::Malformed)
@@ -112,7 +130,7 @@ fn read_memory_file(descriptor: OwnedFd) -> Result<Vec<u8>, MessageError> {
     let seals = rustix::fs::fcntl_get_seals(&descriptor).map_err(|_| MessageError::Malformed)?;
     let mut file = std::fs::File::from(descriptor);
     let length = file.metadata().map_err(|_| MessageError::Malformed)?.len();
-    if !seals.contains(SealFlags::SHRINK | SealFlags::WRITE) || length > LONGEST_BYTES {
+    if !seals.contains(SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE) || length > LONGEST_BYTES {
         return Err(MessageError::Malformed);
     }
     let mut bytes = Vec::new();
@@ -130,9 +148,25 @@ mod tests {
         for length in [0, 10, PACKET_BYTES - 8, PACKET_BYTES, 3 << 20] {
             let message = vec![7_u8; length];
             send(&left, &message, &[left.as_fd()]).unwrap();
-            let (received, descriptors): (Vec<u8>, _) = receive(&right).unwrap();
+            let (received, descriptors): (Vec<u8>, _) = receive(&right, Longest::MemoryFile).unwrap();
             assert_eq!((received, descriptors.len()), (message, 1));
         }
+    }
+
+    #[test]
+    fn a_long_message_is_refused_from_those_who_are_not_trusted() {
+        let (left, right) = pair().unwrap();
+        send(&left, &vec![7_u8; PACKET_BYTES], &[]).unwrap();
+        assert!(matches!(receive::<Vec<u8>>(&right, Longest::Packet), Err(MessageError::Malformed)));
+    }
+
+    #[test]
+    fn a_memory_file_that_could_still_grow_is_refused() {
+        let (left, right) = pair().unwrap();
+        let memory = rustix::fs::memfd_create("test", MemfdFlags::ALLOW_SEALING).unwrap();
+        rustix::fs::fcntl_add_seals(&memory, SealFlags::SHRINK | SealFlags::WRITE).unwrap();
+        send_packet(&left, IN_MEMORY_FILE, &[], &[memory.as_fd()]).unwrap();
+        assert!(matches!(receive::<Vec<u8>>(&right, Longest::MemoryFile), Err(MessageError::Malformed)));
     }
 
     #[test]
@@ -140,9 +174,9 @@ mod tests {
         let (left, right) = pair().unwrap();
         for garbage in [&[9_u8, 1, 2][..], &[0, 255, 255, 255, 255, 255], &[1]] {
             rustix::net::send(&left, garbage, SendFlags::empty()).unwrap();
-            assert!(matches!(receive::<Vec<u8>>(&right), Err(MessageError::Malformed)));
+            assert!(matches!(receive::<Vec<u8>>(&right, Longest::Packet), Err(MessageError::Malformed)));
         }
         drop(left);
-        assert!(matches!(receive::<Vec<u8>>(&right), Err(MessageError::Closed)));
+        assert!(matches!(receive::<Vec<u8>>(&right, Longest::Packet), Err(MessageError::Closed)));
     }
 }

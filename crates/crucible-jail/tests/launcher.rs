@@ -1,5 +1,7 @@
 //! The launcher and a sandbox's init, for real: as root where the tests are, else as an ordinary user.
 
+#![expect(clippy::unwrap_used, reason = "tests")]
+
 use crucible_jail::host::cgroup::{CgroupLimits, Cgroups};
 use crucible_jail::host::{self, Command, JailError, Launcher, Running, Sandbox};
 use crucible_jail::plan::{Ended, JailPlan, Need, Privilege, Refusal, RootEntry, SandboxPlan};
@@ -64,6 +66,7 @@ fn shell(script: &str) -> Command {
         env: vec!["PATH=/usr/bin:/bin".to_owned()],
         directory: "/work".to_owned(),
         limits: Vec::new(),
+        stream_owner: None,
     }
 }
 

@@ -24,6 +24,8 @@ use tokio::task::JoinSet;
 const CONCURRENT: usize = 4;
 /// Memory that the supervisor may gain between a quarter of the runs and their end, in KiB.
 const MOST_GROWTH: u64 = 4 << 10;
+/// Descriptors that a sandbox made ahead may hold.
+const MOST_DESCRIPTORS: usize = 16;
 /// Says that this process is the one that makes the runs.
 const INSIDE: &str = "SOAK_INSIDE";
 
@@ -200,6 +202,23 @@ fn expect_empty_soon<T: std::fmt::Debug>(what: &str, list: impl Fn() -> Vec<T>) 
     }
 }
 
+/// What is there beyond what a supervisor keeps between two runs: its launcher, and one sandbox made ahead.
+fn unrest() -> Option<String> {
+    let crowded = |tree: &PathBuf| files_below(tree).iter().filter(|path| Path::new(path).is_dir()).count() > 1;
+    let groups: Vec<_> = cgroups::folders_of(std::process::id()).into_iter().filter(crowded).collect();
+    let below = processes::below(own_id());
+    (!groups.is_empty() || below.len() > 2).then(|| format!("{groups:?} hold too much, or too many of {below:#?}"))
+}
+
+/// Waits until nothing is left of the runs, letting the supervisor do in the background what it has to.
+async fn expect_rest() {
+    let deadline = Instant::now() + Duration::from_secs(2);
+    while let Some(unrest) = unrest() {
+        assert!(Instant::now() < deadline, "{unrest}");
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
 fn required() -> bool {
     std::env::var("CRUCIBLE_REQUIRE").is_ok_and(|names| names.split(',').any(|name| name.trim() == "jail"))
 }
@@ -256,20 +275,8 @@ async fn soak(runs: usize) -> Option<Vec<Held>> {
     let begun = Instant::now();
     for quarter in 0..4 {
         make_runs(&crucible, runs * quarter / 4..runs * (quarter + 1) / 4, &mut made).await;
+        expect_rest().await;
         held.push(Held::now());
-        // The supervisor's own folders stay while it lives; no sandbox's may.
-        let sandboxes = || {
-            let own = cgroups::folders_of(std::process::id()).into_iter();
-            own.flat_map(|folder| files_below(&folder)).filter(|path| Path::new(path).is_dir()).collect::<Vec<_>>()
-        };
-        expect_empty_soon("control groups of sandboxes", sandboxes);
-        // The launcher is there, and nothing else.
-        expect_empty_soon("processes beside the launcher", || {
-            let mut below = processes::below(own_id());
-            let launcher = below.iter().position(processes::Process::is_running);
-            launcher.map(|launcher| below.remove(launcher));
-            below
-        });
     }
     let memory: Vec<_> = held.iter().map(|held| held.memory_kib).collect();
     let counts: Vec<_> = held.iter().map(|held| held.descriptors.len()).collect();
@@ -294,7 +301,9 @@ fn inside(runs: usize) {
         let (early, late) = (&held[0], &held[3]);
         let growth = late.memory_kib.saturating_sub(early.memory_kib);
         assert!(growth < MOST_GROWTH, "the supervisor's memory grew by {growth} KiB");
-        assert_eq!(early.descriptors.len(), late.descriptors.len(), "{early:#?}\n{late:#?}");
+        // A sandbox made ahead holds some, and may be there at one time and not at the other.
+        let more = late.descriptors.len().saturating_sub(early.descriptors.len());
+        assert!(more < MOST_DESCRIPTORS, "{more} descriptors more: {early:#?}\n{late:#?}");
     }
     expect_empty_soon("processes are left", || processes::below(own_id()));
     expect_empty_soon("control groups are left", || cgroups::folders_of(std::process::id()));

@@ -7,8 +7,8 @@ use crate::native::{NativeParts, NativeSandbox, start_error, system_language};
 use crate::runtime::{self, HostInterpreter};
 use async_trait::async_trait;
 use crucible_core::{
-    Backend, Capabilities, Component, HostPath, Language, Layer, Limits, Policy, Result, Sandbox, SandboxRequest,
-    SelfTest,
+    Backend, Capabilities, Component, Error, ErrorKind, HostPath, Language, Layer, Limits, Policy, Result, Sandbox,
+    SandboxRequest, SelfTest,
 };
 use crucible_jail::host::cgroup::{CgroupLimits, Cgroups};
 use crucible_jail::host::{self, JailError, Launcher};
@@ -41,6 +41,7 @@ impl JailBackend {
     /// # Errors
     /// `Unavailable` where the kernel allows no namespaces, with the mend.
     pub async fn start(config: JailConfig) -> Result<Self> {
+        check_ids(&config)?;
         let parent = config.cgroup_parent.as_ref().map(HostPath::as_path);
         // The launcher needs a moment of its own to start; meanwhile there is something to do here.
         let open_cgroups = async {
@@ -80,7 +81,6 @@ impl JailBackend {
             (ProcessLimit::FileSize, limits.file_size.get()),
             (ProcessLimit::OpenFiles, u64::from(limits.open_files)),
             (ProcessLimit::Stack, limits.stack.get()),
-            (ProcessLimit::Core, 0),
             // Only in case the supervisor, which looks at all processes together, is late.
             (ProcessLimit::CpuSeconds, limits.cpu_time.get().as_secs().saturating_add(2)),
             (ProcessLimit::LockedMemory, 64 << 10),
@@ -99,14 +99,30 @@ impl JailBackend {
     }
 }
 
+/// The lowest id that a guest may get: those below belong to the system and its users.
+const LOWEST_ID: u32 = 1 << 16;
+
+/// Refuses a range of ids that holds those of people, or runs over the end.
+fn check_ids(config: &JailConfig) -> Result<()> {
+    let end = config.uid_start.checked_add(config.uid_count);
+    if config.uid_start < LOWEST_ID || config.uid_count == 0 || end.is_none_or(|end| end == u32::MAX) {
+        let message = format!("{} user ids from {} can't be given to guests", config.uid_count, config.uid_start);
+        return Err(Error::new(ErrorKind::Configuration, "check the range of user ids", message).with_hint(format!(
+            "jail.uid_start is at least {LOWEST_ID}, jail.uid_count at least 1, and their sum below 2^32 - 1"
+        )));
+    }
+    Ok(())
+}
+
 async fn start_launcher(config: &JailConfig) -> Result<(Launcher, Ids), JailError> {
     if host::effective_user() == 0 {
         match Launcher::start(Privilege::Root, None).await {
             Ok(launcher) => {
                 return Ok((launcher, Ids::Range { start: config.uid_start, count: config.uid_count }));
             }
-            // Root of a container without capabilities: a user namespace may still be allowed.
-            Err(JailError::Step { .. }) => {}
+            // Root of a container without capabilities: a user namespace may still be allowed. But with nothing else to
+            // map, guests would have root's own id outside, so root must not be root outside of the container.
+            Err(JailError::Step { .. }) if host::root_is_somebody_else_outside() => {}
             Err(error) => return Err(error),
         }
     } else if let Some(spare) = host::spare_ids() {
@@ -197,4 +213,18 @@ fn environment(interpreter: Option<&str>) -> Vec<(String, String)> {
     [("PATH", path.as_str()), ("HOME", "/work"), ("USER", "guest"), ("TMPDIR", "/tmp"), ("LANG", "C.UTF-8")]
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .to_vec()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_range_of_ids_that_holds_those_of_people_is_refused() {
+        check_ids(&JailConfig::default()).unwrap();
+        for (uid_start, uid_count) in [(0, 1), (1000, 10), (1 << 16, 0), (u32::MAX - 5, 10), (1 << 16, u32::MAX)] {
+            let config = JailConfig { uid_start, uid_count, ..JailConfig::default() };
+            assert_eq!(check_ids(&config).unwrap_err().kind(), ErrorKind::Configuration, "{uid_start} {uid_count}");
+        }
+    }
 }

@@ -93,10 +93,9 @@ fn limits(cgroups: &Cgroups) -> std::collections::BTreeMap<LimitKind, Enforcemen
         .into_iter()
         .map(|limit| {
             let enforcement = match limit {
-                LimitKind::Timeout | LimitKind::CpuTime | LimitKind::Output | LimitKind::Disk | LimitKind::Inodes => {
-                    Enforcement::Sandbox
-                }
+                LimitKind::Timeout | LimitKind::Output | LimitKind::Disk | LimitKind::Inodes => Enforcement::Sandbox,
                 LimitKind::OpenFiles | LimitKind::FileSize | LimitKind::Stack => Enforcement::Process,
+                LimitKind::CpuTime => by(cgroups.counts_cpu(), Enforcement::Process),
                 LimitKind::Memory => by(cgroups.limits_memory(), Enforcement::Process),
                 LimitKind::Pids => by(cgroups.limits_pids(), Enforcement::Process),
                 LimitKind::Cpus => by(cgroups.limits_cpu(), Enforcement::None),

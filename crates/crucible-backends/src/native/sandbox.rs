@@ -77,8 +77,13 @@ impl Sandbox for NativeSandbox {
             .map(|(name, value)| format!("{name}={value}"))
             .chain(env.iter().map(|(name, value)| format!("{name}={value}")))
             .collect();
-        let command =
-            host::Command { argv, env, directory: directory.as_str().to_owned(), limits: self.parts.limits.clone() };
+        let command = host::Command {
+            argv,
+            env,
+            directory: directory.as_str().to_owned(),
+            limits: self.parts.limits.clone(),
+            stream_owner: self.parts.outside_id,
+        };
         let running =
             self.parts.started.sandbox.exec(command).await.map_err(|error| translate("start the command", error))?;
         if let Some(work) = self.when_busy.lock().unwrap_or_else(PoisonError::into_inner).take() {
@@ -234,6 +239,9 @@ impl Sandbox for NativeSandbox {
                 Ok(()) | Err(JailError::SandboxLost) => {}
                 Err(error) => return Err(translate(operation, error)),
             }
+        }
+        if let Some(cgroup) = &cgroup {
+            cgroup.kill();
         }
         started.sandbox.kill();
         started.sandbox.wait_until_dead().await.map_err(|error| translate(operation, error))?;

@@ -45,10 +45,12 @@ impl SubprocessBackend {
         let limits = LimitKind::ALL
             .into_iter()
             .map(|limit| match limit {
-                LimitKind::Timeout | LimitKind::CpuTime | LimitKind::Output => (limit, Enforcement::Sandbox),
-                LimitKind::Memory | LimitKind::OpenFiles | LimitKind::FileSize | LimitKind::Stack => {
-                    (limit, Enforcement::Process)
-                }
+                LimitKind::Timeout | LimitKind::Output => (limit, Enforcement::Sandbox),
+                LimitKind::CpuTime
+                | LimitKind::Memory
+                | LimitKind::OpenFiles
+                | LimitKind::FileSize
+                | LimitKind::Stack => (limit, Enforcement::Process),
                 LimitKind::Cpus | LimitKind::Pids | LimitKind::Disk | LimitKind::Inodes => (limit, Enforcement::None),
             })
             .collect();
@@ -149,7 +151,8 @@ impl Backend for SubprocessBackend {
                 (ProcessLimit::FileSize, limits.file_size.get()),
                 (ProcessLimit::OpenFiles, u64::from(limits.open_files)),
                 (ProcessLimit::Stack, limits.stack.get()),
-                (ProcessLimit::Core, 0),
+                // Not 0, at which a core may still go to a helper of the host's.
+                (ProcessLimit::Core, 1),
                 (ProcessLimit::CpuSeconds, limits.cpu_time.get().as_secs().saturating_add(2)),
                 (ProcessLimit::Data, limits.memory.get()),
             ],

@@ -21,6 +21,16 @@ pub fn effective_user() -> u32 {
     rustix::process::geteuid().as_raw()
 }
 
+/// Whether root here is an ordinary user outside of the user namespace that this process is in.
+#[must_use]
+pub fn root_is_somebody_else_outside() -> bool {
+    let map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    map.lines().any(|line| {
+        let mut fields = line.split_ascii_whitespace();
+        fields.next() == Some("0") && fields.next().is_some_and(|outside| outside != "0")
+    })
+}
+
 /// A random number below `bound`, which is not 0.
 ///
 /// # Errors

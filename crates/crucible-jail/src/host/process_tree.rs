@@ -12,26 +12,28 @@ pub struct TreeUsage {
     pub processes: u64,
 }
 
-/// Adds up what `/proc` says of an init and everything below it. What ends meanwhile is left out.
+/// Adds up what `/proc` says of an init and everything below it. What ends meanwhile is left out, and so is what the dead
+/// used whom nobody waited for: this is a sample, not an account.
 #[must_use]
 pub fn tree_usage(init: i32) -> TreeUsage {
     let (mut ticks, mut processes) = (0_u64, 0_u64);
     let mut queue = vec![init];
     while let Some(pid) = queue.pop() {
-        if let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) {
+        // A guest chooses its name, which need not be UTF-8.
+        if let Ok(stat) = std::fs::read(format!("/proc/{pid}/stat")) {
+            let stat = String::from_utf8_lossy(&stat);
             // The name is in brackets and may hold anything, brackets and spaces too. After it come state and numbers:
             // utime, stime, cutime and cstime are the 12th to 15th of them.
             let numbers = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
-            ticks += numbers
-                .split_ascii_whitespace()
-                .skip(11)
-                .take(4)
-                .filter_map(|field| field.parse::<u64>().ok())
-                .sum::<u64>();
+            let fields = numbers.split_ascii_whitespace().skip(11).take(4);
+            ticks += fields.filter_map(|field| field.parse::<u64>().ok()).sum::<u64>();
             processes += u64::from(pid != init);
         }
-        let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
-        queue.extend(children.split_ascii_whitespace().filter_map(|child| child.parse::<i32>().ok()));
+        // Each thread has children of its own.
+        for thread in std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten() {
+            let children = std::fs::read_to_string(thread.path().join("children")).unwrap_or_default();
+            queue.extend(children.split_ascii_whitespace().filter_map(|child| child.parse::<i32>().ok()));
+        }
     }
     let per_second = clock_ticks_per_second().max(1);
     TreeUsage { cpu: Duration::from_micros(ticks.saturating_mul(1_000_000) / per_second), processes }

@@ -6,7 +6,7 @@ use crate::plan::{Ended, Entry, Failure, InitMessage, InitRequest, ProcessLimit}
 use crate::socket::MessageError;
 use rustix::fs::{FileType, OFlags};
 use rustix::pipe::PipeFlags;
-use rustix::process::Signal;
+use rustix::process::{Gid, Signal, Uid};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -68,6 +68,8 @@ pub struct Command {
     pub directory: String,
     /// Limits per process.
     pub limits: Vec<(ProcessLimit, u64)>,
+    /// The host id that the streams are given to, so that the guest can open them again by name (`/dev/stdout`).
+    pub stream_owner: Option<u32>,
 }
 
 /// A command that was started.
@@ -149,7 +151,12 @@ impl Sandbox {
             waiting.insert(number, sender);
             self.alone.store(false, Ordering::Release);
         }
-        let Command { argv, env, directory, limits } = command;
+        let Command { argv, env, directory, limits, stream_owner } = command;
+        for stream in [&their_input, &their_output, &their_error] {
+            let Some(owner) = stream_owner else { break };
+            rustix::fs::fchown(stream, Some(Uid::from_raw(owner)), Some(Gid::from_raw(owner)))
+                .map_err(JailError::os("give a stream to the guest"))?;
+        }
         let request = InitRequest::Exec { number, argv, env, directory, limits };
         let descriptors = [their_input.as_fd(), their_output.as_fd(), their_error.as_fd(), their_report.as_fd()];
         self.socket.send(&request, &descriptors).await.map_err(lost)?;

@@ -1,7 +1,7 @@
 //! The message socket for the asynchronous side.
 
 use super::JailError;
-use crate::socket::{self, MessageError};
+use crate::socket::{self, Longest, MessageError};
 use rustix::io::Errno;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -44,11 +44,11 @@ impl MessageSocket {
         }
     }
 
-    /// Receives a message. Cancel-safe: a message is either returned or still there.
+    /// Receives a message, which has to fit into a packet. Cancel-safe: a message is either returned or still there.
     pub(super) async fn receive<T: DeserializeOwned>(&self) -> Result<(T, Vec<OwnedFd>), MessageError> {
         loop {
             let mut ready = self.descriptor.readable().await.map_err(|_| MessageError::Closed)?;
-            match socket::receive(self.descriptor.get_ref()) {
+            match socket::receive(self.descriptor.get_ref(), Longest::Packet) {
                 Err(MessageError::Os(Errno::AGAIN)) => ready.clear_ready(),
                 Err(MessageError::Os(Errno::INTR)) => {}
                 other => return other,

@@ -112,7 +112,7 @@ pub(super) fn report(report: Option<&OwnedFd>, failure: &Failure) {
 }
 
 /// Sets a limit, soft and hard. One that is above what this process may set is taken as far as it goes: lower is safe.
-fn set_limit(limit: ProcessLimit, value: u64) -> Result<(), Failure> {
+pub(super) fn set_limit(limit: ProcessLimit, value: u64) -> Result<(), Failure> {
     let resource = match limit {
         ProcessLimit::FileSize => Resource::Fsize,
         ProcessLimit::OpenFiles => Resource::Nofile,

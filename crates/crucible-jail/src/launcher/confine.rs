@@ -3,8 +3,8 @@
 
 use super::realm::PLACE_OF_ROOT;
 use super::root::{self, NO_DEV, NO_EXEC, NO_SUID, NO_SYMLINK_FOLLOW};
-use super::{Step, landlock};
-use crate::plan::{Failure, GUEST_ID, HOST_NAME, JailPlan, Need};
+use super::{Step, command, landlock};
+use crate::plan::{Failure, GUEST_ID, HOST_NAME, JailPlan, Need, ProcessLimit};
 use crate::sys;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fd::{AsFd, OwnedFd};
@@ -69,6 +69,8 @@ pub(super) fn confine(plan: &JailPlan, surroundings: Surroundings<'_>, control: 
     drop(surroundings);
     close_others(&folders, ruleset.as_ref(), control)?;
     drop_privileges()?;
+    // At 0 the kernel would still hand a core to the host's helper, where one is set up; 1 is its word for never.
+    command::set_limit(ProcessLimit::Core, 1)?;
     // Last: it refuses what the steps above needed.
     sys::load_seccomp_filter(&plan.seccomp).step("load the system call filter")?;
     Ok(Confined { folders, ruleset, without })
@@ -157,7 +159,7 @@ fn enter_root(plan: &JailPlan, surroundings: &Surroundings<'_>) -> Result<Vec<Fa
     };
     let proc_options = [("hidepid", "invisible"), ("subset", "pid")];
     keep(plan.proc, mount_new("proc", &proc_options, NO_SUID | NO_DEV | NO_EXEC, &inside).step("mount /proc"))?;
-    let terminal_options = [("newinstance", ""), ("ptmxmode", "0666"), ("mode", "0600"), ("max", "64")];
+    let terminal_options = [("newinstance", ""), ("ptmxmode", "0666"), ("mode", "0600"), ("max", "16")];
     keep(plan.terminals, mount_new("devpts", &terminal_options, NO_SUID | NO_EXEC, &inside).step("mount /dev/pts"))?;
 
     // The old root ends up under the new one at the same place, and is detached from there.

@@ -100,41 +100,72 @@ fn make_folder(folder: &OwnedFd, path: &str) -> Result<(), Errno> {
     }
 }
 
-/// Lists a folder, as the messages to send.
-pub(super) fn list(folders: &Folders, path: &str) -> Result<Vec<InitMessage>, Refusal> {
-    let (folder, path) = locate(folders, path)?;
-    let opened = open_beneath(folder, path, OFlags::RDONLY | OFlags::DIRECTORY, 0).map_err(|errno| match errno {
-        Errno::NOTDIR | Errno::LOOP => Refusal::NotFolder,
-        other => other.into(),
-    })?;
-    let mut parts = Vec::new();
-    let (mut entries, mut bytes) = (Vec::new(), 0);
-    for (count, found) in rustix::fs::Dir::read_from(&opened)?.enumerate() {
-        let found = found?;
-        let name = found.file_name();
-        if name == c"." || name == c".." {
-            continue;
-        }
-        if count > MOST_ENTRIES {
-            return Err(Errno::TOOBIG.into());
-        }
-        // Gone since it was listed: a guest is still running.
-        let Ok(seen) = rustix::fs::statat(&opened, name, AtFlags::SYMLINK_NOFOLLOW) else {
-            continue;
+/// Lists a folder in parts, each handed on before the next is read: what a guest made must not fill the init's memory.
+///
+/// # Errors
+/// The inner error says why it can't be listed, the outer one that a part couldn't be handed on.
+pub(super) fn list<E>(
+    folders: &Folders,
+    path: &str,
+    hand_on: &mut dyn FnMut(InitMessage) -> Result<(), E>,
+) -> Result<Result<(), Refusal>, E> {
+    let mut entries = match open_folder(folders, path) {
+        Ok(entries) => entries,
+        Err(refusal) => return Ok(Err(refusal)),
+    };
+    let mut part = Vec::new();
+    let (mut count, mut bytes) = (0, 0);
+    loop {
+        let entry = match entries.next() {
+            Ok(Some(entry)) => entry,
+            Ok(None) => return hand_on(InitMessage::Listing { entries: part, more: false }).map(Ok),
+            Err(errno) => return Ok(Err(errno.into())),
         };
-        bytes += name.to_bytes().len() + 32;
-        entries.push(Entry {
-            name: name.to_bytes().to_vec(),
-            kind: kind(&seen),
-            size: u64::try_from(seen.st_size).unwrap_or(0),
-        });
+        count += 1;
+        if count > MOST_ENTRIES {
+            return Ok(Err(Errno::TOOBIG.into()));
+        }
+        bytes += entry.name.len() + 32;
+        part.push(entry);
         if bytes > BYTES_PER_PART {
-            parts.push(InitMessage::Listing { entries: std::mem::take(&mut entries), more: true });
+            hand_on(InitMessage::Listing { entries: std::mem::take(&mut part), more: true })?;
             bytes = 0;
         }
     }
-    parts.push(InitMessage::Listing { entries, more: false });
-    Ok(parts)
+}
+
+/// A folder being read.
+struct OpenFolder {
+    descriptor: OwnedFd,
+    entries: rustix::fs::Dir,
+}
+
+fn open_folder(folders: &Folders, path: &str) -> Result<OpenFolder, Refusal> {
+    let (folder, path) = locate(folders, path)?;
+    let descriptor =
+        open_beneath(folder, path, OFlags::RDONLY | OFlags::DIRECTORY, 0).map_err(|errno| match errno {
+            Errno::NOTDIR | Errno::LOOP => Refusal::NotFolder,
+            other => other.into(),
+        })?;
+    let entries = rustix::fs::Dir::read_from(&descriptor)?;
+    Ok(OpenFolder { descriptor, entries })
+}
+
+impl OpenFolder {
+    fn next(&mut self) -> Result<Option<Entry>, Errno> {
+        for found in self.entries.by_ref() {
+            let found = found?;
+            let name = found.file_name();
+            if name == c"." || name == c".." {
+                continue;
+            }
+            // Gone since it was listed: a guest is still running.
+            let Ok(seen) = rustix::fs::statat(&self.descriptor, name, AtFlags::SYMLINK_NOFOLLOW) else { continue };
+            let size = u64::try_from(seen.st_size).unwrap_or(0);
+            return Ok(Some(Entry { name: name.to_bytes().to_vec(), kind: kind(&seen), size }));
+        }
+        Ok(None)
+    }
 }
 
 fn kind(seen: &Stat) -> EntryKind {

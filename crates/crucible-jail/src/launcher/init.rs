@@ -8,13 +8,18 @@
 use super::confine::{self, Confined, Surroundings};
 use super::{command, files};
 use crate::plan::{Ended, Failure, InitMessage, InitRequest, JailPlan, Refusal};
-use crate::socket::{self, MessageError};
+use crate::socket::{self, Longest, MessageError};
 use crate::sys::{self, Forked};
-use rustix::event::{PollFd, PollFlags};
+use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitOptions, WaitStatus};
 use std::collections::BTreeMap;
+
+/// How often descendants are looked for before those that are left are given up: for ten seconds.
+const MOST_ROUNDS: u32 = 5000;
+/// Between two looks.
+const PAUSE: Timespec = Timespec { tv_sec: 0, tv_nsec: 2_000_000 };
 
 /// Whether the init has a process namespace of its own.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -66,6 +71,8 @@ fn serve(
     ruleset: Option<OwnedFd>,
     without: Vec<Failure>,
 ) -> ! {
+    // A handler that the launcher's runtime has set up would be one that a guest could trigger.
+    sys::restore_signals();
     // The launcher's descriptor was closed, or stands for the launcher's own children.
     let signals = match sys::block_signals_into_descriptor() {
         Ok(signals) => signals,
@@ -97,7 +104,7 @@ impl Init {
             self.reap(WaitOptions::NOHANG)?;
         }
         if requested {
-            let (request, descriptors) = socket::receive::<InitRequest>(&self.control)?;
+            let (request, descriptors) = socket::receive::<InitRequest>(&self.control, Longest::MemoryFile)?;
             self.handle(request, descriptors)?;
         }
         Ok(())
@@ -111,8 +118,8 @@ impl Init {
             }
             InitRequest::OpenFile { path } => self.answer_opened(files::open(&self.folders, &path)),
             InitRequest::CreateFile { path, mode } => self.answer_opened(files::create(&self.folders, &path, mode)),
-            InitRequest::List { path } => match files::list(&self.folders, &path) {
-                Ok(parts) => parts.into_iter().try_for_each(|part| self.send(&part)),
+            InitRequest::List { path } => match files::list(&self.folders, &path, &mut |part| self.send(&part))? {
+                Ok(()) => Ok(()),
                 Err(refusal) => self.send(&InitMessage::Refused(refusal)),
             },
             InitRequest::EndProcesses => {
@@ -187,9 +194,14 @@ impl Init {
                 drop(self.reap(WaitOptions::empty()));
             }
             Reach::Descendants => {
-                // Without a namespace a process can be forked while we look, so look until none is left.
-                while kill_descendants() {
+                // Without a namespace a process can be forked while we look, so look until none is left. One that can't be
+                // killed, since it has gained another user's rights, isn't waited for for ever.
+                for _ in 0..MOST_ROUNDS {
+                    if !kill_descendants() {
+                        break;
+                    }
                     drop(self.reap(WaitOptions::NOHANG));
+                    let _rested = rustix::thread::nanosleep(&PAUSE);
                 }
                 drop(self.reap(WaitOptions::NOHANG));
             }

@@ -15,7 +15,7 @@ mod root;
 mod start;
 
 use crate::plan::{Failure, LauncherReply, LauncherRequest, Privilege};
-use crate::socket::{self, MessageError};
+use crate::socket::{self, Longest, MessageError};
 use crate::sys;
 use network::NetworkPool;
 use realm::Mounts;
@@ -100,7 +100,7 @@ pub fn serve() -> ExitCode {
 
 impl Launcher {
     fn handle_one(&mut self) -> Result<(), MessageError> {
-        let (request, descriptors) = socket::receive::<LauncherRequest>(&self.control)?;
+        let (request, descriptors) = socket::receive::<LauncherRequest>(&self.control, Longest::MemoryFile)?;
         let answer = match request {
             LauncherRequest::Begin(privilege) => self.begin(privilege),
             LauncherRequest::IdsMapped => self.ids_mapped(),

@@ -119,7 +119,15 @@ impl Root {
     }
 
     fn bind(&self, source: &str, target: &str) -> Result<(), Errno> {
-        let tree = copy_tree(source)?;
+        // Where the source lies was found out before; a link that has come since isn't followed.
+        let resolve = ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+        let flags = OFlags::PATH | OFlags::CLOEXEC;
+        let source = rustix::fs::openat2(rustix::fs::CWD, source, flags, Mode::empty(), resolve)?;
+        let flags = OpenTreeFlags::OPEN_TREE_CLONE
+            | OpenTreeFlags::OPEN_TREE_CLOEXEC
+            | OpenTreeFlags::AT_RECURSIVE
+            | OpenTreeFlags::AT_EMPTY_PATH;
+        let tree = rustix::mount::open_tree(&source, "", flags)?;
         let is_folder = FileType::from_raw_mode(rustix::fs::fstat(&tree)?.st_mode) == FileType::Directory;
         seal(tree.as_fd(), AT_RECURSIVE, READ_ONLY | NO_SUID | NO_DEV)?;
         let place = if is_folder { self.folder(target)? } else { self.file(target)? };

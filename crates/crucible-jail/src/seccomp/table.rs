@@ -59,17 +59,30 @@ const IOCTLS: &[Alternative] = &[
     &[Test::equals(Argument::Second, 0x5441)], // TIOCGPTPEER
 ];
 
-/// Socket families and types: Unix sockets, and internet sockets that lead nowhere since the network namespace is empty.
-/// Raw and packet sockets, netlink, vsock and the rest are not among them. The type's upper bits are flags.
+/// The types of a socket, without the flags in the upper bits.
+const TYPE: u32 = 0xF;
+
+/// Socket families, types and protocols: Unix sockets, TCP and UDP. Internet sockets lead nowhere, since the network
+/// namespace is empty. Raw and packet sockets, netlink, vsock and rarer protocols are not among them.
+#[rustfmt::skip]
 const SOCKETS: &[Alternative] = &[
-    &[Test::equals(Argument::First, 1), Test::masked(Argument::Second, 0xF, 1)],
-    &[Test::equals(Argument::First, 1), Test::masked(Argument::Second, 0xF, 2)],
-    &[Test::equals(Argument::First, 1), Test::masked(Argument::Second, 0xF, 5)],
-    &[Test::equals(Argument::First, 2), Test::masked(Argument::Second, 0xF, 1)],
-    &[Test::equals(Argument::First, 2), Test::masked(Argument::Second, 0xF, 2)],
-    &[Test::equals(Argument::First, 10), Test::masked(Argument::Second, 0xF, 1)],
-    &[Test::equals(Argument::First, 10), Test::masked(Argument::Second, 0xF, 2)],
+    &[Test::equals(Argument::First, 1), Test::masked(Argument::Second, TYPE, 1)],
+    &[Test::equals(Argument::First, 1), Test::masked(Argument::Second, TYPE, 2)],
+    &[Test::equals(Argument::First, 1), Test::masked(Argument::Second, TYPE, 5)],
+    &[Test::equals(Argument::First, 2), Test::masked(Argument::Second, TYPE, 1), Test::equals(Argument::Third, 0)],
+    &[Test::equals(Argument::First, 2), Test::masked(Argument::Second, TYPE, 1), Test::equals(Argument::Third, 6)],
+    &[Test::equals(Argument::First, 2), Test::masked(Argument::Second, TYPE, 2), Test::equals(Argument::Third, 0)],
+    &[Test::equals(Argument::First, 2), Test::masked(Argument::Second, TYPE, 2), Test::equals(Argument::Third, 17)],
+    &[Test::equals(Argument::First, 10), Test::masked(Argument::Second, TYPE, 1), Test::equals(Argument::Third, 0)],
+    &[Test::equals(Argument::First, 10), Test::masked(Argument::Second, TYPE, 1), Test::equals(Argument::Third, 6)],
+    &[Test::equals(Argument::First, 10), Test::masked(Argument::Second, TYPE, 2), Test::equals(Argument::Third, 0)],
+    &[Test::equals(Argument::First, 10), Test::masked(Argument::Second, TYPE, 2), Test::equals(Argument::Third, 17)],
 ];
+
+/// The sandbox's init, as its processes number it.
+const INIT: u32 = 1;
+/// RLIMIT_CORE. It is set so that no helper of the host's is started for a core; a lower limit would undo that.
+const CORE: u32 = 4;
 
 /// `prctl` options that act on the caller alone and only restrict or describe it.
 #[rustfmt::skip]
@@ -107,7 +120,7 @@ pub const TABLE: &[Entry] = &[
     entry(
         &[
             libc::SYS_open, libc::SYS_openat, libc::SYS_openat2, libc::SYS_creat, libc::SYS_close, libc::SYS_close_range,
-            libc::SYS_dup, libc::SYS_dup2, libc::SYS_dup3, libc::SYS_fcntl, libc::SYS_flock, libc::SYS_pipe, libc::SYS_pipe2,
+            libc::SYS_dup, libc::SYS_dup2, libc::SYS_dup3, libc::SYS_flock, libc::SYS_pipe, libc::SYS_pipe2,
         ],
         Allow,
         "opening and closing; what can be reached is decided by mounts and Landlock",
@@ -170,9 +183,9 @@ pub const TABLE: &[Entry] = &[
     entry(&[libc::SYS_sync, libc::SYS_syncfs], Refuse(0), "reported as done: the sandbox's files are in memory, and the host's disks aren't its business"),
     entry(
         &[
-            libc::SYS_mmap, libc::SYS_mprotect, libc::SYS_munmap, libc::SYS_mremap, libc::SYS_brk, libc::SYS_madvise,
+            libc::SYS_mprotect, libc::SYS_munmap, libc::SYS_mremap, libc::SYS_brk, libc::SYS_madvise,
             libc::SYS_msync, libc::SYS_mincore, libc::SYS_mlock, libc::SYS_mlock2, libc::SYS_munlock, libc::SYS_mlockall,
-            libc::SYS_munlockall, libc::SYS_memfd_create, libc::SYS_membarrier, libc::SYS_pkey_mprotect, libc::SYS_pkey_alloc,
+            libc::SYS_munlockall, libc::SYS_membarrier, libc::SYS_pkey_mprotect, libc::SYS_pkey_alloc,
             libc::SYS_pkey_free, libc::SYS_mseal, libc::SYS_get_mempolicy,
         ],
         Allow,
@@ -234,17 +247,33 @@ pub const TABLE: &[Entry] = &[
     ),
     entry(
         &[libc::SYS_prlimit64],
-        AllowWhen(&[&[Test::equals(Argument::First, 0)]], REFUSED),
-        "its own limits, which can only be lowered; not those of the sandbox's init",
+        AllowWhen(
+            &[
+                &[Test::equals(Argument::First, 0), Test::differs(Argument::Second, CORE)],
+                &[Test::equals(Argument::First, 0), Test::equals(Argument::Third, 0), Test::upper_is_zero(Argument::Third)],
+            ],
+            REFUSED,
+        ),
+        "its own limits, which can only be lowered, and not that of core files; not those of the sandbox's init",
     ),
-    entry(&[libc::SYS_setrlimit, libc::SYS_setpriority, libc::SYS_sched_setaffinity], Allow, "lowering its own share"),
+    entry(&[libc::SYS_setrlimit], AllowWhen(&[&[Test::differs(Argument::First, CORE)]], REFUSED), "lowering its own limits"),
+    entry(
+        &[libc::SYS_setpriority],
+        AllowWhen(&[&[Test::equals(Argument::First, 0), Test::differs(Argument::Second, INIT)]], REFUSED),
+        "lowering a process's own share, but not that of the sandbox's init, which has to be able to end the others",
+    ),
+    entry(&[libc::SYS_sched_setaffinity], AllowWhen(&[&[Test::differs(Argument::First, INIT)]], REFUSED), "choosing processors, but not for the init"),
     entry(
         &[libc::SYS_sched_setscheduler],
         AllowWhen(
-            &[&[Test::equals(Argument::Second, 0)], &[Test::equals(Argument::Second, 3)], &[Test::equals(Argument::Second, 5)]],
+            &[
+                &[Test::differs(Argument::First, INIT), Test::equals(Argument::Second, 0)],
+                &[Test::differs(Argument::First, INIT), Test::equals(Argument::Second, 3)],
+                &[Test::differs(Argument::First, INIT), Test::equals(Argument::Second, 5)],
+            ],
             REFUSED,
         ),
-        "ordinary, batch and idle scheduling, but no real-time priority",
+        "ordinary, batch and idle scheduling, but no real-time priority, and not for the init",
     ),
     entry(
         &[
@@ -260,11 +289,30 @@ pub const TABLE: &[Entry] = &[
         &[
             libc::SYS_poll, libc::SYS_ppoll, libc::SYS_select, libc::SYS_pselect6, libc::SYS_epoll_create,
             libc::SYS_epoll_create1, libc::SYS_epoll_ctl, libc::SYS_epoll_wait, libc::SYS_epoll_pwait,
-            libc::SYS_epoll_pwait2, libc::SYS_eventfd, libc::SYS_eventfd2, libc::SYS_inotify_init,
-            libc::SYS_inotify_init1, libc::SYS_inotify_add_watch, libc::SYS_inotify_rm_watch,
+            libc::SYS_epoll_pwait2, libc::SYS_eventfd, libc::SYS_eventfd2,
         ],
         Allow,
-        "waiting for descriptors and for changes of files",
+        "waiting for descriptors",
+    ),
+    entry(
+        &[libc::SYS_inotify_init, libc::SYS_inotify_init1, libc::SYS_inotify_add_watch, libc::SYS_inotify_rm_watch],
+        Refuse(libc::ENOSYS),
+        "a watch on a file that is shared with the host tells what the host and other sandboxes do, and their number is the host's",
+    ),
+    entry(
+        &[libc::SYS_fcntl],
+        AllowWhen(&[&[Test::differs(Argument::Second, 1024), Test::differs(Argument::Second, 1026)]], REFUSED),
+        "descriptor flags and locks, but no leases and no notification (F_SETLEASE, F_NOTIFY), which reach beyond the sandbox",
+    ),
+    entry(
+        &[libc::SYS_mmap],
+        AllowWhen(&[&[Test::masked(Argument::Fourth, 0x4_0000, 0)]], libc::EINVAL),
+        "memory of its own, but no huge pages (MAP_HUGETLB), which no memory limit counts",
+    ),
+    entry(
+        &[libc::SYS_memfd_create],
+        AllowWhen(&[&[Test::masked(Argument::Second, 0x4, 0)]], libc::EINVAL),
+        "files in memory, but not of huge pages (MFD_HUGETLB)",
     ),
     entry(
         &[libc::SYS_socket],

@@ -15,6 +15,7 @@ use super::{JailError, random_below};
 use detect::{Controller, FoundTree};
 use rustix::fs::FlockOperation;
 use std::fs::{DirBuilder, File};
+use std::io::ErrorKind;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -156,40 +157,101 @@ impl Drop for Cgroups {
     }
 }
 
+/// How often making a folder is tried, against others who take it for abandoned before it is locked.
+const MOST_TRIES: u32 = 100;
+
 /// Makes and locks this supervisor's folder in a tree.
 fn claim_folder(tree: &FoundTree) -> std::io::Result<Tree> {
-    loop {
+    let mut last = std::io::Error::from(ErrorKind::WouldBlock);
+    for _ in 0..MOST_TRIES {
         let folder = tree.parent.join(format!("{PREFIX}{}-{:08x}", std::process::id(), random_below(u32::MAX)?));
-        DirBuilder::new().mode(0o755).create(&folder)?;
-        let lock = File::open(&folder)?;
-        rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive)?;
-        // Another supervisor may have taken it for abandoned just before it was locked.
-        if folder.metadata().is_ok_and(|seen| lock.metadata().is_ok_and(|held| seen.ino() == held.ino())) {
-            if tree.version == Version::V2 && tree.controllers.contains(&Controller::Memory) {
-                std::fs::write(folder.join("cgroup.subtree_control"), detect::V2_CONTROLLERS)?;
+        DirBuilder::new().mode(0o700).create(&folder)?;
+        match lock_folder(&folder) {
+            Ok(lock) => {
+                if tree.version == Version::V2 && tree.controllers.contains(&Controller::Memory) {
+                    std::fs::write(folder.join("cgroup.subtree_control"), detect::V2_CONTROLLERS)?;
+                }
+                let (version, controllers) = (tree.version, tree.controllers.clone());
+                return Ok(Tree { version, controllers, folder, _lock: lock });
             }
-            return Ok(Tree { version: tree.version, controllers: tree.controllers.clone(), folder, _lock: lock });
+            // Another supervisor, which has just started too, was quicker.
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::WouldBlock) => last = error,
+            Err(error) => return Err(error),
         }
     }
+    Err(last)
+}
+
+/// Locks a folder, which says that its supervisor lives.
+fn lock_folder(folder: &Path) -> std::io::Result<File> {
+    let lock = File::open(folder)?;
+    rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive)?;
+    // It may have been removed between these two, and another one made in its place.
+    if folder.metadata()?.ino() == lock.metadata()?.ino() { Ok(lock) } else { Err(ErrorKind::NotFound.into()) }
 }
 
 /// Removes the folders of supervisors that are dead.
 fn remove_abandoned(parent: &Path, version: Version) {
     let Ok(entries) = std::fs::read_dir(parent) else { return };
-    for entry in entries.flatten().filter(|entry| entry.file_name().to_string_lossy().starts_with(PREFIX)) {
-        let Ok(folder) = File::open(entry.path()) else { continue };
-        if rustix::fs::flock(&folder, FlockOperation::NonBlockingLockExclusive).is_ok() {
+    for entry in entries.flatten().filter(|entry| is_supervisors_folder(&entry.file_name().to_string_lossy())) {
+        // The lock is held until the folder is gone.
+        if let Ok(_lock) = lock_folder(&entry.path()) {
             remove_with_children(&entry.path(), version);
         }
     }
 }
 
+/// Whether a name is one that we give: `crucible-<pid>-<8 hexadecimal digits>`. Somebody else's group that happens to be
+/// called like the program is left alone.
+fn is_supervisors_folder(name: &str) -> bool {
+    name.strip_prefix(PREFIX).and_then(|rest| rest.split_once('-')).is_some_and(|(pid, random)| {
+        !pid.is_empty()
+            && pid.bytes().all(|byte| byte.is_ascii_digit())
+            && random.len() == 8
+            && random.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
+    })
+}
+
+/// Whether a name is that of a sandbox's group: `s<number>`.
+fn is_sandboxs_folder(name: &str) -> bool {
+    name.strip_prefix('s').is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
 /// Kills what is left in the sandboxes' groups below a supervisor's folder, and removes them and it.
 fn remove_with_children(folder: &Path, version: Version) {
     let Ok(entries) = std::fs::read_dir(folder) else { return };
-    for child in entries.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())) {
+    for child in entries.flatten().filter(|entry| is_sandboxs_folder(&entry.file_name().to_string_lossy())) {
         sandbox::kill_members(&child.path(), version);
         sandbox::remove_soon(&child.path());
     }
     sandbox::remove_soon(folder);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_folders_with_names_of_ours_are_ever_touched() {
+        assert!(is_supervisors_folder("crucible-1234-00ff00aa") && is_sandboxs_folder("s0"));
+        for name in
+            ["crucible-web", "crucible-worker.slice", "crucible-12-xyz", "crucible--00ff00aa", "crucible-1-00FF00AA"]
+        {
+            assert!(!is_supervisors_folder(name), "{name}");
+        }
+        for name in ["s", "system", "s1x", "job"] {
+            assert!(!is_sandboxs_folder(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_folder_that_was_removed_meanwhile_is_not_taken_for_locked() {
+        let folder = std::env::temp_dir().join(format!("crucible-lock-test-{}", std::process::id()));
+        std::fs::create_dir(&folder).unwrap();
+        let held = lock_folder(&folder).unwrap();
+        assert_eq!(lock_folder(&folder).unwrap_err().kind(), ErrorKind::WouldBlock);
+        drop(held);
+        std::fs::remove_dir(&folder).unwrap();
+        assert_eq!(lock_folder(&folder).unwrap_err().kind(), ErrorKind::NotFound);
+    }
 }

@@ -95,6 +95,15 @@ impl Cgroup {
         Ok((clone_into, join))
     }
 
+    /// Kills everything in the group at once, where the kernel can do that: from outside, whatever the sandbox's own init
+    /// is kept from doing.
+    pub fn kill(&self) {
+        for group in self.groups.iter().filter(|group| group.version == Version::V2) {
+            // Kernels before 5.14 have no such file.
+            let _killed = fs::write(group.folder.join("cgroup.kill"), "1").is_ok();
+        }
+    }
+
     /// What the kernel counted so far.
     #[must_use]
     pub fn counters(&self) -> CgroupCounters {
