@@ -11,9 +11,10 @@ use tokio::sync::Mutex;
 
 /// A running launcher. Dropping it ends every sandbox that it started.
 pub struct Launcher {
-    /// `None` only while it is being dropped.
+    // Both are `None` only while it is being dropped.
     connection: Option<Mutex<Connection>>,
-    child: Child,
+    child: Option<Child>,
+    process_id: u32,
     time_namespace: bool,
 }
 
@@ -41,12 +42,19 @@ impl Launcher {
     /// [`JailError::Step`] where the kernel refuses a namespace, other kinds where it can't be started at all.
     pub async fn start(privilege: Privilege, spare_ids: Option<SpareIds>) -> Result<Self, JailError> {
         let (ours, theirs) = socket::pair().map_err(JailError::os("make a socket pair"))?;
-        let child = image::start(theirs)?;
+        // Copying and starting a program takes a millisecond, in which the caller may have other things to do.
+        let started = tokio::task::spawn_blocking(move || image::start(theirs)).await;
+        let child = started.map_err(|_| JailError::LauncherLost)??;
         let connection = Connection { socket: MessageSocket::new(ours)?, poisoned: false };
-        let mut launcher = Self { connection: Some(Mutex::new(connection)), child, time_namespace: false };
+        let mut launcher = Self {
+            connection: Some(Mutex::new(connection)),
+            process_id: child.id(),
+            child: Some(child),
+            time_namespace: false,
+        };
         let mut answer = launcher.request(&LauncherRequest::Begin(privilege), &[]).await?.0;
         if answer == LauncherReply::MapIds {
-            map_spare_ids(launcher.child.id(), spare_ids)?;
+            map_spare_ids(launcher.process_id, spare_ids)?;
             answer = launcher.request(&LauncherRequest::IdsMapped, &[]).await?.0;
         }
         match answer {
@@ -64,8 +72,8 @@ impl Launcher {
 
     /// The launcher's process on the host.
     #[must_use]
-    pub fn process_id(&self) -> u32 {
-        self.child.id()
+    pub const fn process_id(&self) -> u32 {
+        self.process_id
     }
 
     /// Prepares a root under a number that wasn't used before.
@@ -155,8 +163,13 @@ fn map_spare_ids(launcher: u32, spare_ids: Option<SpareIds>) -> Result<(), JailE
 
 impl Drop for Launcher {
     fn drop(&mut self) {
-        // The end of the socket is what tells it to end. It has nothing left to do then, so that the wait is short.
+        // The end of the socket is what tells it to end, and all its sandboxes with it.
         self.connection = None;
-        let _ended = self.child.wait().is_ok();
+        // Somebody has to ask for a child that ended, but nobody has to stand waiting for that.
+        if let Some(mut child) = self.child.take()
+            && !matches!(child.try_wait(), Ok(Some(_)))
+        {
+            std::thread::spawn(move || child.wait());
+        }
     }
 }

@@ -105,7 +105,11 @@ impl Launcher {
             LauncherRequest::Begin(privilege) => self.begin(privilege),
             LauncherRequest::IdsMapped => self.ids_mapped(),
             LauncherRequest::PrepareRoot { number, entries } => {
-                self.prepare_root(number, &entries).map(|()| LauncherReply::RootPrepared)
+                let answer = self.prepare_root(number, &entries).map(|()| LauncherReply::RootPrepared);
+                socket::send(&self.control, &answer.unwrap_or_else(LauncherReply::Failed), &[])?;
+                // The supervisor is now busy with what a first sandbox needs of it.
+                self.networks.make_ahead();
+                return Ok(());
             }
             LauncherRequest::Start(plan) => {
                 return match self.start(*plan, descriptors) {

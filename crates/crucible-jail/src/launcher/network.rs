@@ -29,9 +29,14 @@ impl NetworkPool {
                 return Ok(network);
             }
         }
-        sys::unshare(libc::CLONE_NEWNET).step("make a network namespace")?;
-        rustix::fs::open("/proc/self/ns/net", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
-            .step("open the network namespace")
+        make()
+    }
+
+    /// Makes a namespace ahead, if none is kept. A failure will be told when one is needed.
+    pub(super) fn make_ahead(&mut self) {
+        if self.free.is_empty() {
+            self.free.extend(make().ok());
+        }
     }
 
     /// Takes a namespace back in which no process is left.
@@ -40,6 +45,13 @@ impl NetworkPool {
             self.free.push(network);
         }
     }
+}
+
+/// Makes a network namespace and moves the launcher into it.
+fn make() -> Result<OwnedFd, Failure> {
+    sys::unshare(libc::CLONE_NEWNET).step("make a network namespace")?;
+    rustix::fs::open("/proc/self/ns/net", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+        .step("open the network namespace")
 }
 
 /// Whether no Unix socket lives in the network namespace that we are in: sockets on their way between dead processes can
