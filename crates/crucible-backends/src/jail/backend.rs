@@ -196,6 +196,7 @@ impl Backend for JailBackend {
             cgroup: Some(cgroup),
             folder: None,
             outside_id: matches!(self.ids, Ids::Range { .. }).then_some(outside_id),
+            _in_use: self.places.count(),
             when_busy: Some(Box::new(move || places.make_ahead(shape))),
         })))
     }

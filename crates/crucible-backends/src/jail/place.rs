@@ -51,12 +51,15 @@ pub(super) struct Places {
     ahead: Ahead,
     landlock_abi: u32,
     filter: Vec<seccomp::Instruction>,
+    /// Each place in use holds one more of it.
+    in_use: Arc<()>,
 }
 
 impl Places {
     pub(super) fn new(launcher: Launcher, cgroups: Cgroups, ids: Ids, ahead: Ahead) -> Self {
         let (landlock_abi, filter) = (host::landlock_abi(), seccomp::compile());
-        Self { spare: Mutex::default(), launcher, cgroups, ids, ahead, landlock_abi, filter }
+        let (spare, in_use) = (Mutex::default(), Arc::default());
+        Self { spare, launcher, cgroups, ids, ahead, landlock_abi, filter, in_use }
     }
 
     pub(super) const fn cgroups(&self) -> &Cgroups {
@@ -69,6 +72,11 @@ impl Places {
         prepared.map_err(|error| start_error("prepare the sandbox's root", error))
     }
 
+    /// To be held by a place for as long as it is in use.
+    pub(super) fn count(&self) -> Arc<()> {
+        Arc::clone(&self.in_use)
+    }
+
     /// Gives the place that was made ahead, if it has this shape, else makes one.
     pub(super) async fn take(&self, shape: &Shape) -> Result<Place> {
         let spare = self.spare().take();
@@ -78,10 +86,12 @@ impl Places {
         }
     }
 
-    /// Makes a place ahead, unless one of this shape is ready, when the runtime has nothing else to do.
+    /// Makes a place ahead, unless one of this shape is ready or several are in use, when the runtime has nothing else to do.
     pub(super) fn make_ahead(self: &Arc<Self>, shape: Shape) {
         let is_ready = self.spare().as_ref().is_some_and(|(ready, _)| *ready == shape);
-        if is_ready || self.ahead == Ahead::Never {
+        // With several guests at a time the processors have enough to do: what is made ahead would only be in their way.
+        let is_alone = Arc::strong_count(&self.in_use) <= 2;
+        if is_ready || !is_alone || self.ahead == Ahead::Never {
             return;
         }
         let places = Arc::clone(self);

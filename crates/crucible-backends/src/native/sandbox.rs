@@ -12,7 +12,7 @@ use crucible_jail::plan::{Ended, EntryKind, ProcessLimit};
 use std::fs::File;
 use std::io::{Read, Write};
 use std::pin::Pin;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use tempfile::TempDir;
 use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
@@ -35,6 +35,8 @@ pub(crate) struct NativeParts {
     pub(crate) folder: Option<TempDir>,
     /// The id that the guest has on the host, where it has one of its own.
     pub(crate) outside_id: Option<u32>,
+    /// Held for as long as the sandbox exists.
+    pub(crate) _in_use: Arc<()>,
     /// What the backend would like to do once the sandbox keeps itself busy.
     pub(crate) when_busy: Option<Box<dyn FnOnce() + Send + Sync>>,
 }

@@ -9,6 +9,7 @@ use crucible_core::{
 };
 use crucible_jail::host::Launcher;
 use crucible_jail::plan::{Privilege, ProcessLimit, SandboxPlan};
+use std::sync::Arc;
 
 const REASON: &str = "the subprocess backend isolates nothing";
 const MEND: &str = "use the jail";
@@ -159,6 +160,7 @@ impl Backend for SubprocessBackend {
             cgroup: None,
             folder: Some(folder),
             outside_id: None,
+            _in_use: Arc::default(),
             when_busy: None,
         })))
     }
