@@ -179,4 +179,14 @@ mod tests {
         drop(left);
         assert!(matches!(receive::<Vec<u8>>(&right, Longest::Packet), Err(MessageError::Closed)));
     }
+
+    proptest::proptest! {
+        /// What an init sends is read before anything else is known of it.
+        #[test]
+        fn no_packet_makes_the_reader_panic(bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..200)) {
+            let (left, right) = pair().unwrap();
+            rustix::net::send(&left, &[&[IN_PACKET], bytes.as_slice()].concat(), SendFlags::empty()).unwrap();
+            let _ = receive::<crate::plan::InitMessage>(&right, Longest::Packet);
+        }
+    }
 }

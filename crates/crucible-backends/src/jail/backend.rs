@@ -3,7 +3,7 @@
 use super::layers::{self, Ids};
 use super::place::{Place, Places, Shape};
 use super::{JailConfig, root, self_test};
-use crate::native::{NativeParts, NativeSandbox, start_error, system_language};
+use crate::native::{NativeParts, NativeSandbox, process_limits, start_error, system_language};
 use crate::runtime::{self, HostInterpreter};
 use async_trait::async_trait;
 use crucible_core::{
@@ -77,17 +77,13 @@ impl JailBackend {
     }
 
     fn process_limits(&self, limits: &Limits) -> Vec<(ProcessLimit, u64)> {
-        let mut all = vec![
-            (ProcessLimit::FileSize, limits.file_size.get()),
-            (ProcessLimit::OpenFiles, u64::from(limits.open_files)),
-            (ProcessLimit::Stack, limits.stack.get()),
-            // Only in case the supervisor, which looks at all processes together, is late.
-            (ProcessLimit::CpuSeconds, limits.cpu_time.get().as_secs().saturating_add(2)),
+        let mut all = process_limits(limits);
+        all.extend([
             (ProcessLimit::LockedMemory, 64 << 10),
             (ProcessLimit::MessageQueues, 0),
             (ProcessLimit::RealTimePriority, 0),
             (ProcessLimit::PendingSignals, 1024),
-        ];
+        ]);
         if !self.places.cgroups().limits_memory() {
             all.push((ProcessLimit::Data, limits.memory.get()));
         }

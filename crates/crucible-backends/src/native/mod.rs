@@ -8,7 +8,8 @@ pub(crate) use error::{start_error, translate};
 pub(crate) use sandbox::{NativeParts, NativeSandbox};
 
 use crate::runtime::DEFAULT_LANGUAGES;
-use crucible_core::{Error, ErrorKind, Language, Result};
+use crucible_core::{Error, ErrorKind, Language, Limits, Result};
+use crucible_jail::plan::ProcessLimit;
 use std::collections::BTreeMap;
 
 /// The table entry for commands that aren't programs of a language: the host's ordinary programs.
@@ -24,4 +25,15 @@ pub(crate) fn system_language() -> Result<Language> {
         .languages
         .remove("system")
         .ok_or_else(|| error("the built-in language table has no entry 'system'".to_owned()))
+}
+
+/// The limits that hold for each process by itself, wherever it runs.
+pub(crate) fn process_limits(limits: &Limits) -> Vec<(ProcessLimit, u64)> {
+    vec![
+        (ProcessLimit::FileSize, limits.file_size.get()),
+        (ProcessLimit::OpenFiles, u64::from(limits.open_files)),
+        (ProcessLimit::Stack, limits.stack.get()),
+        // Only in case the supervisor, which looks at all processes together, is late.
+        (ProcessLimit::CpuSeconds, limits.cpu_time.get().as_secs().saturating_add(2)),
+    ]
 }

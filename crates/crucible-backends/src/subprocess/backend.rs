@@ -1,6 +1,6 @@
 //! Starts plain processes by the same launcher as the jail, so that a whole process tree can be ended.
 
-use crate::native::{NativeParts, NativeSandbox, start_error};
+use crate::native::{NativeParts, NativeSandbox, process_limits, start_error};
 use crate::runtime;
 use async_trait::async_trait;
 use crucible_core::{
@@ -140,6 +140,9 @@ impl Backend for SubprocessBackend {
             ("TMPDIR".to_owned(), directory.to_owned()),
             ("LANG".to_owned(), "C.UTF-8".to_owned()),
         ];
+        let mut all_limits = process_limits(&limits);
+        // Not 0, at which a core may still go to a helper of the host's.
+        all_limits.extend([(ProcessLimit::Core, 1), (ProcessLimit::Data, limits.memory.get())]);
         let started =
             self.launcher.start_sandbox(plan, &[]).await.map_err(|error| start_error("start the process", error))?;
         Ok(Box::new(NativeSandbox::new(NativeParts {
@@ -148,15 +151,7 @@ impl Backend for SubprocessBackend {
             layers: self.capabilities.layers.clone(),
             interpreter: interpreter.map(|interpreter| interpreter.path),
             env,
-            limits: vec![
-                (ProcessLimit::FileSize, limits.file_size.get()),
-                (ProcessLimit::OpenFiles, u64::from(limits.open_files)),
-                (ProcessLimit::Stack, limits.stack.get()),
-                // Not 0, at which a core may still go to a helper of the host's.
-                (ProcessLimit::Core, 1),
-                (ProcessLimit::CpuSeconds, limits.cpu_time.get().as_secs().saturating_add(2)),
-                (ProcessLimit::Data, limits.memory.get()),
-            ],
+            limits: all_limits,
             cgroup: None,
             folder: Some(folder),
             outside_id: None,

@@ -15,7 +15,7 @@ use crucible_engine::{Engine, LanguageTable, RunIo};
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -37,8 +37,8 @@ const ROUNDS: u32 = 15;
 
 /// One way to run the program.
 enum Way {
-    /// A process of its own: the program and its arguments.
-    Process(Vec<String>),
+    /// A process of its own: the program and its arguments, with the benchmark's configuration file.
+    Process { command: Vec<String>, configuration: PathBuf },
     /// The jail, through the library.
     Library,
 }
@@ -81,27 +81,17 @@ pub(crate) fn run(request: &Request) -> Result<()> {
 
     let python = [interpreter.path.as_str(), "-I", "-S", "-c", CODE];
     let owned = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
-    let mut ways = vec![("plain", Way::Process(owned(&python))), ("jail", Way::Library)];
-    let own = own.to_string_lossy().into_owned();
-    let settings = folder.file.to_string_lossy().into_owned();
-    let config = format!("CRUCIBLE_CONFIG={settings}");
-    ways.push(("crucible run", Way::Process(owned(&["env", &config, &own, "run", "-l", LANGUAGE, "-c", CODE]))));
+    let process = |command| Way::Process { command, configuration: folder.file.clone() };
+    let own = own.to_string_lossy();
+    let mut ways = vec![
+        ("plain", process(owned(&python))),
+        ("jail", Way::Library),
+        ("crucible run", process(owned(&[&own, "run", "-l", LANGUAGE, "-c", CODE]))),
+    ];
     if works(&["bwrap", "--version"]) {
-        let mut bwrap = owned(&[
-            "bwrap",
-            "--unshare-all",
-            "--ro-bind",
-            "/",
-            "/",
-            "--proc",
-            "/proc",
-            "--dev",
-            "/dev",
-            "--tmpfs",
-            "/tmp",
-        ]);
-        bwrap.extend(owned(&python));
-        ways.push(("bwrap", Way::Process(bwrap)));
+        let bwrap = "bwrap --unshare-all --ro-bind / / --proc /proc --dev /dev --tmpfs /tmp";
+        let words: Vec<&str> = bwrap.split(' ').chain(python).collect();
+        ways.push(("bwrap", process(owned(&words))));
     }
     let bench = Bench { runtime, engine, ways };
     let report = bench.measure(rounds, &interpreter.path)?;
@@ -145,12 +135,14 @@ impl Bench {
     /// Runs one way so often by so many workers at once, and says how long each run took.
     fn times(&self, way: &Way, workers: u32, runs: u32) -> Result<Vec<Duration>> {
         match way {
-            Way::Process(command) => {
+            Way::Process { command, configuration } => {
                 let threads: Vec<_> = (0..workers)
                     .map(|_| {
-                        let command = command.clone();
+                        let (command, configuration) = (command.clone(), configuration.clone());
                         std::thread::spawn(move || {
-                            (0..runs).map(|_| timed(|| run_process(&command))).collect::<Result<Vec<_>>>()
+                            (0..runs)
+                                .map(|_| timed(|| run_process(&command, &configuration)))
+                                .collect::<Result<Vec<_>>>()
                         })
                     })
                     .collect();
@@ -193,10 +185,11 @@ async fn timed_async(work: impl Future<Output = Result<()>>) -> Result<Duration>
     work.await.map(|()| start.elapsed())
 }
 
-fn run_process(command: &[String]) -> Result<()> {
+fn run_process(command: &[String], configuration: &Path) -> Result<()> {
     let (program, arguments) = command.split_first().ok_or_else(|| failed("measure", "there is no command"))?;
     let output = Command::new(program)
         .args(arguments)
+        .env("CRUCIBLE_CONFIG", configuration)
         .stdin(Stdio::null())
         .output()
         .map_err(|error| failed("measure", &format!("{program} can't be started")).with_source(error))?;
