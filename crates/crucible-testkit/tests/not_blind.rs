@@ -104,24 +104,28 @@ fn every_behaviour_has_a_leak_that_it_must_notice() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_leak_is_noticed() {
-    // Most of them only wait for what never comes, so they may wait together.
+    // Descriptors are counted for the whole process: what others close would hide what is lost, so that this one is alone.
+    let (alone, together): (Vec<_>, Vec<_>) = LEAKS.into_iter().partition(|(_, leak)| *leak == Leak::DescriptorsLost);
+    let mut verdicts = Vec::new();
+    for (name, leak) in alone {
+        verdicts.push((name, leak, noticed(name, leak).await));
+    }
+    // Most of the others only wait for what never comes, so they may wait together.
     let places = Arc::new(Semaphore::new(8));
     let mut tasks = JoinSet::new();
-    for (name, leak) in LEAKS {
+    for (name, leak) in together {
         let places = Arc::clone(&places);
         tasks.spawn(async move {
             let _place = places.acquire_owned().await.unwrap();
             (name, leak, noticed(name, leak).await)
         });
     }
-    let mut unnoticed = Vec::new();
-    while let Some(done) = tasks.join_next().await {
-        let (name, leak, verdict) = done.unwrap();
+    verdicts.extend(tasks.join_all().await);
+    for (name, leak, verdict) in &verdicts {
         println!("{name} with {leak:?}: {verdict:?}");
-        if !matches!(verdict, Verdict::Failed(_)) {
-            unnoticed.push((name, verdict));
-        }
     }
+    let unnoticed: Vec<_> =
+        verdicts.into_iter().filter(|(_, _, verdict)| !matches!(verdict, Verdict::Failed(_))).collect();
     assert!(unnoticed.is_empty(), "the suite is blind here: {unnoticed:#?}");
 }
 
