@@ -6,9 +6,11 @@
 //!
 //! This crate does no I/O, starts no runtime and is not the wire format (that is `crucible-api`).
 
+mod attack;
 mod backend;
 mod capabilities;
 mod component;
+mod control;
 mod error;
 mod event;
 mod evidence;
@@ -23,12 +25,14 @@ mod spec;
 mod suggest;
 mod units;
 
+pub use attack::{ArmResult, ControlResult, Expected, HeldBy, PropertyResult, Reach, SuiteResult, Verdict};
 pub use backend::{
     Backend, Command, Counters, Execution, ExitStatus, FileContent, FileEntry, FileKind, ProcessHandle, Sandbox,
     SandboxRequest,
 };
 pub use capabilities::{Capabilities, Enforcement, Isolation};
 pub use component::{Check, CheckStatus, Component, Passed, SelfTest};
+pub use control::{ControlArms, ControlSandbox};
 pub use error::{Error, ErrorKind, Result};
 pub use event::{Discard, Event, EventSink, Stream};
 pub use evidence::{Evidence, Posture, PostureFact};
