@@ -45,7 +45,7 @@ pub(crate) struct Invocation {
 /// The command with these arguments.
 pub(crate) fn crucible<S: AsRef<OsStr>>(arguments: &[S]) -> Invocation {
     // A shell starts what it has in the background with signals ignored, and so Crucible would be right to ignore them.
-    let mut command = Command::new("env");
+    let mut command = Command::new("/usr/bin/env");
     command.arg("--default-signal=HUP,INT,TERM").arg(env!("CARGO_BIN_EXE_crucible")).args(arguments);
     invocation(command)
 }
