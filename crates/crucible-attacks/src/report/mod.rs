@@ -1,0 +1,1 @@
+//! Reports of what the suite found: for a terminal, for machines, for continuous integration and for a browser.
