@@ -5,6 +5,7 @@
 
 use crate::seccomp::Instruction;
 use serde::{Deserialize, Serialize};
+use std::net::IpAddr;
 
 /// Where the guest's writable folders are.
 pub const WORK: &str = "/work";
@@ -115,6 +116,8 @@ pub enum RootEntry {
 pub enum SandboxPlan {
     /// With every layer.
     Jailed(JailPlan),
+    /// A place in which the attack suite may do what it wants: see [`RangePlan`].
+    Range(RangePlan),
     /// With none: development only.
     Bare {
         /// The host folder that stands for the work folder.
@@ -154,7 +157,92 @@ pub struct JailPlan {
     pub proc: Need,
     /// Whether private pseudo-terminals have to be there.
     pub terminals: Need,
+    /// What is left off on purpose, to show that a probe works. Empty for every sandbox that is used.
+    pub without: Vec<Protection>,
 }
+
+impl JailPlan {
+    /// Whether the sandbox has a protection.
+    #[must_use]
+    pub fn has(&self, protection: Protection) -> bool {
+        !self.without.contains(&protection)
+    }
+}
+
+/// A protection that can be left off a sandbox in a range.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Protection {
+    /// A user namespace of its own.
+    UserNamespace,
+    /// A mount namespace of its own. Without it there is no private root either.
+    MountNamespace,
+    /// A process namespace of its own.
+    PidNamespace,
+    /// A network namespace of its own.
+    NetworkNamespace,
+    /// An IPC namespace of its own.
+    IpcNamespace,
+    /// A host name of its own.
+    UtsNamespace,
+    /// A cgroup namespace of its own.
+    CgroupNamespace,
+    /// A root folder with little in it.
+    PrivateRoot,
+    /// A `/proc` of its own.
+    PrivateProc,
+    /// A `/dev` of its own.
+    PrivateDev,
+    /// The loss of all capabilities.
+    Capabilities,
+    /// No new privileges.
+    NoNewPrivs,
+    /// Landlock's rules.
+    Landlock,
+    /// The system call filter.
+    Seccomp,
+    /// A session keyring of its own.
+    SessionKeyring,
+    /// No descriptor of the launcher's.
+    CleanStart,
+}
+
+/// A range: namespaces, a file system in memory and a network of its own, in which the attack suite is root and nothing of
+/// the host can be changed. Its init keeps every privilege that its user namespace gives.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RangePlan {
+    /// The prepared root.
+    pub root: u32,
+    /// First inside, first outside and count, for users and groups alike.
+    pub ids: Vec<(u32, u32, u32)>,
+    /// Bytes on the writable file system.
+    pub disk_bytes: u64,
+    /// Inodes on the writable file system.
+    pub inodes: u64,
+    /// Whether the second descriptor is a cgroup folder of version 2 to be cloned into.
+    pub clone_into_cgroup: bool,
+    /// How many of the following descriptors are `tasks` files of version 1 to be joined.
+    pub join_cgroups: u32,
+    /// Trees of control groups to mount, so that it can make groups below its own.
+    pub cgroup_mounts: Vec<CgroupMount>,
+    /// Addresses that its loopback has besides its own.
+    pub addresses: Vec<IpAddr>,
+}
+
+/// A tree of control groups to mount.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CgroupMount {
+    /// An existing folder inside.
+    pub target: String,
+    /// The controllers of a tree of version 1; none means version 2.
+    pub controllers: Vec<String>,
+}
+
+/// The folders of a range that can be written to.
+pub const RANGE_WRITABLE: [&str; 5] = [WORK, "/tmp", "/dev/shm", "/run", "/canary"];
+/// The host name of a range, by which a process in one knows where it is.
+pub const RANGE_HOST_NAME: &str = "crucible-range";
+/// Where the program that runs in a range is, in it.
+pub const RANGE_PROGRAM: &str = "/crucible-range/crucible";
 
 /// A step that failed. One step is one system call or a few of one purpose.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,23 +1,27 @@
 //! Makes jailed sandboxes.
 
 use super::layers::{self, Ids};
-use super::place::{Place, Places, Shape};
-use super::{JailConfig, root, self_test};
+use super::place::{GuestId, Place, Places, Shape};
+use super::{JailConfig, control, root, self_test};
 use crate::native::{NativeParts, NativeSandbox, process_limits, start_error, system_language};
 use crate::runtime::{self, HostInterpreter};
 use async_trait::async_trait;
 use crucible_core::{
-    Backend, Capabilities, Component, Error, ErrorKind, HostPath, Language, Layer, Limits, Policy, Result, Sandbox,
-    SandboxRequest, SelfTest,
+    Backend, Capabilities, Component, ControlSandbox, Error, ErrorKind, HostPath, Language, Layer, Layers, Limits,
+    Policy, Result, Sandbox, SandboxId, SandboxRequest, SelfTest,
 };
 use crucible_jail::host::cgroup::{CgroupLimits, Cgroups};
 use crucible_jail::host::{self, JailError, Launcher};
 use crucible_jail::plan::{Need, Privilege, ProcessLimit};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use tokio::sync::Mutex;
 
 /// What the sandbox's init itself may take of the memory limit.
 const INIT_MEMORY: u64 = 1 << 20;
+/// What everything in a range may take together.
+const RANGE_MEMORY: u64 = 3 << 30;
+const RANGE_PIDS: u64 = 1024;
 
 /// The native jail.
 pub struct JailBackend {
@@ -25,7 +29,23 @@ pub struct JailBackend {
     capabilities: Capabilities,
     ids: Ids,
     interpreter_cache: Option<HostPath>,
-    roots: Mutex<Vec<Arc<PreparedRoot>>>,
+    roots: Mutex<Roots>,
+}
+
+/// The roots that the launcher holds ready.
+#[derive(Default)]
+struct Roots {
+    of_languages: Vec<Arc<PreparedRoot>>,
+    /// Every one has had a number of its own, those of ranges too.
+    count: u32,
+}
+
+impl Roots {
+    fn next(&mut self) -> u32 {
+        let number = self.count;
+        self.count = self.count.saturating_add(1);
+        number
+    }
 }
 
 /// A root folder that the launcher holds ready for a language.
@@ -64,15 +84,15 @@ impl JailBackend {
     /// Finds the prepared root of a language, or prepares it.
     async fn root(&self, language: &Language) -> Result<Arc<PreparedRoot>> {
         let mut roots = self.roots.lock().await;
-        if let Some(root) = roots.iter().find(|root| root.language == *language) {
+        if let Some(root) = roots.of_languages.iter().find(|root| root.language == *language) {
             return Ok(Arc::clone(root));
         }
         let runtime = runtime::resolve(language, self.interpreter_cache.as_ref().map(HostPath::as_path))?;
-        let number = u32::try_from(roots.len()).unwrap_or(u32::MAX);
+        let number = roots.next();
         let entries = root::entries(&runtime)?;
         self.places.prepare_root(number, entries).await?;
         let root = Arc::new(PreparedRoot { language: language.clone(), number, interpreter: runtime.interpreter });
-        roots.push(Arc::clone(&root));
+        roots.of_languages.push(Arc::clone(&root));
         Ok(root)
     }
 
@@ -113,9 +133,7 @@ fn check_ids(config: &JailConfig) -> Result<()> {
 async fn start_launcher(config: &JailConfig) -> Result<(Launcher, Ids), JailError> {
     if host::effective_user() == 0 {
         match Launcher::start(Privilege::Root, None).await {
-            Ok(launcher) => {
-                return Ok((launcher, Ids::Range { start: config.uid_start, count: config.uid_count }));
-            }
+            Ok(launcher) => return Ok((launcher, ids_of_root(config, &host::mapped_ids()))),
             // Root of a container without capabilities: a user namespace may still be allowed. But with nothing else to
             // map, guests would have root's own id outside, so root must not be root outside of the container.
             Err(JailError::Step { .. }) if host::root_is_somebody_else_outside() => {}
@@ -131,6 +149,24 @@ async fn start_launcher(config: &JailConfig) -> Result<(Launcher, Ids), JailErro
         }
     }
     Ok((Launcher::start(Privilege::Ordinary { spare_ids: false }, None).await?, Ids::Own))
+}
+
+/// The ids that root can give to guests: those of the configuration, or what a container's user namespace has.
+fn ids_of_root(config: &JailConfig, mapped: &[(u32, u32)]) -> Ids {
+    let (start, count) = (config.uid_start, config.uid_count);
+    let holds = |(first, length): &(u32, u32)| {
+        start >= *first && u64::from(start) + u64::from(count) <= u64::from(*first) + u64::from(*length)
+    };
+    if mapped.iter().any(holds) {
+        return Ids::Range { start, count };
+    }
+    // From 1 on, as far as it goes in one piece or in two: a range has its own root mapped apart.
+    let spare = mapped.iter().find_map(|(first, length)| match first {
+        0 => Some(length.saturating_sub(1)).filter(|count| *count > 0),
+        1 => Some(*length),
+        _ => None,
+    });
+    spare.map_or(Ids::Own, |count| Ids::Spare { count })
 }
 
 fn need(policy: &Policy, layer: Layer) -> Need {
@@ -159,8 +195,15 @@ impl Backend for JailBackend {
     }
 
     async fn create(&self, request: SandboxRequest) -> Result<Box<dyn Sandbox>> {
+        self.capabilities.admit(self.name(), &request.policy)?;
+        Ok(Box::new(self.make(request, &BTreeSet::new()).await?))
+    }
+}
+
+impl JailBackend {
+    /// Makes a sandbox without some layers; see [`super::control`].
+    pub(super) async fn make(&self, request: SandboxRequest, without: &BTreeSet<Layer>) -> Result<NativeSandbox> {
         let SandboxRequest { id, language, limits, policy } = request;
-        self.capabilities.admit(self.name(), &policy)?;
         let language = match language {
             Some(language) => language,
             None => Arc::new(system_language()?),
@@ -178,23 +221,69 @@ impl Backend for JailBackend {
             inodes: limits.inodes,
             proc: need(&policy, Layer::PrivateProc),
             terminals: need(&policy, Layer::PrivateDev),
+            without: Vec::new(),
+            id: GuestId::Distinct,
         };
-        let Place { started, cgroup, outside_id } = self.places.take(&shape).await?;
+        let mut layers = self.capabilities.layers.clone();
+        let mut process_limits = self.process_limits(&limits);
+        let place = if without.is_empty() {
+            self.places.take(&shape).await?
+        } else {
+            control::weaken(without, &mut layers, &mut process_limits);
+            self.places.make(&control::weakened(shape.clone(), without)).await?
+        };
+        let Place { started, cgroup, outside_id } = place;
         let places = Arc::clone(&self.places);
         let interpreter = root.interpreter.as_ref().map(|interpreter| interpreter.path.clone());
-        Ok(Box::new(NativeSandbox::new(NativeParts {
+        let when_busy: Option<Box<dyn FnOnce() + Send + Sync>> =
+            if without.is_empty() { Some(Box::new(move || places.make_ahead(shape))) } else { None };
+        Ok(NativeSandbox::new(NativeParts {
             id,
-            layers: layers::of_sandbox(&self.capabilities.layers, started.sandbox.without()),
+            layers: layers::of_sandbox(&layers, started.sandbox.without()),
             started,
             env: environment(interpreter.as_deref()),
             interpreter,
-            limits: self.process_limits(&limits),
+            limits: process_limits,
             cgroup: Some(cgroup),
             folder: None,
             outside_id: matches!(self.ids, Ids::Range { .. }).then_some(outside_id),
             _in_use: self.places.count(),
-            when_busy: Some(Box::new(move || places.make_ahead(shape))),
-        })))
+            when_busy,
+        }))
+    }
+
+    /// Opens a range, in which `program` is found at [`crucible_jail::plan::RANGE_PROGRAM`]. It can do nothing to the host,
+    /// and is no sandbox for anything untrusted.
+    ///
+    /// # Errors
+    /// As [`Backend::create`].
+    pub async fn open_range(&self, program: &HostPath) -> Result<ControlSandbox> {
+        let mut roots = self.roots.lock().await;
+        let number = roots.next();
+        self.places
+            .prepare_root(number, root::entries_of_a_range(program, &self.places.cgroups().mounts_of_a_range())?)
+            .await?;
+        drop(roots);
+        let limits = CgroupLimits { memory: RANGE_MEMORY, pids: RANGE_PIDS, cpu_thousandths: control::whole_machine() };
+        let (started, cgroup) = self.places.open_range(number, &limits).await?;
+        let env = [
+            ("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"),
+            ("HOME", "/run"),
+            ("TMPDIR", "/tmp"),
+        ];
+        Ok(ControlSandbox::new(Box::new(NativeSandbox::new(NativeParts {
+            id: SandboxId::generate(),
+            layers: Layers::new(),
+            started,
+            env: env.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec(),
+            interpreter: None,
+            limits: Vec::new(),
+            cgroup: Some(cgroup),
+            folder: None,
+            outside_id: None,
+            _in_use: self.places.count(),
+            when_busy: None,
+        }))))
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod backend;
 mod config;
+mod control;
 mod layers;
 mod place;
 mod root;

@@ -7,10 +7,22 @@ use crate::native::{start_error, translate};
 use crucible_core::{Error, ErrorKind, Result};
 use crucible_jail::host::cgroup::{Cgroup, CgroupLimits, Cgroups};
 use crucible_jail::host::{self, Launcher, Started};
-use crucible_jail::plan::{JailPlan, Need, RootEntry, SandboxPlan};
+use crucible_jail::plan::{JailPlan, Need, Protection, RangePlan, RootEntry, SandboxPlan};
 use crucible_jail::seccomp;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::AsFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// What all the files of a range may take.
+const RANGE_DISK: u64 = 512 << 20;
+const RANGE_INODES: u64 = 200_000;
+/// Addresses that stand for some outside, for probes that try to get there: two set aside for documentation, and the one
+/// under which clouds give out credentials. They lead nowhere but to the range itself.
+const RANGE_ADDRESSES: [IpAddr; 3] = [
+    IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)),
+    IpAddr::V4(Ipv4Addr::new(169, 254, 169, 254)),
+    IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1)),
+];
 
 /// Everything that tells one place from another before anything ran in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +34,19 @@ pub(super) struct Shape {
     pub(super) inodes: u64,
     pub(super) proc: Need,
     pub(super) terminals: Need,
+    /// What is left off on purpose. Nothing, for every sandbox that is used.
+    pub(super) without: Vec<Protection>,
+    /// Whether the guest has a host id of its own.
+    pub(super) id: GuestId,
+}
+
+/// Which host id a guest gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum GuestId {
+    /// One that no other sandbox has.
+    Distinct,
+    /// That of the launcher's root: a protection is left off on purpose.
+    Root,
 }
 
 /// A sandbox in which nothing has run yet.
@@ -108,8 +133,12 @@ impl Places {
         self.spare.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn make(&self, shape: &Shape) -> Result<Place> {
-        let outside_id = self.choose_id()?;
+    /// Makes one.
+    pub(super) async fn make(&self, shape: &Shape) -> Result<Place> {
+        let outside_id = match shape.id {
+            GuestId::Distinct => self.choose_id()?,
+            GuestId::Root => 0,
+        };
         let cgroup =
             self.cgroups.create(&shape.cgroup).map_err(|error| translate("make the sandbox's control group", error))?;
         let (clone_into, join) =
@@ -125,11 +154,38 @@ impl Places {
             seccomp: self.filter.clone(),
             proc: shape.proc,
             terminals: shape.terminals,
+            without: shape.without.clone(),
         };
         let descriptors: Vec<_> = clone_into.iter().chain(&join).map(AsFd::as_fd).collect();
         let started = self.launcher.start_sandbox(SandboxPlan::Jailed(plan), &descriptors).await;
         let started = started.map_err(|error| start_error("start the sandbox", error))?;
         Ok(Place { started, cgroup, outside_id })
+    }
+
+    /// Starts a range with the limits given.
+    pub(super) async fn open_range(&self, root: u32, limits: &CgroupLimits) -> Result<(Started, Cgroup)> {
+        let cgroup = self.cgroups.create(limits).map_err(|error| translate("make the range's control group", error))?;
+        let (clone_into, join) =
+            cgroup.entrances().map_err(|error| translate("open the range's control group", error))?;
+        let mut ids = vec![(0, 0, 1)];
+        ids.extend(match self.ids {
+            Ids::Range { start, count } => Some((start, start, count)),
+            Ids::Spare { count } => Some((1, 1, count)),
+            Ids::Own => None,
+        });
+        let plan = RangePlan {
+            root,
+            ids,
+            disk_bytes: RANGE_DISK,
+            inodes: RANGE_INODES,
+            clone_into_cgroup: clone_into.is_some(),
+            join_cgroups: u32::try_from(join.len()).unwrap_or(u32::MAX),
+            cgroup_mounts: self.cgroups.mounts_of_a_range(),
+            addresses: RANGE_ADDRESSES.to_vec(),
+        };
+        let descriptors: Vec<_> = clone_into.iter().chain(&join).map(AsFd::as_fd).collect();
+        let started = self.launcher.start_sandbox(SandboxPlan::Range(plan), &descriptors).await;
+        Ok((started.map_err(|error| start_error("start the range", error))?, cgroup))
     }
 
     /// A host id for a guest. Chosen at random, so that supervisors who know nothing of each other don't meet.

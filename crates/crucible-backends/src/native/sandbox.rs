@@ -235,7 +235,7 @@ impl Sandbox for NativeSandbox {
     async fn destroy(self: Box<Self>) -> Result<()> {
         let operation = "remove the sandbox";
         let NativeParts { started, cgroup, folder, .. } = self.parts;
-        if folder.is_some() {
+        if !started.sandbox.ends_with_its_init() {
             // Nothing but its init knows what it started; with a process namespace the kernel does.
             match started.sandbox.end_processes().await {
                 Ok(()) | Err(JailError::SandboxLost) => {}

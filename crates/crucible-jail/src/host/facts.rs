@@ -1,6 +1,7 @@
 //! What can be asked of this machine without trying anything out.
 
 use super::launcher::SpareIds;
+use crate::plan::{RANGE_HOST_NAME, RANGE_PROGRAM};
 use rustix::rand::GetRandomFlags;
 
 /// The kernel's release, such as `6.1.0-18-amd64`.
@@ -19,6 +20,24 @@ pub fn landlock_abi() -> u32 {
 #[must_use]
 pub fn effective_user() -> u32 {
     rustix::process::geteuid().as_raw()
+}
+
+/// The ids that the user namespace of this process maps: first inside and how many.
+#[must_use]
+pub fn mapped_ids() -> Vec<(u32, u32)> {
+    let map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    let line = |line: &str| {
+        let mut fields = line.split_ascii_whitespace();
+        Some((fields.next()?.parse().ok()?, fields.nth(1)?.parse().ok()?))
+    };
+    map.lines().filter_map(line).collect()
+}
+
+/// Whether this process is in a range, which the attack suite made for itself.
+#[must_use]
+pub fn is_in_range() -> bool {
+    rustix::system::uname().nodename().to_bytes() == RANGE_HOST_NAME.as_bytes()
+        && std::path::Path::new(RANGE_PROGRAM).exists()
 }
 
 /// Whether root here is an ordinary user outside of the user namespace that this process is in.

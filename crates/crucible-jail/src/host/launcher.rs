@@ -3,7 +3,7 @@
 use super::sandbox::{Reach, Sandbox};
 use super::socket::MessageSocket;
 use super::{JailError, image};
-use crate::plan::{LauncherReply, LauncherRequest, Privilege, RootEntry, SandboxPlan};
+use crate::plan::{LauncherReply, LauncherRequest, Privilege, Protection, RootEntry, SandboxPlan};
 use crate::socket::{self, MessageError};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::process::{Child, Command, Stdio};
@@ -94,8 +94,9 @@ impl Launcher {
     pub async fn start_sandbox(&self, plan: SandboxPlan, descriptors: &[BorrowedFd<'_>]) -> Result<Started, JailError> {
         let (ours, theirs) = socket::pair().map_err(JailError::os("make a socket pair"))?;
         let all: Vec<BorrowedFd<'_>> = std::iter::once(theirs.as_fd()).chain(descriptors.iter().copied()).collect();
-        let reach = match plan {
-            SandboxPlan::Jailed(_) => Reach::Namespace,
+        let reach = match &plan {
+            SandboxPlan::Jailed(plan) if !plan.has(Protection::PidNamespace) => Reach::Descendants,
+            SandboxPlan::Jailed(_) | SandboxPlan::Range(_) => Reach::Namespace,
             SandboxPlan::Bare { .. } => Reach::Descendants,
         };
         let (answer, received) = self.request(&LauncherRequest::Start(Box::new(plan)), &all).await?;

@@ -120,6 +120,12 @@ impl Sandbox {
         })
     }
 
+    /// Whether the death of its init is that of everything in it.
+    #[must_use]
+    pub const fn ends_with_its_init(&self) -> bool {
+        matches!(self.reach, Reach::Namespace)
+    }
+
     /// What was preferred in the plan and couldn't be had.
     #[must_use]
     pub fn without(&self) -> &[Failure] {

@@ -4,7 +4,7 @@
 use super::realm::PLACE_OF_ROOT;
 use super::root::{self, NO_DEV, NO_EXEC, NO_SUID, NO_SYMLINK_FOLLOW};
 use super::{Step, command, landlock};
-use crate::plan::{Failure, GUEST_ID, HOST_NAME, JailPlan, Need, ProcessLimit};
+use crate::plan::{Failure, GUEST_ID, HOST_NAME, JailPlan, Need, ProcessLimit, WRITABLE};
 use crate::sys;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fd::{AsFd, OwnedFd};
@@ -51,7 +51,7 @@ pub(super) fn confine(plan: &JailPlan, surroundings: Surroundings<'_>, control: 
     // After entry, so that the sandbox's own cgroup is the root that it sees.
     sys::unshare(libc::CLONE_NEWCGROUP).step("make a cgroup namespace")?;
     wait_for_ids(&surroundings.go)?;
-    take_guest_id()?;
+    take_id(GUEST_ID)?;
     die_with(surroundings.launcher)?;
     rustix::process::setsid().step("make a session")?;
     sys::join_new_session_keyring().step("make a session keyring")?;
@@ -60,15 +60,11 @@ pub(super) fn confine(plan: &JailPlan, surroundings: Surroundings<'_>, control: 
     let without = enter_root(plan, &surroundings)?;
 
     let ruleset = if plan.landlock_abi > 0 { Some(landlock::ruleset(plan.landlock_abi)?) } else { None };
-    let mut folders = Vec::new();
-    for (path, ..) in GUEST_FOLDERS {
-        let folder = rustix::fs::open(*path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
-            .step("open the guest's folders")?;
-        folders.push((*path, folder));
-    }
+    let folders = open_folders(&WRITABLE)?;
     drop(surroundings);
     close_others(&folders, ruleset.as_ref(), control)?;
-    drop_privileges()?;
+    drop_capabilities()?;
+    forbid_privileges()?;
     // At 0 the kernel would still hand a core to the host's helper, where one is set up; 1 is its word for never.
     command::set_limit(ProcessLimit::Core, 1)?;
     // Last: it refuses what the steps above needed.
@@ -76,7 +72,16 @@ pub(super) fn confine(plan: &JailPlan, surroundings: Surroundings<'_>, control: 
     Ok(Confined { folders, ruleset, without })
 }
 
-fn wait_for_ids(go: &OwnedFd) -> Result<(), Failure> {
+/// Opens folders for requests about files.
+pub(super) fn open_folders(paths: &[&'static str]) -> Result<Vec<(&'static str, OwnedFd)>, Failure> {
+    let open = |path: &&'static str| {
+        let folder = rustix::fs::open(*path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
+        folder.map(|folder| (*path, folder)).step("open the guest's folders")
+    };
+    paths.iter().map(open).collect()
+}
+
+pub(super) fn wait_for_ids(go: &OwnedFd) -> Result<(), Failure> {
     let mut byte = [0_u8];
     loop {
         return match rustix::io::read(go, &mut byte) {
@@ -88,17 +93,17 @@ fn wait_for_ids(go: &OwnedFd) -> Result<(), Failure> {
     }
 }
 
-/// Takes the guest's id at once, keeping the capabilities that this new user namespace gives until the mounts are made.
-fn take_guest_id() -> Result<(), Failure> {
+/// Takes an id at once, keeping the capabilities that this new user namespace gives until the mounts are made.
+pub(super) fn take_id(id: u32) -> Result<(), Failure> {
     rustix::thread::set_capabilities_secure_bits(CapabilitiesSecureBits::NO_SETUID_FIXUP)
         .step("keep capabilities over a change of user")?;
-    let (user, group) = (Uid::from_raw(GUEST_ID), Gid::from_raw(GUEST_ID));
+    let (user, group) = (Uid::from_raw(id), Gid::from_raw(id));
     rustix::thread::set_thread_res_gid(group, group, group).step("take the guest's group")?;
     rustix::thread::set_thread_res_uid(user, user, user).step("take the guest's user")
 }
 
 /// Asks to be killed when the launcher ends. A change of credentials would clear it, so this comes after that.
-fn die_with(launcher: &OwnedFd) -> Result<(), Failure> {
+pub(super) fn die_with(launcher: &OwnedFd) -> Result<(), Failure> {
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).step("ask to end with the launcher")?;
     // It may have ended before.
     let mut wait = [PollFd::new(launcher, PollFlags::IN)];
@@ -111,72 +116,92 @@ fn die_with(launcher: &OwnedFd) -> Result<(), Failure> {
 
 /// Attaches the root, fills in what each sandbox has of its own, and leaves the host's mounts behind.
 fn enter_root(plan: &JailPlan, surroundings: &Surroundings<'_>) -> Result<Vec<Failure>, Failure> {
+    attach_root(&surroundings.root)?;
+    attach_writable(&surroundings.writable, &guest_binds())?;
+    let mut without = Vec::new();
+    keep(plan.proc, mount_proc(&PRIVATE_PROC), &mut without)?;
+    keep(plan.terminals, mount_terminals(), &mut without)?;
+    leave_old_root()?;
+    Ok(without)
+}
+
+/// Notes a failure that is no reason to stop.
+pub(super) fn keep(need: Need, result: Result<(), Failure>, without: &mut Vec<Failure>) -> Result<(), Failure> {
+    match (need, result) {
+        (Need::Preferred, Err(failure)) => without.push(failure),
+        (_, result) => return result,
+    }
+    Ok(())
+}
+
+/// Attaches a root in the small mount namespace and enters it, from where [`inside`] looks at it.
+pub(super) fn attach_root(root: &OwnedFd) -> Result<(), Failure> {
     let place = rustix::fs::open(PLACE_OF_ROOT, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
         .step("open the place for the root")?;
-    root::attach(&surroundings.root, &place).step("attach the root")?;
-    rustix::process::fchdir(&surroundings.root).step("enter the root")?;
-    let inside = |path: &str| -> Result<OwnedFd, Errno> {
-        rustix::fs::open(
-            path.trim_start_matches('/'),
-            OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC,
-            Mode::empty(),
-        )
-    };
+    root::attach(root, &place).step("attach the root")?;
+    rustix::process::fchdir(root).step("enter the root")
+}
 
-    // One file system for all writable folders, so that one quota covers them. Its folders can be bound only once it is
-    // attached somewhere: where /tmp will be, which then covers it. Detaching it would make the kernel wait.
-    root::attach(&surroundings.writable, &inside("/tmp").step("open /tmp")?).step("attach the writable file system")?;
+/// Makes the current folder the root. The old one ends up under it at the same place, and is detached from there.
+pub(super) fn leave_old_root() -> Result<(), Failure> {
+    rustix::process::pivot_root(".", ".").step("pivot into the root")?;
+    rustix::mount::unmount(".", UnmountFlags::DETACH).step("detach the host's mounts")?;
+    rustix::process::chdir("/").step("enter the root again")
+}
+
+/// Opens a folder of the root that is being filled, which is the current folder.
+pub(super) fn inside(path: &str) -> Result<OwnedFd, Errno> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    rustix::fs::open(path.trim_start_matches('/'), flags, Mode::empty())
+}
+
+/// A folder of the writable file system, where it is to be bound, and what its mount forbids beyond the usual.
+pub(super) type WritableBind = (&'static str, &'static str, u64);
+
+/// How a guest's folders are bound.
+pub(super) fn guest_binds() -> Vec<WritableBind> {
+    let extra = |path| match path {
+        "/work" => NO_SYMLINK_FOLLOW,
+        "/dev/shm" => NO_EXEC,
+        _ => 0,
+    };
+    GUEST_FOLDERS.iter().map(|(path, name, _)| (*path, *name, extra(*path))).collect()
+}
+
+/// Binds the writable folders. One file system is behind all, so that one quota covers them. Its folders can be bound only
+/// once it is attached somewhere: where /tmp will be, which then covers it. Detaching it would make the kernel wait.
+pub(super) fn attach_writable(writable: &OwnedFd, folders: &[WritableBind]) -> Result<(), Failure> {
+    root::attach(writable, &inside("/tmp").step("open /tmp")?).step("attach the writable file system")?;
     let mut binds = Vec::new();
-    for (path, name, _) in GUEST_FOLDERS {
+    for (path, name, extra) in folders {
         let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
-        let tree = rustix::mount::open_tree(&surroundings.writable, *name, flags).step("bind a writable folder")?;
-        let extra = match *path {
-            "/work" => NO_SYMLINK_FOLLOW,
-            "/dev/shm" => NO_EXEC,
-            _ => 0,
-        };
-        sys::set_mount_attributes(
-            &tree,
-            &CString::default(),
-            libc::AT_EMPTY_PATH.unsigned_abs(),
-            NO_SUID | NO_DEV | extra,
-        )
-        .step("restrict a writable folder")?;
+        let tree = rustix::mount::open_tree(writable, *name, flags).step("bind a writable folder")?;
+        let empty_path = libc::AT_EMPTY_PATH.unsigned_abs();
+        sys::set_mount_attributes(&tree, &CString::default(), empty_path, NO_SUID | NO_DEV | extra)
+            .step("restrict a writable folder")?;
         binds.push((path, tree));
     }
     for (path, tree) in binds {
         root::attach(&tree, &inside(path).step("open a writable folder's place")?).step("attach a writable folder")?;
     }
-
-    let mut without = Vec::new();
-    let mut keep = |need: Need, result: Result<(), Failure>| match (need, result) {
-        (Need::Required, Err(failure)) => Err(failure),
-        (Need::Preferred, Err(failure)) => {
-            without.push(failure);
-            Ok(())
-        }
-        (_, Ok(())) => Ok(()),
-    };
-    let proc_options = [("hidepid", "invisible"), ("subset", "pid")];
-    keep(plan.proc, mount_new("proc", &proc_options, NO_SUID | NO_DEV | NO_EXEC, &inside).step("mount /proc"))?;
-    let terminal_options = [("newinstance", ""), ("ptmxmode", "0666"), ("mode", "0600"), ("max", "16")];
-    keep(plan.terminals, mount_new("devpts", &terminal_options, NO_SUID | NO_EXEC, &inside).step("mount /dev/pts"))?;
-
-    // The old root ends up under the new one at the same place, and is detached from there.
-    rustix::process::pivot_root(".", ".").step("pivot into the root")?;
-    rustix::mount::unmount(".", UnmountFlags::DETACH).step("detach the host's mounts")?;
-    rustix::process::chdir("/").step("enter the root again")?;
-    Ok(without)
+    Ok(())
 }
 
-/// Mounts a fresh file system of the kernel's at the place that belongs to it.
-fn mount_new(
-    kind: &str,
-    options: &[(&str, &str)],
-    flags: u64,
-    inside: &dyn Fn(&str) -> Result<OwnedFd, Errno>,
-) -> Result<(), Errno> {
-    let place = inside(if kind == "proc" { "/proc" } else { "/dev/pts" })?;
+/// What a guest's `/proc` shows: its own processes, and nothing of the kernel.
+pub(super) const PRIVATE_PROC: [(&str, &str); 2] = [("hidepid", "invisible"), ("subset", "pid")];
+
+pub(super) fn mount_proc(options: &[(&str, &str)]) -> Result<(), Failure> {
+    mount_new("proc", options, NO_SUID | NO_DEV | NO_EXEC, "/proc").step("mount /proc")
+}
+
+pub(super) fn mount_terminals() -> Result<(), Failure> {
+    let options = [("newinstance", ""), ("ptmxmode", "0666"), ("mode", "0600"), ("max", "16")];
+    mount_new("devpts", &options, NO_SUID | NO_EXEC, "/dev/pts").step("mount /dev/pts")
+}
+
+/// Mounts a fresh file system of the kernel's in the root that is being filled.
+pub(super) fn mount_new(kind: &str, options: &[(&str, &str)], flags: u64, place: &str) -> Result<(), Errno> {
+    let place = inside(place)?;
     let context = rustix::mount::fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC)?;
     for (key, value) in options {
         if value.is_empty() {
@@ -192,7 +217,11 @@ fn mount_new(
 }
 
 /// Closes every descriptor but the few that the init works with: the launcher's others came along with the clone.
-fn close_others(folders: &[(&str, OwnedFd)], ruleset: Option<&OwnedFd>, control: &OwnedFd) -> Result<(), Failure> {
+pub(super) fn close_others(
+    folders: &[(&str, OwnedFd)],
+    ruleset: Option<&OwnedFd>,
+    control: &OwnedFd,
+) -> Result<(), Failure> {
     use std::os::fd::AsRawFd;
     let mut kept: Vec<u32> = folders
         .iter()
@@ -213,8 +242,8 @@ fn close_others(folders: &[(&str, OwnedFd)], ruleset: Option<&OwnedFd>, control:
     sys::close_range(next, u32::MAX).step("close descriptors")
 }
 
-/// Gives up every capability for good, and forbids gaining any by executing something.
-fn drop_privileges() -> Result<(), Failure> {
+/// Gives up every capability for good.
+pub(super) fn drop_capabilities() -> Result<(), Failure> {
     for number in 0..64 {
         match rustix::thread::remove_capability_from_bounding_set(CapabilitySet::from_bits_retain(1 << number)) {
             Ok(()) => {}
@@ -234,7 +263,11 @@ fn drop_privileges() -> Result<(), Failure> {
     rustix::thread::clear_ambient_capability_set().step("clear the ambient capabilities")?;
     let none = CapabilitySet::empty();
     rustix::thread::set_capabilities(None, CapabilitySets { effective: none, permitted: none, inheritable: none })
-        .step("drop all capabilities")?;
+        .step("drop all capabilities")
+}
+
+/// Forbids gaining privileges by executing something, and being looked into.
+fn forbid_privileges() -> Result<(), Failure> {
     // Another process of the same user could look into this one's memory otherwise.
     rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable).step("make the init undumpable")?;
     rustix::thread::set_no_new_privs(true).step("set no_new_privs")

@@ -21,13 +21,15 @@ const MOST_ROUNDS: u32 = 5000;
 /// Between two looks.
 const PAUSE: Timespec = Timespec { tv_sec: 0, tv_nsec: 2_000_000 };
 
-/// Whether the init has a process namespace of its own.
+/// What of its own the init has.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Reach {
-    /// It is pid 1: killing everything means the namespace.
+pub(super) enum Reach {
+    /// A process namespace, in which it is pid 1: killing everything means the namespace.
     Namespace,
-    /// It is an ordinary process: killing everything means its descendants.
+    /// A root, but no process namespace: killing everything means its descendants.
     Descendants,
+    /// Nothing: as before, and a folder of the host stands for the work folder.
+    Bare,
 }
 
 pub(super) struct Init {
@@ -42,8 +44,14 @@ pub(super) struct Init {
 
 /// Confines this process and serves the supervisor until the end.
 pub(super) fn run_jailed(plan: &JailPlan, surroundings: Surroundings<'_>, control: OwnedFd) -> ! {
-    match confine::confine(plan, surroundings, &control) {
-        Ok(Confined { folders, ruleset, without }) => serve(control, Reach::Namespace, folders, ruleset, without),
+    let confined = confine::confine(plan, surroundings, &control);
+    run_confined(confined, Reach::Namespace, control)
+}
+
+/// Serves the supervisor until the end, if the confinement succeeded.
+pub(super) fn run_confined(confined: Result<Confined, Failure>, reach: Reach, control: OwnedFd) -> ! {
+    match confined {
+        Ok(Confined { folders, ruleset, without }) => serve(control, reach, folders, ruleset, without),
         Err(failure) => fail(&control, failure),
     }
 }
@@ -52,7 +60,7 @@ pub(super) fn run_jailed(plan: &JailPlan, surroundings: Surroundings<'_>, contro
 pub(super) fn run_bare(work: OwnedFd, control: OwnedFd) -> ! {
     // Orphans come to this process, so that the whole tree can be found.
     match rustix::process::set_child_subreaper(Some(rustix::process::getpid())) {
-        Ok(()) => serve(control, Reach::Descendants, vec![(crate::plan::WORK, work)], None, Vec::new()),
+        Ok(()) => serve(control, Reach::Bare, vec![(crate::plan::WORK, work)], None, Vec::new()),
         Err(errno) => {
             fail(&control, Failure { step: "become the reaper of orphans".to_owned(), errno: errno.raw_os_error() })
         }
@@ -149,8 +157,8 @@ impl Init {
         match sys::fork() {
             Ok(Forked::Child) => {
                 let work = match self.reach {
-                    Reach::Namespace => None,
-                    Reach::Descendants => self.folders.first().map(|(_, folder)| folder),
+                    Reach::Namespace | Reach::Descendants => None,
+                    Reach::Bare => self.folders.first().map(|(_, folder)| folder),
                 };
                 let (failure, report) = command.become_it(&descriptors, self.ruleset.as_ref(), work);
                 command::report(report, &failure);
@@ -193,7 +201,7 @@ impl Init {
                 let _killed = sys::signal_everything_in_this_pid_namespace().is_ok();
                 drop(self.reap(WaitOptions::empty()));
             }
-            Reach::Descendants => {
+            Reach::Descendants | Reach::Bare => {
                 // Without a namespace a process can be forked while we look, so look until none is left. One that can't be
                 // killed, since it has gained another user's rights, isn't waited for for ever.
                 for _ in 0..MOST_ROUNDS {

@@ -10,9 +10,11 @@ mod files;
 mod init;
 mod landlock;
 mod network;
+mod range;
 mod realm;
 mod root;
 mod start;
+mod weaken;
 
 use crate::plan::{Failure, LauncherReply, LauncherRequest, Privilege};
 use crate::socket::{self, Longest, MessageError};
@@ -53,6 +55,8 @@ struct Launcher {
     /// Its mount namespaces, once it has begun and unless nothing is isolated.
     mounts: Option<Mounts>,
     networks: NetworkPool,
+    /// The network namespace that the launcher came from. Only weakened sandboxes stay in it.
+    original_network: OwnedFd,
     /// Running inits, with the network namespace that each holds.
     inits: BTreeMap<i32, Option<OwnedFd>>,
 }
@@ -79,8 +83,17 @@ pub fn serve() -> ExitCode {
     if rustix::process::setsid().is_err() {
         return ExitCode::from(70);
     }
-    let mut launcher =
-        Launcher { control, own_process, mounts: None, networks: NetworkPool::default(), inits: BTreeMap::new() };
+    let Ok(original_network) = network::current() else {
+        return ExitCode::from(70);
+    };
+    let mut launcher = Launcher {
+        control,
+        own_process,
+        mounts: None,
+        networks: NetworkPool::default(),
+        original_network,
+        inits: BTreeMap::new(),
+    };
     loop {
         let mut waits = [PollFd::new(&launcher.control, PollFlags::IN), PollFd::new(&signals, PollFlags::IN)];
         match rustix::event::poll(&mut waits, None) {

@@ -9,6 +9,7 @@ use crate::plan::Failure;
 use crate::sys;
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
 use rustix::thread::LinkNameSpaceType;
 
 /// The most namespaces kept for later.
@@ -23,8 +24,7 @@ impl NetworkPool {
     /// Moves the launcher, and with it its next clone, into a network namespace that nobody else is in.
     pub(super) fn enter_unused(&mut self) -> Result<OwnedFd, Failure> {
         while let Some(network) = self.free.pop() {
-            rustix::thread::move_into_link_name_space(network.as_fd(), Some(LinkNameSpaceType::Network))
-                .step("enter a network namespace")?;
+            enter(&network)?;
             if holds_no_socket() {
                 return Ok(network);
             }
@@ -50,8 +50,18 @@ impl NetworkPool {
 /// Makes a network namespace and moves the launcher into it.
 fn make() -> Result<OwnedFd, Failure> {
     sys::unshare(libc::CLONE_NEWNET).step("make a network namespace")?;
+    current().step("open the network namespace")
+}
+
+/// The network namespace that the launcher is in.
+pub(super) fn current() -> Result<OwnedFd, Errno> {
     rustix::fs::open("/proc/self/ns/net", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
-        .step("open the network namespace")
+}
+
+/// Moves the launcher into a network namespace.
+pub(super) fn enter(network: &OwnedFd) -> Result<(), Failure> {
+    rustix::thread::move_into_link_name_space(network.as_fd(), Some(LinkNameSpaceType::Network))
+        .step("enter a network namespace")
 }
 
 /// Whether no Unix socket lives in the network namespace that we are in: sockets on their way between dead processes can

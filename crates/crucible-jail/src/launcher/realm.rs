@@ -38,6 +38,8 @@ pub(super) fn become_root_of_the_user_namespace() -> Result<(), Failure> {
 /// The launcher's two mount namespaces. It lives in the small one, so that a clone of it is copied and given up quickly
 /// however many mounts the host has, and looks into the other one for what it binds.
 pub(super) struct Mounts {
+    /// Where the launcher came from. Only weakened sandboxes go there.
+    original: OwnedFd,
     host: OwnedFd,
     small: OwnedFd,
     /// Where the prepared roots are in the host's.
@@ -50,6 +52,7 @@ pub(super) const PLACE_OF_ROOT: &str = "/root";
 impl Mounts {
     /// Makes both and enters the small one. Nothing travels back from either.
     pub(super) fn make() -> Result<Self, Failure> {
+        let original = own_mount_namespace()?;
         sys::unshare(libc::CLONE_NEWNS).step("make a mount namespace")?;
         rustix::mount::mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
             .step("make the mounts private")?;
@@ -69,19 +72,32 @@ impl Mounts {
         rustix::process::pivot_root(".", ".").step("pivot into the small root")?;
         rustix::mount::unmount(".", UnmountFlags::DETACH).step("leave the host's mounts")?;
         rustix::process::chdir("/").step("enter the small root again")?;
-        Ok(Self { host, small: own_mount_namespace()?, roots })
+        Ok(Self { original, host, small: own_mount_namespace()?, roots })
     }
 
     /// Does something where the host's mounts are, and comes back.
     pub(super) fn among_host_mounts<T>(&self, work: impl FnOnce(&str) -> Result<T, Failure>) -> Result<T, Failure> {
-        let enter = |namespace: &OwnedFd| {
-            rustix::thread::move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Mount))
-        };
         enter(&self.host).step("enter the host's mounts")?;
         let result = work(self.roots);
         enter(&self.small).step("leave the host's mounts")?;
         result
     }
+}
+
+impl Mounts {
+    /// Goes back to where the launcher came from.
+    pub(super) fn enter_original(&self) -> Result<(), Failure> {
+        enter(&self.original).step("enter the original mounts")
+    }
+
+    /// Comes back from there.
+    pub(super) fn enter_small(&self) -> Result<(), Failure> {
+        enter(&self.small).step("leave the original mounts")
+    }
+}
+
+fn enter(namespace: &OwnedFd) -> Result<(), Errno> {
+    rustix::thread::move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Mount))
 }
 
 fn own_mount_namespace() -> Result<OwnedFd, Failure> {

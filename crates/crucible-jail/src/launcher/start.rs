@@ -25,7 +25,11 @@ impl Launcher {
         let mut descriptors = descriptors.into_iter();
         let control = descriptors.next().ok_or(Errno::BADF).step("take the sandbox's socket")?;
         match plan {
-            SandboxPlan::Jailed(plan) => self.start_jailed(&plan, control, descriptors.collect()),
+            SandboxPlan::Jailed(plan) if plan.without.is_empty() => {
+                self.start_jailed(&plan, control, descriptors.collect())
+            }
+            SandboxPlan::Jailed(plan) => self.start_weakened(&plan, control, descriptors.collect()),
+            SandboxPlan::Range(plan) => self.start_range(&plan, control, descriptors.collect()),
             SandboxPlan::Bare { directory } => self.start_bare(&directory, control),
         }
     }
@@ -38,7 +42,10 @@ impl Launcher {
     ) -> Result<(LauncherReply, [OwnedFd; 2]), Failure> {
         let cgroup = (plan.clone_into_cgroup && !cgroups.is_empty()).then(|| cgroups.remove(0));
         let root = self.copy_root(plan.root)?;
-        let writable = writable_file_system(plan)?;
+        let writable = writable_file_system(plan.disk_bytes, plan.inodes)?;
+        for (_, name, mode) in confine::GUEST_FOLDERS {
+            root::make_guest_folder(&writable, name, *mode, plan.outside_id).step("make the guest's folders")?;
+        }
         let storage = rustix::io::fcntl_dupfd_cloexec(&writable, 3).step("keep the writable file system in view")?;
         let device = rustix::fs::fstat(&writable).step("look at the writable file system")?.st_dev;
         let (go_read, go_write) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC).step("make a pipe")?;
@@ -53,7 +60,8 @@ impl Launcher {
         };
         self.inits.insert(pid, Some(network));
         // The child waits for this before it does anything that needs an id.
-        map_ids(pid, plan.outside_id)?;
+        map_ids(pid, &format!("{GUEST_ID} {} 1", plan.outside_id))?;
+        come_first_when_memory_runs_out(pid)?;
         (&std::fs::File::from(go_write)).write_all(&[1]).step("let the sandbox go on")?;
         Ok((LauncherReply::Started { pid, device }, [pidfd, storage]))
     }
@@ -72,29 +80,29 @@ impl Launcher {
 
 /// Makes the file system that all of a guest's writable folders lie on: bounded in bytes and inodes, and owned by the
 /// launcher's user namespace, so that nobody inside can remount it.
-fn writable_file_system(plan: &JailPlan) -> Result<OwnedFd, Failure> {
+pub(super) fn writable_file_system(disk_bytes: u64, inodes: u64) -> Result<OwnedFd, Failure> {
     let context = rustix::mount::fsopen("tmpfs", FsOpenFlags::FSOPEN_CLOEXEC).step("open the writable file system")?;
     // The file system's own root and the three folders take an inode each.
-    let (size, inodes) = (plan.disk_bytes.to_string(), (plan.inodes + 4).to_string());
+    let (size, inodes) = (disk_bytes.to_string(), (inodes + 4).to_string());
     for (key, value) in [("size", size.as_str()), ("nr_inodes", inodes.as_str()), ("mode", "755")] {
         rustix::mount::fsconfig_set_string(context.as_fd(), key, value).step("bound the writable file system")?;
     }
     rustix::mount::fsconfig_create(context.as_fd()).step("make the writable file system")?;
     let attributes =
         MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV | MountAttrFlags::MOUNT_ATTR_NOATIME;
-    let mount = rustix::mount::fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, attributes)
-        .step("mount the writable file system")?;
-    for (_, name, mode) in confine::GUEST_FOLDERS {
-        root::make_guest_folder(&mount, name, *mode, plan.outside_id).step("make the guest's folders")?;
-    }
-    Ok(mount)
+    rustix::mount::fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, attributes)
+        .step("mount the writable file system")
 }
 
-/// Gives a new user namespace its one id, and the sandbox the first place among those the kernel kills when memory runs out.
-fn map_ids(pid: i32, outside_id: u32) -> Result<(), Failure> {
-    let map = format!("{GUEST_ID} {outside_id} 1");
-    for (file, text) in [("uid_map", map.as_str()), ("gid_map", map.as_str()), ("oom_score_adj", "1000")] {
-        std::fs::write(format!("/proc/{pid}/{file}"), text).step(&format!("write the sandbox's {file}"))?;
+/// Gives a new user namespace its ids, the same for users and groups.
+pub(super) fn map_ids(pid: i32, map: &str) -> Result<(), Failure> {
+    for file in ["uid_map", "gid_map"] {
+        std::fs::write(format!("/proc/{pid}/{file}"), map).step(&format!("write the sandbox's {file}"))?;
     }
     Ok(())
+}
+
+/// Gives a sandbox the first place among those that the kernel kills when memory runs out.
+pub(super) fn come_first_when_memory_runs_out(pid: i32) -> Result<(), Failure> {
+    std::fs::write(format!("/proc/{pid}/oom_score_adj"), "1000").step("write the sandbox's oom_score_adj")
 }

@@ -5,7 +5,9 @@
 use super::check;
 use crate::seccomp::Instruction;
 use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use std::ffi::CString;
+use std::net::IpAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 /// On which side of a fork we are.
@@ -197,4 +199,67 @@ pub(crate) fn signal_everything_in_this_pid_namespace() -> Result<(), Errno> {
 pub(crate) fn unshare(flags: i32) -> Result<(), Errno> {
     // SAFETY: takes a number only; the callers pass namespace flags alone, and never CLONE_FILES or CLONE_VM.
     check(libc::c_long::from(unsafe { libc::unshare(flags) })).map(drop)
+}
+
+/// Brings up the loopback interface of the own network namespace, with further addresses of which each stands alone.
+pub(crate) fn bring_up_loopback(addresses: &[IpAddr]) -> Result<(), Errno> {
+    let socket = |family| rustix::net::socket_with(family, SocketType::DGRAM, SocketFlags::CLOEXEC, None);
+    let socket4 = socket(AddressFamily::INET)?;
+    let mut request = interface("lo");
+    request.ifr_ifru.ifru_flags = (libc::IFF_UP | libc::IFF_RUNNING) as libc::c_short;
+    interface_call(&socket4, libc::SIOCSIFFLAGS, &request)?;
+    let mut aliases = 0;
+    for address in addresses {
+        match address {
+            IpAddr::V4(address) => {
+                aliases += 1;
+                let mut request = interface(&format!("lo:{aliases}"));
+                for (call, address) in
+                    [(libc::SIOCSIFADDR, *address), (libc::SIOCSIFNETMASK, std::net::Ipv4Addr::BROADCAST)]
+                {
+                    request.ifr_ifru.ifru_addr = socket_address(address);
+                    interface_call(&socket4, call, &request)?;
+                }
+            }
+            IpAddr::V6(address) => {
+                // `struct in6_ifreq`. The loopback is the first interface of every network namespace.
+                #[repr(C)]
+                struct Request {
+                    address: [u8; 16],
+                    prefix: u32,
+                    interface: libc::c_int,
+                }
+                let request = Request { address: address.octets(), prefix: 128, interface: 1 };
+                interface_call(&socket(AddressFamily::INET6)?, libc::SIOCSIFADDR, &request)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A request about an interface.
+fn interface(name: &str) -> libc::ifreq {
+    // SAFETY: a structure of numbers, for which zeros are valid.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    // The last byte stays 0.
+    for (place, byte) in request.ifr_name.iter_mut().take(libc::IFNAMSIZ - 1).zip(name.bytes()) {
+        *place = byte.cast_signed();
+    }
+    request
+}
+
+fn socket_address(address: std::net::Ipv4Addr) -> libc::sockaddr {
+    let address = libc::sockaddr_in {
+        sin_family: libc::AF_INET as libc::sa_family_t,
+        sin_port: 0,
+        sin_addr: libc::in_addr { s_addr: u32::from_ne_bytes(address.octets()) },
+        sin_zero: [0; 8],
+    };
+    // SAFETY: both are 16 bytes of numbers, and a sockaddr_in is what the kernel reads where the family says so.
+    unsafe { std::mem::transmute::<libc::sockaddr_in, libc::sockaddr>(address) }
+}
+
+fn interface_call<T>(socket: &OwnedFd, call: libc::Ioctl, request: &T) -> Result<(), Errno> {
+    // SAFETY: the callers pass a live structure of the kind that the call reads, and the kernel only reads it.
+    check(libc::c_long::from(unsafe { libc::ioctl(socket.as_raw_fd(), call, std::ptr::from_ref(request)) })).map(drop)
 }

@@ -14,8 +14,8 @@ pub(crate) use landlock::landlock_abi;
 pub(crate) use landlock::{create_ruleset, landlock_allow_beneath, landlock_restrict_self};
 #[cfg(feature = "launcher")]
 pub(crate) use launcher::{
-    Forked, block_signals_into_descriptor, clone_into_namespaces, close_on_exec_from, close_range, execute, exit_now,
-    fork, join_new_session_keyring, load_seccomp_filter, restore_signals, set_mount_attributes,
+    Forked, block_signals_into_descriptor, bring_up_loopback, clone_into_namespaces, close_on_exec_from, close_range,
+    execute, exit_now, fork, join_new_session_keyring, load_seccomp_filter, restore_signals, set_mount_attributes,
     signal_everything_in_this_pid_namespace, unshare,
 };
 #[cfg(feature = "host")]

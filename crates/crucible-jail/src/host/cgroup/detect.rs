@@ -28,6 +28,8 @@ pub(super) struct FoundTree {
     pub(super) version: Version,
     pub(super) controllers: Vec<Controller>,
     pub(super) parent: PathBuf,
+    /// Everything that a tree of version 1 has, by which it is mounted again.
+    pub(super) mounted_with: Vec<String>,
 }
 
 /// A mounted tree, from `/proc/self/mountinfo`.
@@ -59,7 +61,12 @@ pub(super) fn find(parent: Option<&Path>) -> (Vec<FoundTree>, Option<Missing>) {
         let parent = own_folder(mount, &memberships, name);
         match found.iter_mut().find(|tree| tree.parent == parent) {
             Some(tree) => tree.controllers.push(controller),
-            None => found.push(FoundTree { version: Version::V1, controllers: vec![controller], parent }),
+            None => found.push(FoundTree {
+                version: Version::V1,
+                controllers: vec![controller],
+                parent,
+                mounted_with: mount.options.iter().filter(|option| is_controller(option)).cloned().collect(),
+            }),
         }
     }
     if let Some(mount) = mounts.iter().find(|mount| mount.version == Version::V2) {
@@ -75,6 +82,7 @@ pub(super) fn find(parent: Option<&Path>) -> (Vec<FoundTree>, Option<Missing>) {
                     version: Version::V2,
                     controllers: vec![Controller::Memory, Controller::Pids, Controller::Cpu, Controller::CpuAccounting],
                     parent,
+                    mounted_with: Vec::new(),
                 }),
                 Err(reason) => missing = Some(Missing { reason, mend: DELEGATION_HINT.to_owned() }),
             }
@@ -84,7 +92,12 @@ pub(super) fn find(parent: Option<&Path>) -> (Vec<FoundTree>, Option<Missing>) {
                 .iter_mut()
                 .for_each(|tree| tree.controllers.retain(|controller| *controller != Controller::CpuAccounting));
             found.retain(|tree| !tree.controllers.is_empty());
-            found.push(FoundTree { version: Version::V2, controllers: vec![Controller::CpuAccounting], parent: own });
+            found.push(FoundTree {
+                version: Version::V2,
+                controllers: vec![Controller::CpuAccounting],
+                parent: own,
+                mounted_with: Vec::new(),
+            });
         }
     }
     if found.is_empty() && missing.is_none() {
@@ -94,6 +107,12 @@ pub(super) fn find(parent: Option<&Path>) -> (Vec<FoundTree>, Option<Missing>) {
         });
     }
     (found, missing)
+}
+
+/// Whether a mount option of version 1 names a controller.
+fn is_controller(option: &str) -> bool {
+    const OTHERS: [&str; 7] = ["rw", "ro", "xattr", "noprefix", "clone_children", "cpuset_v2_mode", "favordynmods"];
+    !OTHERS.contains(&option) && !option.contains('=')
 }
 
 /// Whether we may make folders below, which then have `cpu.stat`.

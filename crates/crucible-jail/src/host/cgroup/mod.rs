@@ -12,6 +12,7 @@ mod sandbox;
 pub use sandbox::{Cgroup, CgroupCounters, CgroupLimits};
 
 use super::{JailError, random_below};
+use crate::plan::CgroupMount;
 use detect::{Controller, FoundTree};
 use rustix::fs::FlockOperation;
 use std::fs::{DirBuilder, File};
@@ -39,6 +40,8 @@ struct Tree {
     /// The controllers that limits are set with here.
     controllers: Vec<Controller>,
     folder: PathBuf,
+    /// The controllers that it was mounted with, in version 1.
+    mounted_with: Vec<String>,
     /// Held locked: says that this supervisor lives.
     _lock: File,
 }
@@ -135,6 +138,20 @@ impl Cgroups {
         }
     }
 
+    /// How a range has these trees mounted: each below the folder for them, alone in it if there is but one.
+    #[must_use]
+    pub fn mounts_of_a_range(&self) -> Vec<CgroupMount> {
+        let target = |tree: &Tree| match tree.version {
+            Version::V2 if self.trees.len() == 1 => "/sys/fs/cgroup".to_owned(),
+            Version::V2 => "/sys/fs/cgroup/unified".to_owned(),
+            Version::V1 => format!("/sys/fs/cgroup/{}", tree.mounted_with.join(",")),
+        };
+        self.trees
+            .iter()
+            .map(|tree| CgroupMount { target: target(tree), controllers: tree.mounted_with.clone() })
+            .collect()
+    }
+
     /// Makes a sandbox's control group with its limits.
     ///
     /// # Errors
@@ -172,7 +189,8 @@ fn claim_folder(tree: &FoundTree) -> std::io::Result<Tree> {
                     std::fs::write(folder.join("cgroup.subtree_control"), detect::V2_CONTROLLERS)?;
                 }
                 let (version, controllers) = (tree.version, tree.controllers.clone());
-                return Ok(Tree { version, controllers, folder, _lock: lock });
+                let mounted_with = tree.mounted_with.clone();
+                return Ok(Tree { version, controllers, folder, mounted_with, _lock: lock });
             }
             // Another supervisor, which has just started too, was quicker.
             Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::WouldBlock) => last = error,

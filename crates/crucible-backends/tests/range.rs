@@ -1,0 +1,67 @@
+//! A range is a place of its own: its root can change nothing of the host, and sandboxes run in it.
+#![expect(clippy::unwrap_used, clippy::print_stderr, reason = "helpers of tests fail as tests do")]
+
+use crucible_backends::jail::{Ahead, JailBackend, JailConfig};
+use crucible_core::{Command, ControlSandbox, ErrorKind, ExitStatus, GuestPath, HostPath};
+use std::collections::BTreeMap;
+use tokio::io::AsyncReadExt;
+
+async fn backend() -> Option<JailBackend> {
+    match JailBackend::start(JailConfig { ahead: Ahead::Never, ..JailConfig::default() }).await {
+        Ok(backend) => Some(backend),
+        Err(error) => {
+            let required = std::env::var("CRUCIBLE_REQUIRE").unwrap_or_default();
+            assert!(!required.split(',').any(|name| name == "jail"), "{error}");
+            eprintln!("skipped: {error}");
+            None
+        }
+    }
+}
+
+async fn shell(range: &ControlSandbox, script: &str) -> (ExitStatus, String) {
+    let argv = ["/bin/sh", "-c", script].map(str::to_owned).to_vec();
+    let command = Command { argv, env: BTreeMap::new(), directory: GuestPath::work() };
+    let mut execution = range.exec(command).await.unwrap();
+    drop(execution.stdin);
+    let (mut out, mut errors) = (String::new(), String::new());
+    execution.stdout.read_to_string(&mut out).await.unwrap();
+    execution.stderr.read_to_string(&mut errors).await.unwrap();
+    (execution.process.wait().await.unwrap(), out + &errors)
+}
+
+#[tokio::test]
+async fn a_range_changes_nothing_of_the_host() {
+    let Some(backend) = backend().await else { return };
+    let outside = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let range = backend.open_range(&HostPath::new("/usr/bin/env")).await.unwrap();
+    let script = format!(
+        "id -u; cat /proc/sys/kernel/hostname; echo $$; for place in /etc /usr /root {}; do touch $place/canary-file 2>/dev/null && echo wrote $place; done; \
+         for place in /work /tmp /run /canary /dev/shm; do touch $place/file || echo no $place; done; \
+         test -x /crucible-range/crucible || echo no program; cat /proc/self/mountinfo | grep -c cgroup; cat /proc/net/if_inet6 /proc/net/fib_trie",
+        outside.path().display()
+    );
+    let (status, said) = shell(&range, &script).await;
+    eprintln!("{said}");
+    assert_eq!(status, ExitStatus::Exited(0));
+    assert!(said.starts_with("0\ncrucible-range\n"), "{said}");
+    assert!(!said.contains("wrote") && !said.contains("no "), "{said}");
+    for address in ["192.0.2.1", "169.254.169.254", "20010db8"] {
+        assert!(said.contains(address), "{address} is missing: {said}");
+    }
+    assert_eq!(outside.path().read_dir().unwrap().count(), 0);
+    range.destroy().await.unwrap();
+}
+
+#[tokio::test]
+async fn nothing_is_weakened_outside_of_a_range() {
+    use crucible_core::{ControlArms, Layer, Limits, Policy, SandboxId, SandboxRequest};
+    let Some(backend) = backend().await else { return };
+    let request = SandboxRequest {
+        id: SandboxId::generate(),
+        language: None,
+        limits: Limits::default(),
+        policy: Policy::built_in("default").unwrap(),
+    };
+    let error = backend.create_control(request, &[Layer::Seccomp].into()).await.err().unwrap();
+    assert_eq!(error.kind(), ErrorKind::Refused);
+}

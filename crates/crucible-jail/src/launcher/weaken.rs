@@ -1,0 +1,218 @@
+//! Starts a sandbox with protections left off on purpose, for the control arms of the attack suite.
+//!
+//! Invariant: this is reached only by a plan that names what it goes without. What such a sandbox sees and can touch is what
+//! the launcher came from, and so the supervisor makes one only where that is a range.
+
+use super::confine::{self, Confined};
+use super::init::{self, Reach};
+use super::{Launcher, Step, command, landlock, network, root, start};
+use crate::plan::{
+    Failure, GUEST_ID, HOST_NAME, JailPlan, LauncherReply, Need, ProcessLimit, Protection, WORK, WRITABLE,
+};
+use crate::sys::{self, Forked};
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+use rustix::mount::MountPropagationFlags;
+use rustix::pipe::PipeFlags;
+use rustix::process::{DumpableBehavior, Pid};
+use rustix::thread::{CapabilitySet, CapabilitySets};
+use std::io::Write;
+
+/// What can be left out of the clone.
+const NAMESPACES: [(Protection, i32); 5] = [
+    (Protection::UserNamespace, libc::CLONE_NEWUSER),
+    (Protection::MountNamespace, libc::CLONE_NEWNS),
+    (Protection::PidNamespace, libc::CLONE_NEWPID),
+    (Protection::IpcNamespace, libc::CLONE_NEWIPC),
+    (Protection::UtsNamespace, libc::CLONE_NEWUTS),
+];
+
+/// What the launcher hands to a weakened init.
+struct Surroundings<'a> {
+    /// The copied root, unless the launcher's own is shown.
+    root: Option<OwnedFd>,
+    /// The writable file system, unless the launcher's own folders are used.
+    writable: Option<OwnedFd>,
+    /// The launcher's `/dev`, if that is shown in a private root.
+    devices: Option<OwnedFd>,
+    cgroups: Vec<OwnedFd>,
+    go: OwnedFd,
+    launcher: &'a OwnedFd,
+}
+
+impl Launcher {
+    pub(super) fn start_weakened(
+        &mut self,
+        plan: &JailPlan,
+        control: OwnedFd,
+        cgroups: Vec<OwnedFd>,
+    ) -> Result<(LauncherReply, [OwnedFd; 2]), Failure> {
+        let has_root = plan.has(Protection::MountNamespace) && plan.has(Protection::PrivateRoot);
+        let root = has_root.then(|| self.copy_root(plan.root)).transpose()?;
+        let mounts = self.mounts.as_ref().ok_or(Errno::INVAL).step("start a sandbox before Begin")?;
+        let devices = (has_root && !plan.has(Protection::PrivateDev))
+            .then(|| mounts.among_host_mounts(|_| root::copy_tree("/dev").step("copy /dev")))
+            .transpose()?;
+        if has_root {
+            return self.clone_weakened(plan, control, cgroups, (root, devices));
+        }
+        mounts.enter_original()?;
+        let result = self.clone_weakened(plan, control, cgroups, (None, None));
+        let mounts = self.mounts.as_ref().ok_or(Errno::INVAL).step("find the mounts again")?;
+        mounts.enter_small()?;
+        result
+    }
+
+    fn clone_weakened(
+        &mut self,
+        plan: &JailPlan,
+        control: OwnedFd,
+        mut cgroups: Vec<OwnedFd>,
+        (root, devices): (Option<OwnedFd>, Option<OwnedFd>),
+    ) -> Result<(LauncherReply, [OwnedFd; 2]), Failure> {
+        let cgroup = (plan.clone_into_cgroup && !cgroups.is_empty()).then(|| cgroups.remove(0));
+        let (writable, shown) = if plan.has(Protection::MountNamespace) {
+            let writable = start::writable_file_system(plan.disk_bytes, plan.inodes)?;
+            for (_, name, mode) in confine::GUEST_FOLDERS {
+                root::make_guest_folder(&writable, name, *mode, plan.outside_id).step("make the guest's folders")?;
+            }
+            let shown = rustix::io::fcntl_dupfd_cloexec(&writable, 3).step("keep the writable file system in view")?;
+            (Some(writable), shown)
+        } else {
+            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            (None, rustix::fs::open(WORK, flags, Mode::empty()).step("open the work folder")?)
+        };
+        let device = rustix::fs::fstat(&shown).step("look at the writable file system")?.st_dev;
+        let (go_read, go_write) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC).step("make a pipe")?;
+        let network = if plan.has(Protection::NetworkNamespace) {
+            Some(self.networks.enter_unused()?)
+        } else {
+            network::enter(&self.original_network)?;
+            None
+        };
+        let flags = NAMESPACES.iter().filter(|(protection, _)| plan.has(*protection));
+        let flags = flags.fold(0, |all, (_, flag)| all | u64::from(flag.unsigned_abs()));
+        let (forked, pidfd) =
+            sys::clone_into_namespaces(flags, cgroup.as_ref().map(OwnedFd::as_fd)).step("clone into new namespaces")?;
+        let (Forked::Parent { pid }, Some(pidfd)) = (forked, pidfd) else {
+            drop(go_write);
+            let launcher = &self.own_process;
+            let surroundings = Surroundings { root, writable, devices, cgroups, go: go_read, launcher };
+            let reach = if plan.has(Protection::PidNamespace) { Reach::Namespace } else { Reach::Descendants };
+            let confined = confine_weakened(plan, surroundings, &control);
+            init::run_confined(confined, reach, control)
+        };
+        self.inits.insert(pid, network);
+        if plan.has(Protection::UserNamespace) {
+            start::map_ids(pid, &format!("{GUEST_ID} {} 1", plan.outside_id))?;
+        }
+        start::come_first_when_memory_runs_out(pid)?;
+        (&std::fs::File::from(go_write)).write_all(&[1]).step("let the sandbox go on")?;
+        Ok((LauncherReply::Started { pid, device }, [pidfd, shown]))
+    }
+}
+
+/// What [`confine::confine`] does, less what is left off.
+fn confine_weakened(plan: &JailPlan, surroundings: Surroundings<'_>, control: &OwnedFd) -> Result<Confined, Failure> {
+    for cgroup in &surroundings.cgroups {
+        rustix::io::write(cgroup, b"0").step("join the cgroup")?;
+    }
+    if plan.has(Protection::CgroupNamespace) {
+        sys::unshare(libc::CLONE_NEWCGROUP).step("make a cgroup namespace")?;
+    }
+    confine::wait_for_ids(&surroundings.go)?;
+    confine::take_id(if plan.has(Protection::UserNamespace) { GUEST_ID } else { plan.outside_id })?;
+    confine::die_with(surroundings.launcher)?;
+    rustix::process::setsid().step("make a session")?;
+    if !plan.has(Protection::PidNamespace) {
+        let own: Pid = rustix::process::getpid();
+        rustix::process::set_child_subreaper(Some(own)).step("become the reaper of orphans")?;
+    }
+    if plan.has(Protection::SessionKeyring) {
+        sys::join_new_session_keyring().step("make a session keyring")?;
+    }
+    if plan.has(Protection::UtsNamespace) {
+        rustix::system::sethostname(HOST_NAME.as_bytes()).step("set the host name")?;
+    }
+
+    let without = enter_root(plan, &surroundings)?;
+
+    let has_landlock = plan.has(Protection::Landlock) && plan.landlock_abi > 0;
+    let ruleset = has_landlock.then(|| landlock::ruleset(plan.landlock_abi)).transpose()?;
+    let folders = confine::open_folders(&WRITABLE)?;
+    drop(surroundings);
+    if plan.has(Protection::CleanStart) {
+        confine::close_others(&folders, ruleset.as_ref(), control)?;
+    } else {
+        // Everything of ours is closed by an exec. This one isn't, as if it had been forgotten.
+        let leaked = rustix::io::dup(control).step("leak a descriptor")?;
+        std::mem::forget(leaked);
+    }
+    if plan.has(Protection::Capabilities) {
+        confine::drop_capabilities()?;
+    } else {
+        keep_capabilities()?;
+    }
+    if plan.has(Protection::NoNewPrivs) {
+        rustix::thread::set_no_new_privs(true).step("set no_new_privs")?;
+    }
+    rustix::process::set_dumpable_behavior(DumpableBehavior::Dumpable).step("make the init dumpable")?;
+    command::set_limit(ProcessLimit::Core, 1)?;
+    if plan.has(Protection::Seccomp) {
+        sys::load_seccomp_filter(&plan.seccomp).step("load the system call filter")?;
+    }
+    Ok(Confined { folders, ruleset, without })
+}
+
+fn enter_root(plan: &JailPlan, surroundings: &Surroundings<'_>) -> Result<Vec<Failure>, Failure> {
+    let mut without = Vec::new();
+    let has_proc = plan.has(Protection::PrivateProc);
+    match (&surroundings.root, &surroundings.writable) {
+        (Some(root), Some(writable)) => {
+            confine::attach_root(root)?;
+            if let Some(devices) = &surroundings.devices {
+                root::attach(devices, &confine::inside("/dev").step("open /dev")?).step("attach /dev")?;
+            }
+            confine::attach_writable(writable, &confine::guest_binds())?;
+            if has_proc {
+                confine::keep(plan.proc, confine::mount_proc(&confine::PRIVATE_PROC), &mut without)?;
+            } else {
+                let proc = root::copy_tree("/proc").step("copy /proc")?;
+                root::attach(&proc, &confine::inside("/proc").step("open /proc")?).step("attach /proc")?;
+            }
+            if plan.has(Protection::PrivateDev) {
+                confine::keep(plan.terminals, confine::mount_terminals(), &mut without)?;
+            }
+            confine::leave_old_root()?;
+        }
+        (_, Some(writable)) => {
+            // A mount namespace of its own with everything that the launcher came from in it.
+            rustix::mount::mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
+                .step("make the mounts private")?;
+            rustix::process::chdir("/").step("enter the root")?;
+            confine::attach_writable(writable, &confine::guest_binds())?;
+            if has_proc {
+                confine::keep(Need::Preferred, confine::mount_proc(&confine::PRIVATE_PROC), &mut without)?;
+            }
+        }
+        (_, None) => {
+            rustix::process::chdir("/").step("enter the root")?;
+        }
+    }
+    Ok(without)
+}
+
+/// Keeps every capability over the change of user and the coming exec.
+fn keep_capabilities() -> Result<(), Failure> {
+    let CapabilitySets { permitted, .. } = rustix::thread::capabilities(None).step("read the capabilities")?;
+    let all = CapabilitySets { effective: permitted, permitted, inheritable: permitted };
+    rustix::thread::set_capabilities(None, all).step("keep all capabilities")?;
+    for number in 0..64 {
+        let one = CapabilitySet::from_bits_retain(1 << number);
+        if permitted.contains(one) {
+            rustix::thread::configure_capability_in_ambient_set(one, true).step("keep a capability over an exec")?;
+        }
+    }
+    Ok(())
+}
