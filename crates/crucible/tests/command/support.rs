@@ -60,6 +60,10 @@ pub(crate) fn in_shell(script: &str, arguments: &[&str]) -> Invocation {
 fn invocation(mut command: Command) -> Invocation {
     let home = tempfile::tempdir().unwrap();
     command.env_clear().env("HOME", home.path()).env("PATH", std::env::var_os("PATH").unwrap_or_default());
+    // Where a coverage build writes what it counted; without it, that would be the current folder.
+    if let Some(profile) = std::env::var_os("LLVM_PROFILE_FILE") {
+        command.env("LLVM_PROFILE_FILE", profile);
+    }
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     Invocation { command, stdin: None, home }
 }
