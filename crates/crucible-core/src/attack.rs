@@ -1,6 +1,10 @@
 //! What the attack suite finds out: one verdict for each property of isolation, with what it rests on.
 
+use crate::error::Result;
 use crate::layer::Layer;
+use crate::outcome::Outcome;
+use crate::spec::EvaluationSpec;
+use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::time::{Duration, SystemTime};
@@ -143,4 +147,14 @@ impl SuiteResult {
     pub fn count(&self, verdict: Verdict) -> usize {
         self.properties.iter().filter(|property| property.verdict == verdict).count()
     }
+}
+
+/// Runs whole evaluations, for properties that the engine holds and not the backend: time, output, processor time.
+#[async_trait]
+pub trait Evaluator: Send + Sync {
+    /// Runs one.
+    ///
+    /// # Errors
+    /// Crucible's own failures.
+    async fn evaluate(&self, spec: EvaluationSpec) -> Result<Outcome>;
 }

@@ -3,7 +3,7 @@
 //! Invariant: a [`ControlSandbox`] is no [`Sandbox`](crate::Sandbox) and gives none away, so that no evaluation can be given
 //! one. What makes them runs in a range that the attack suite made for them, never beside anything of the host.
 
-use crate::backend::{Command, Counters, Execution, FileContent, Sandbox, SandboxRequest};
+use crate::backend::{Command, Counters, Execution, FileContent, FileEntry, Sandbox, SandboxRequest};
 use crate::error::Result;
 use crate::evidence::Posture;
 use crate::layer::{Layer, Layers};
@@ -76,6 +76,14 @@ impl ControlSandbox {
     /// As there.
     pub async fn read_file(&self, path: &GuestPath) -> Result<FileContent> {
         self.0.read_file(path).await
+    }
+
+    /// As [`Sandbox::list_files`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn list_files(&self, path: &GuestPath) -> Result<Vec<FileEntry>> {
+        self.0.list_files(path).await
     }
 
     /// As [`Sandbox::end_processes`].

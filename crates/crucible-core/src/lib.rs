@@ -25,7 +25,7 @@ mod spec;
 mod suggest;
 mod units;
 
-pub use attack::{ArmResult, ControlResult, Expected, HeldBy, PropertyResult, Reach, SuiteResult, Verdict};
+pub use attack::{ArmResult, ControlResult, Evaluator, Expected, HeldBy, PropertyResult, Reach, SuiteResult, Verdict};
 pub use backend::{
     Backend, Command, Counters, Execution, ExitStatus, FileContent, FileEntry, FileKind, ProcessHandle, Sandbox,
     SandboxRequest,

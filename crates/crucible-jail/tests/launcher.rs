@@ -47,6 +47,7 @@ fn plan() -> JailPlan {
         seccomp: crucible_jail::seccomp::compile(),
         proc: Need::Required,
         terminals: Need::Preferred,
+        without: Vec::new(),
     }
 }
 

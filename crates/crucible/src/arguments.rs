@@ -1,8 +1,10 @@
 //! The command line as data: every verb and flag, its help, and how a mistake is answered.
 
+mod attack;
 mod io;
 mod settings;
 
+pub(crate) use attack::{AttackArguments, RangeArguments};
 pub(crate) use io::{Controls, Existing, FileFlag, IoFlags};
 pub(crate) use settings::SettingFlags;
 
@@ -45,6 +47,11 @@ pub(crate) enum Verb {
     SelfTest(SelfTestArguments),
     /// Say what this machine can and can't enforce, with the mend for each
     Doctor(DoctorArguments),
+    /// Attack the isolation with harmless probes, and say which properties it holds
+    Attack(Box<AttackArguments>),
+    /// Serves the attack suite from inside a range
+    #[command(hide = true)]
+    Range(RangeArguments),
     /// Show the configuration
     #[command(subcommand)]
     Config(ConfigVerb),

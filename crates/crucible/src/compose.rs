@@ -78,21 +78,29 @@ pub fn policy(configuration: &Configuration, backend: &str) -> Result<Policy> {
 /// # Errors
 /// `Unavailable` where this machine can't run it, with the mend; `NotFound` for any other name.
 pub async fn start(name: &str, configuration: &Configuration, ahead: Ahead) -> Result<Arc<dyn Backend>> {
-    let interpreter_cache = configuration.interpreter_cache();
     match name {
-        JAIL => {
-            let config = JailConfig {
-                cgroup_parent: configuration.cgroup_parent(),
-                uid_start: configuration.uid_start()?,
-                uid_count: configuration.uid_count()?,
-                interpreter_cache,
-                ahead,
-            };
-            Ok(Arc::new(JailBackend::start(config).await?))
+        JAIL => Ok(Arc::new(start_jail(configuration, ahead).await?)),
+        SUBPROCESS => {
+            let interpreter_cache = configuration.interpreter_cache();
+            Ok(Arc::new(SubprocessBackend::start(SubprocessConfig { interpreter_cache }).await?))
         }
-        SUBPROCESS => Ok(Arc::new(SubprocessBackend::start(SubprocessConfig { interpreter_cache }).await?)),
         other => Err(Error::new(ErrorKind::NotFound, "start the backend", format!("unknown backend {other:?}"))),
     }
+}
+
+/// Starts the jail, which can do more than a backend has to: it opens ranges.
+///
+/// # Errors
+/// `Unavailable` where this machine can't run it, with the mend.
+pub async fn start_jail(configuration: &Configuration, ahead: Ahead) -> Result<JailBackend> {
+    JailBackend::start(JailConfig {
+        cgroup_parent: configuration.cgroup_parent(),
+        uid_start: configuration.uid_start()?,
+        uid_count: configuration.uid_count()?,
+        interpreter_cache: configuration.interpreter_cache(),
+        ahead,
+    })
+    .await
 }
 
 /// An engine that runs evaluations on these backends.

@@ -3,7 +3,7 @@
 use super::layers::{self, Ids};
 use super::place::{GuestId, Place, Places, Shape};
 use super::{JailConfig, control, root, self_test};
-use crate::native::{NativeParts, NativeSandbox, process_limits, start_error, system_language};
+use crate::native::{NativeParts, NativeSandbox, Nests, process_limits, start_error, system_language};
 use crate::runtime::{self, HostInterpreter};
 use async_trait::async_trait;
 use crucible_core::{
@@ -246,6 +246,7 @@ impl JailBackend {
             limits: process_limits,
             cgroup: Some(cgroup),
             folder: None,
+            nests: Nests::No,
             outside_id: matches!(self.ids, Ids::Range { .. }).then_some(outside_id),
             _in_use: self.places.count(),
             when_busy,
@@ -280,6 +281,7 @@ impl JailBackend {
             limits: Vec::new(),
             cgroup: Some(cgroup),
             folder: None,
+            nests: Nests::Yes,
             outside_id: None,
             _in_use: self.places.count(),
             when_busy: None,

@@ -5,7 +5,7 @@ mod error;
 mod sandbox;
 
 pub(crate) use error::{start_error, translate};
-pub(crate) use sandbox::{NativeParts, NativeSandbox};
+pub(crate) use sandbox::{NativeParts, NativeSandbox, Nests};
 
 use crate::runtime::DEFAULT_LANGUAGES;
 use crucible_core::{Error, ErrorKind, Language, Limits, Result};

@@ -33,12 +33,23 @@ pub(crate) struct NativeParts {
     pub(crate) cgroup: Option<Cgroup>,
     /// The host folder that stands for the work folder where there is no file system of its own.
     pub(crate) folder: Option<TempDir>,
+    /// Whether sandboxes may be made in it, with control groups below its own.
+    pub(crate) nests: Nests,
     /// The id that the guest has on the host, where it has one of its own.
     pub(crate) outside_id: Option<u32>,
     /// Held for as long as the sandbox exists.
     pub(crate) _in_use: Arc<()>,
     /// What the backend would like to do once the sandbox keeps itself busy.
     pub(crate) when_busy: Option<Box<dyn FnOnce() + Send + Sync>>,
+}
+
+/// Whether sandboxes may be made in a sandbox.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Nests {
+    /// They may: it is a range.
+    Yes,
+    /// It is an ordinary one.
+    No,
 }
 
 /// A sandbox whose processes run on this machine.
@@ -234,7 +245,7 @@ impl Sandbox for NativeSandbox {
 
     async fn destroy(self: Box<Self>) -> Result<()> {
         let operation = "remove the sandbox";
-        let NativeParts { started, cgroup, folder, .. } = self.parts;
+        let NativeParts { started, cgroup, folder, nests, .. } = self.parts;
         if !started.sandbox.ends_with_its_init() {
             // Nothing but its init knows what it started; with a process namespace the kernel does.
             match started.sandbox.end_processes().await {
@@ -249,6 +260,9 @@ impl Sandbox for NativeSandbox {
         started.sandbox.wait_until_dead().await.map_err(|error| translate(operation, error))?;
         drop(started);
         if let Some(cgroup) = cgroup {
+            if nests == Nests::Yes {
+                cgroup.remove_below();
+            }
             // Nothing lives in it any more, so that nobody has to wait for this. Should the runtime end first, the group is
             // removed when the task is dropped.
             tokio::spawn(cgroup.remove());

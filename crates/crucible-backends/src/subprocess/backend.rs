@@ -1,6 +1,6 @@
 //! Starts plain processes by the same launcher as the jail, so that a whole process tree can be ended.
 
-use crate::native::{NativeParts, NativeSandbox, process_limits, start_error};
+use crate::native::{NativeParts, NativeSandbox, Nests, process_limits, start_error};
 use crate::runtime;
 use async_trait::async_trait;
 use crucible_core::{
@@ -153,6 +153,7 @@ impl Backend for SubprocessBackend {
             env,
             limits: all_limits,
             cgroup: None,
+            nests: Nests::No,
             folder: Some(folder),
             outside_id: None,
             _in_use: Arc::default(),

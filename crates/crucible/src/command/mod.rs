@@ -1,5 +1,6 @@
 //! One module for each verb.
 
+mod attack;
 mod collect;
 mod completions;
 mod config_show;
@@ -22,6 +23,8 @@ pub(crate) fn dispatch(arguments: Arguments) -> Exit {
         Verb::Exec(arguments) => evaluate::exec(*arguments),
         Verb::SelfTest(arguments) => self_test::self_test(&arguments),
         Verb::Doctor(arguments) => doctor::doctor(&arguments),
+        Verb::Attack(arguments) => attack::attack(&arguments),
+        Verb::Range(arguments) => attack::serve_in_range(&arguments),
         Verb::Config(ConfigVerb::Show(arguments)) => config_show::show(&arguments),
         Verb::Completions(arguments) => completions::completions(&arguments),
         Verb::Bench(arguments) => {

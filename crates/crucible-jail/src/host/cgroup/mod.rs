@@ -174,6 +174,19 @@ impl Drop for Cgroups {
     }
 }
 
+/// Moves every process of this range out of the top of its control groups of version 2, below which limited groups can be
+/// made only where it is empty. What fails here fails again, and clearly, when the groups are looked for.
+pub fn leave_top() {
+    let top = Path::new("/sys/fs/cgroup");
+    let leaf = top.join("suite");
+    if !top.join("cgroup.controllers").exists() || std::fs::create_dir(&leaf).is_err() {
+        return;
+    }
+    for pid in std::fs::read_to_string(top.join("cgroup.procs")).unwrap_or_default().split_ascii_whitespace() {
+        let _moved = std::fs::write(leaf.join("cgroup.procs"), pid).is_ok();
+    }
+}
+
 /// How often making a folder is tried, against others who take it for abandoned before it is locked.
 const MOST_TRIES: u32 = 100;
 
@@ -240,6 +253,7 @@ fn remove_with_children(folder: &Path, version: Version) {
     let Ok(entries) = std::fs::read_dir(folder) else { return };
     for child in entries.flatten().filter(|entry| is_sandboxs_folder(&entry.file_name().to_string_lossy())) {
         sandbox::kill_members(&child.path(), version);
+        sandbox::remove_below(&child.path(), version);
         sandbox::remove_soon(&child.path());
     }
     sandbox::remove_soon(folder);

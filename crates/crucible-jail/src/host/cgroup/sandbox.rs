@@ -133,6 +133,13 @@ impl Cgroup {
         }
         Ok(())
     }
+
+    /// Removes the groups that were made below this one. Everything in them has to be dying.
+    pub fn remove_below(&self) {
+        for group in &self.groups {
+            remove_below(&group.folder, group.version);
+        }
+    }
 }
 
 impl Drop for Cgroup {
@@ -239,6 +246,17 @@ pub(super) fn kill_members(folder: &Path, version: Version) {
     let members = fs::read_to_string(folder.join("cgroup.procs")).unwrap_or_default();
     for pid in members.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).filter_map(Pid::from_raw) {
         let _killed = rustix::process::kill_process(pid, Signal::KILL).is_ok();
+    }
+}
+
+/// Kills what is in the groups below a sandbox's and removes them. Only a range has any: sandboxes were made in it.
+pub(super) fn remove_below(folder: &Path, version: Version) {
+    for child in fs::read_dir(folder).into_iter().flatten().flatten() {
+        if child.file_type().is_ok_and(|kind| kind.is_dir()) {
+            kill_members(&child.path(), version);
+            remove_below(&child.path(), version);
+            remove_soon(&child.path());
+        }
     }
 }
 

@@ -1,0 +1,79 @@
+//! Finds a probe's process on the host, and looks at it there.
+
+use std::fs;
+
+/// A probe's process while it holds still.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct HeldProcess {
+    pid: u32,
+    parent: u32,
+}
+
+/// The processes that have a nonce in their command line. Nobody else's can: it is random, and new.
+pub(crate) fn find(nonce: &str) -> Vec<HeldProcess> {
+    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
+    let pids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    pids.filter(|pid| {
+        let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        line.windows(nonce.len()).any(|window| window == nonce.as_bytes())
+    })
+    .filter_map(|pid| Some(HeldProcess { pid, parent: parent_of(pid)? }))
+    .collect()
+}
+
+/// The one among them that the others come from.
+pub(crate) fn first(processes: &[HeldProcess]) -> Option<HeldProcess> {
+    let is_first = |process: &&HeldProcess| !processes.iter().any(|other| other.pid == process.parent);
+    processes.iter().find(is_first).copied()
+}
+
+fn parent_of(pid: u32) -> Option<u32> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    status.lines().find_map(|line| line.strip_prefix("PPid:"))?.trim().parse().ok()
+}
+
+impl HeldProcess {
+    /// Open descriptors with what `/proc` says of each. The target of a file is a path that the guest may have chosen.
+    pub(crate) fn descriptors(&self) -> Option<Vec<(u32, String)>> {
+        let entries = fs::read_dir(format!("/proc/{}/fd", self.pid)).ok()?;
+        let mut all = Vec::new();
+        for entry in entries {
+            let entry = entry.ok()?;
+            let number = entry.file_name().to_str()?.parse().ok()?;
+            let target = fs::read_link(entry.path()).ok()?;
+            all.push((number, target.to_string_lossy().into_owned()));
+        }
+        Some(all)
+    }
+
+    pub(crate) fn namespace(&self, name: &str) -> Option<String> {
+        link(self.pid, name)
+    }
+
+    pub(crate) fn namespace_of_parent(&self, name: &str) -> Option<String> {
+        link(self.parent, name.trim_end_matches("_for_children"))
+    }
+
+    /// The status of every thread.
+    pub(crate) fn statuses(&self) -> Vec<String> {
+        let threads = fs::read_dir(format!("/proc/{}/task", self.pid)).into_iter().flatten().flatten();
+        threads.filter_map(|thread| fs::read_to_string(thread.path().join("status")).ok()).collect()
+    }
+
+    /// What follows the name in its `stat`.
+    pub(crate) fn stat(&self) -> Option<String> {
+        let stat = fs::read(format!("/proc/{}/stat", self.pid)).ok()?;
+        // The name is in brackets and may hold anything.
+        String::from_utf8_lossy(&stat).rsplit_once(')').map(|(_, rest)| rest.to_owned())
+    }
+
+    pub(crate) fn stack_bytes(&self) -> Option<u64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid)).ok()?;
+        let kibibytes = status.lines().find_map(|line| line.strip_prefix("VmStk:"))?;
+        kibibytes.trim().trim_end_matches(" kB").parse::<u64>().ok().map(|count| count << 10)
+    }
+}
+
+fn link(pid: u32, name: &str) -> Option<String> {
+    fs::read_link(format!("/proc/{pid}/ns/{name}")).ok().map(|target| target.to_string_lossy().into_owned())
+}

@@ -1,0 +1,331 @@
+//! Scenarios: one attempt each at one property of isolation, as data.
+//!
+//! The default set is embedded; a folder of files in the same format can take its place or stand beside it.
+
+use crucible_core::{ByteSize, Error, ErrorKind, Expected, Layer, LimitKind, Limits, Result, TimeSpan};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::path::Path;
+
+/// The most that a scenario file or a probe may be.
+const LONGEST_FILE: u64 = 1 << 20;
+
+/// An attempt at one property of isolation.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Scenario {
+    /// Its id, `group.name`.
+    pub id: String,
+    /// The number of the property that it is about, in the list that the suite was made from.
+    #[serde(default)]
+    pub property: Option<u16>,
+    /// What holds where it is held, as a sentence without a full stop.
+    pub statement: String,
+    /// What isolation is expected to do.
+    pub expected: Expected,
+    /// Classes of weaknesses and incidents.
+    #[serde(default)]
+    pub references: Vec<String>,
+    /// The backends that it is about; all if empty.
+    #[serde(default)]
+    pub backends: Vec<String>,
+    /// What is tried.
+    pub probe: Probe,
+    /// What it is tried on, and how the host sees whether it succeeded.
+    pub canary: Canary,
+    /// The layers that are left off in the control arm.
+    #[serde(default)]
+    pub control: BTreeSet<Layer>,
+    /// Where the protected arm runs.
+    #[serde(default)]
+    pub place: Place,
+    /// Limits other than the default ones.
+    #[serde(default)]
+    pub limits: BTreeMap<String, String>,
+    /// The program of a Python probe; filled in when the file is read.
+    #[serde(default)]
+    pub source: Option<String>,
+}
+
+/// What is tried.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Probe {
+    /// A program for Python, by its file name.
+    Python(String),
+    /// A part of the native probe, by its name.
+    Native(String),
+}
+
+/// Where a protected arm runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Place {
+    /// On the node as it is.
+    #[default]
+    Host,
+    /// In the suite's own range, because what it would reach must not be the host's.
+    Range,
+}
+
+/// What a probe is after, and how the host sees whether it got there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Canary {
+    /// A file with a secret.
+    SecretFile {
+        /// Whether the path is also given relative to the work folder.
+        #[serde(default)]
+        relative: bool,
+    },
+    /// A folder that anybody may write to.
+    WritableFolder {},
+    /// A stand-in for the supervisor, with secrets.
+    SecretProcess {
+        /// Which secret is looked for.
+        what: ProcessSecret,
+    },
+    /// A stand-in for another process.
+    Process {},
+    /// A TCP listener.
+    Tcp {
+        /// Where it listens.
+        address: IpAddr,
+    },
+    /// A UDP socket.
+    Udp {
+        /// Where it listens.
+        address: IpAddr,
+    },
+    /// A Unix socket with an abstract name.
+    UnixAbstract {},
+    /// A Unix socket in a folder.
+    UnixPath {},
+    /// Something that the probe holds, as seen from outside.
+    Held {
+        /// What is looked for.
+        what: Held,
+        /// For descriptors of one kind: what `/proc` shows of them.
+        #[serde(default)]
+        inode: Option<String>,
+    },
+    /// Nothing that could be seen from outside: the kernel's answer alone.
+    Errno {
+        /// The answers that mean that it was denied.
+        #[serde(default = "denials")]
+        denied: Vec<String>,
+    },
+    /// A limit.
+    Counter {
+        /// Which.
+        limit: LimitKind,
+    },
+    /// A listener that a child of the probe goes on beating at.
+    Heartbeat {},
+    /// Something that is left behind, looked for from another sandbox and from the host.
+    Residue {},
+}
+
+fn denials() -> Vec<String> {
+    ["EPERM", "EACCES", "ENOSYS"].map(str::to_owned).to_vec()
+}
+
+/// A secret of a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ProcessSecret {
+    /// In its environment.
+    Environment,
+    /// In its command line.
+    CommandLine,
+    /// In a file that it has open.
+    Descriptor,
+    /// That it is there at all.
+    Pid,
+}
+
+/// What is looked for in a process that holds still.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Held {
+    /// A descriptor besides the three standard ones, or one of a kind.
+    Descriptors,
+    /// Any socket.
+    Socket,
+    /// A user namespace below the sandbox's own.
+    UserNamespace,
+    /// Another mount namespace than the sandbox's.
+    MountNamespace,
+    /// Another network namespace than the sandbox's.
+    NetworkNamespace,
+    /// Another host name namespace than the sandbox's.
+    UtsNamespace,
+    /// Another process namespace for children than the sandbox's.
+    PidNamespace,
+    /// Any capability.
+    Capabilities,
+    /// That privileges can be gained.
+    NoNewPrivs,
+    /// That calls aren't filtered.
+    Seccomp,
+    /// The host's user 0.
+    UidZero,
+    /// Supplementary groups.
+    Groups,
+    /// A tracer.
+    Traced,
+    /// Real-time or raised priority.
+    Priority,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ScenarioFile {
+    scenario: Vec<Scenario>,
+}
+
+impl Scenario {
+    /// Its group.
+    #[must_use]
+    pub fn group(&self) -> &str {
+        self.id.split_once('.').map_or("", |(group, _)| group)
+    }
+
+    /// Whether it is about a backend.
+    #[must_use]
+    pub fn is_about(&self, backend: &str) -> bool {
+        self.backends.is_empty() || self.backends.iter().any(|name| name == backend)
+    }
+
+    /// The limits of its sandbox.
+    ///
+    /// # Errors
+    /// `Configuration` for a limit that doesn't exist or can't be read.
+    pub fn limits(&self) -> Result<Limits> {
+        let mut limits = Limits::default();
+        for (name, value) in &self.limits {
+            let fail =
+                |why: String| Error::new(ErrorKind::Configuration, "read a scenario", format!("{}: {why}", self.id));
+            let bytes = || value.parse::<ByteSize>().map_err(|error| fail(error.to_string()));
+            let span = || value.parse::<TimeSpan>().map_err(|error| fail(error.to_string()));
+            macro_rules! number {
+                () => {
+                    value.parse().map_err(|_| fail(format!("{name}: {value:?} is no number")))?
+                };
+            }
+            match name.as_str() {
+                "timeout" => limits.timeout = span()?,
+                "cpu_time" => limits.cpu_time = span()?,
+                "memory" => limits.memory = bytes()?,
+                "disk" => limits.disk = bytes()?,
+                "output" => limits.output = bytes()?,
+                "file_size" => limits.file_size = bytes()?,
+                "stack" => limits.stack = bytes()?,
+                "pids" => limits.pids = number!(),
+                "inodes" => limits.inodes = number!(),
+                "open_files" => limits.open_files = number!(),
+                "cpus" => limits.cpus = value.parse().map_err(|_| fail(format!("cpus: {value:?} is no number")))?,
+                _ => return Err(fail(format!("there is no limit {name:?}"))),
+            }
+        }
+        Ok(limits)
+    }
+
+    fn check(&self) -> std::result::Result<(), String> {
+        let is_word =
+            |text: &str| !text.is_empty() && text.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_'));
+        match self.id.split_once('.') {
+            Some((group, name)) if is_word(group) && is_word(name) => {}
+            _ => return Err(format!("the id {:?} isn't group.name in small letters, digits and _", self.id)),
+        }
+        if self.statement.trim().is_empty() || self.statement.ends_with('.') {
+            return Err(format!("{}: the statement has to be a sentence without a full stop", self.id));
+        }
+        if self.control.is_empty() {
+            return Err(format!("{}: without a control arm nothing is proven", self.id));
+        }
+        self.limits().map(drop).map_err(|error| error.to_string())
+    }
+}
+
+/// Reads scenario files with their probes: text of the file, and a way to get a Python probe by its name.
+fn read(text: &str, name: &str, probe: &dyn Fn(&str) -> Option<String>) -> Result<Vec<Scenario>> {
+    let fail = |why: String| Error::new(ErrorKind::Configuration, "read the scenarios", format!("{name}: {why}"));
+    let file: ScenarioFile = toml::from_str(text).map_err(|error| fail(error.message().to_owned()))?;
+    let mut scenarios = file.scenario;
+    for scenario in &mut scenarios {
+        scenario.check().map_err(fail)?;
+        match &scenario.probe {
+            Probe::Python(file) => {
+                let source = probe(file).ok_or_else(|| fail(format!("{}: there is no probe {file:?}", scenario.id)))?;
+                scenario.source = Some(source);
+            }
+            Probe::Native(probe) if !crucible_probe::NAMES.iter().any(|known| known.name == probe) => {
+                return Err(fail(format!("{}: there is no native probe {probe:?}", scenario.id)));
+            }
+            Probe::Native(_) => {}
+        }
+    }
+    Ok(scenarios)
+}
+
+fn check_unique(scenarios: Vec<Scenario>) -> Result<Vec<Scenario>> {
+    let mut ids = BTreeSet::new();
+    match scenarios.iter().find(|scenario| !ids.insert(scenario.id.as_str())) {
+        Some(twice) => {
+            let message = format!("the scenario {} is there twice", twice.id);
+            Err(Error::new(ErrorKind::Configuration, "read the scenarios", message))
+        }
+        None => Ok(scenarios),
+    }
+}
+
+/// The default set.
+///
+/// # Errors
+/// `Configuration`; a test keeps the embedded files sound.
+pub fn built_in() -> Result<Vec<Scenario>> {
+    let mut all = Vec::new();
+    for (name, text) in crate::embedded::SCENARIOS {
+        let probe = |wanted: &str| {
+            let found = crate::embedded::PROBES.iter().find(|(name, _)| *name == wanted);
+            found.map(|(_, source)| (*source).to_owned())
+        };
+        all.extend(read(text, name, &probe)?);
+    }
+    check_unique(all)
+}
+
+/// The scenarios of a folder: its `*.toml` files, with the Python probes beside them.
+///
+/// # Errors
+/// `NotFound` without the folder or any scenario in it, `Configuration` for one that can't be read.
+pub fn from_folder(folder: &Path) -> Result<Vec<Scenario>> {
+    let fail =
+        |why: String| Error::new(ErrorKind::NotFound, "read the scenarios", format!("{}: {why}", folder.display()));
+    let mut files: Vec<_> = std::fs::read_dir(folder)
+        .map_err(|error| fail(error.to_string()))?
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| path.extension().is_some_and(|ending| ending == "toml"))
+        .collect();
+    files.sort();
+    let text_of = |path: &Path| {
+        let length = std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file)?.len();
+        (length <= LONGEST_FILE).then(|| std::fs::read_to_string(path).ok()).flatten()
+    };
+    let mut all = Vec::new();
+    for path in files {
+        let text = text_of(&path).ok_or_else(|| fail(format!("{} can't be read", path.display())))?;
+        let probe = |name: &str| {
+            let is_plain = !name.contains('/') && name != ".." && name != ".";
+            is_plain.then(|| text_of(&folder.join(name))).flatten()
+        };
+        all.extend(read(&text, &path.display().to_string(), &probe)?);
+    }
+    if all.is_empty() {
+        return Err(fail("there is no scenario in it (*.toml)".to_owned()));
+    }
+    check_unique(all)
+}

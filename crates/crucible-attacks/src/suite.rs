@@ -1,0 +1,250 @@
+//! The suite: puts every scenario to a backend in two arms, and judges.
+
+use crate::arm::{self, World};
+use crate::range::Range;
+use crate::scenario::{Place, Scenario};
+use crate::subject::Subject;
+use crucible_core::{
+    ArmResult, ControlResult, Error, ErrorKind, HeldBy, Layer, LayerState, Layers, PropertyResult, Reach, Result,
+    SuiteResult, Verdict, nearest,
+};
+use std::collections::BTreeSet;
+use std::time::{Instant, SystemTime};
+
+/// A set of scenarios to be put to backends.
+#[derive(Clone, Debug)]
+pub struct AttackSuite {
+    scenarios: Vec<Scenario>,
+}
+
+/// Where the protected arms of a backend run.
+pub enum Node<'a> {
+    /// On this machine as it is, but for scenarios that must not.
+    Here {
+        /// The backend.
+        subject: &'a Subject,
+        /// Its world.
+        world: &'a World,
+    },
+    /// In the range, all of them: for a backend that isolates nothing.
+    InRange,
+}
+
+/// How much is to be found out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Depth {
+    /// A verdict for each property.
+    Verdicts,
+    /// Also which layers hold it, by leaving each one off, and all but each one.
+    Layers,
+}
+
+/// What is going on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// Properties that are done.
+    pub done: usize,
+    /// Properties in all.
+    pub total: usize,
+    /// The id of the one that is next.
+    pub current: String,
+}
+
+/// The backend under attack, as the suite sees it.
+pub struct Target<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// The layers it says it has.
+    pub layers: &'a Layers,
+    /// The layers that can be left off.
+    pub removable: &'a BTreeSet<Layer>,
+    /// Where its protected arms run.
+    pub node: Node<'a>,
+}
+
+impl AttackSuite {
+    /// A suite of these scenarios.
+    #[must_use]
+    pub fn new(scenarios: Vec<Scenario>) -> Self {
+        Self { scenarios }
+    }
+
+    /// Its scenarios.
+    #[must_use]
+    pub fn scenarios(&self) -> &[Scenario] {
+        &self.scenarios
+    }
+
+    /// Keeps the scenarios with these ids and groups; empty lists keep all.
+    ///
+    /// # Errors
+    /// `NotFound` for an id or a group that there isn't, with the nearest one.
+    pub fn only(mut self, ids: &[String], groups: &[String]) -> Result<Self> {
+        let unknown = |what: &str, name: &str, known: Vec<&str>| {
+            let shown: String = name.chars().take(80).collect();
+            let error =
+                Error::new(ErrorKind::NotFound, "choose the scenarios", format!("there is no {what} {shown:?}"));
+            match nearest(name, known.iter().copied()) {
+                Some(near) => error.with_hint(format!("did you mean '{near}'?")),
+                None => error.with_hint("`crucible attack --list` names them"),
+            }
+        };
+        for id in ids {
+            if !self.scenarios.iter().any(|scenario| scenario.id == *id) {
+                return Err(unknown("scenario", id, self.scenarios.iter().map(|known| known.id.as_str()).collect()));
+            }
+        }
+        for group in groups {
+            if !self.scenarios.iter().any(|scenario| scenario.group() == group) {
+                return Err(unknown("group", group, self.scenarios.iter().map(Scenario::group).collect()));
+            }
+        }
+        if !ids.is_empty() || !groups.is_empty() {
+            self.scenarios
+                .retain(|scenario| ids.contains(&scenario.id) || groups.iter().any(|group| group == scenario.group()));
+        }
+        Ok(self)
+    }
+
+    /// Attacks a backend. `progress` is told of every property before it is looked at.
+    pub async fn run(
+        &self,
+        target: &Target<'_>,
+        range: &mut Range,
+        depth: Depth,
+        progress: &(dyn Fn(&Progress) + Sync),
+    ) -> SuiteResult {
+        let (started, clock) = (SystemTime::now(), Instant::now());
+        let mut properties = Vec::with_capacity(self.scenarios.len());
+        for (done, scenario) in self.scenarios.iter().enumerate() {
+            progress(&Progress { done, total: self.scenarios.len(), current: scenario.id.clone() });
+            properties.push(property(scenario, target, range, depth).await);
+        }
+        SuiteResult { backend: target.name.to_owned(), started, took: clock.elapsed(), properties }
+    }
+}
+
+async fn property(scenario: &Scenario, target: &Target<'_>, range: &mut Range, depth: Depth) -> PropertyResult {
+    let mut result = PropertyResult {
+        id: scenario.id.clone(),
+        group: scenario.group().to_owned(),
+        statement: scenario.statement.clone(),
+        expected: scenario.expected,
+        references: scenario.references.clone(),
+        verdict: Verdict::NotApplicable,
+        reason: String::new(),
+        protected: None,
+        control: None,
+        held_by: None,
+    };
+    if let Some(reason) = not_applicable(scenario, target) {
+        result.reason = reason;
+        return result;
+    }
+    let protected = match (&target.node, scenario.place) {
+        (Node::Here { subject, world }, Place::Host) => Ok(Some(arm::run(scenario, subject, world).await)),
+        (Node::InRange, _) | (Node::Here { .. }, Place::Range) => range.run(scenario, None).await,
+    };
+    let control = range.run(scenario, Some(scenario.control.clone())).await;
+    (result.verdict, result.reason) = judge(&protected, &control);
+    result.protected = protected.ok().flatten();
+    let without = scenario.control.iter().copied().collect();
+    result.control = control.ok().flatten().map(|control| ControlResult { without, result: control });
+    if depth == Depth::Layers && result.verdict == Verdict::Held {
+        result.held_by = Some(ablate(scenario, target, range).await);
+    }
+    result
+}
+
+/// Why a scenario says nothing about a backend, where it doesn't: only what the backend itself declares counts.
+fn not_applicable(scenario: &Scenario, target: &Target<'_>) -> Option<String> {
+    if !scenario.is_about(target.name) {
+        return Some(format!("it is about {}", scenario.backends.join(", ")));
+    }
+    let absent: Vec<_> = scenario
+        .control
+        .iter()
+        .filter_map(|layer| match target.layers.get(layer) {
+            Some(LayerState::Absent { reason, .. }) => Some(format!("{layer}: {reason}")),
+            _ => None,
+        })
+        .collect();
+    let declares_layers = target.layers.values().any(LayerState::is_active);
+    (declares_layers && absent.len() == scenario.control.len())
+        .then(|| format!("the backend says that it doesn't have this here ({})", absent.join("; ")))
+}
+
+/// The verdict. Anything that isn't proven is inconclusive.
+fn judge(protected: &Result<Option<ArmResult>>, control: &Result<Option<ArmResult>>) -> (Verdict, String) {
+    let reach = |arm: &Result<Option<ArmResult>>| match arm {
+        Ok(Some(arm)) => Ok((arm.reach, arm.seen.clone())),
+        Ok(None) => Err("there is none for this backend".to_owned()),
+        Err(error) => Err(error.to_string()),
+    };
+    match (reach(protected), reach(control)) {
+        (Ok((Reach::Reached, seen)), _) => (Verdict::Breached, seen),
+        (Ok((Reach::NotReached, seen)), Ok((Reach::Reached, _))) => (Verdict::Held, seen),
+        (Ok((Reach::NotReached, _)), Ok((_, seen))) => {
+            (Verdict::Inconclusive, format!("the control arm didn't reach the canary either: {seen}"))
+        }
+        (Ok((Reach::NotReached, _)), Err(why)) => (Verdict::Inconclusive, format!("no control arm: {why}")),
+        (Ok((Reach::Unproven, seen)), _) => (Verdict::Inconclusive, format!("the attempt proves nothing: {seen}")),
+        (Err(why), _) => (Verdict::Inconclusive, format!("the attempt was not made: {why}")),
+    }
+}
+
+/// Finds out which layers hold a property: leaves off each one, and then all but each one.
+async fn ablate(scenario: &Scenario, target: &Target<'_>, range: &mut Range) -> HeldBy {
+    let mut held_by = HeldBy::default();
+    let is_active = |layer: &&Layer| target.layers.get(layer).is_some_and(LayerState::is_active);
+    let layers: Vec<Layer> = target.removable.iter().filter(is_active).copied().collect();
+    for layer in &layers {
+        let one = BTreeSet::from([*layer]);
+        let others = layers.iter().copied().filter(|other| other != layer).collect();
+        let without = range.run(scenario, Some(one)).await.ok().flatten().map(|arm| arm.reach);
+        let alone = range.run(scenario, Some(others)).await.ok().flatten().map(|arm| arm.reach);
+        match (without, alone) {
+            (Some(Reach::Unproven) | None, _) | (_, Some(Reach::Unproven) | None) => held_by.unknown.push(*layer),
+            _ => {}
+        }
+        if without == Some(Reach::Reached) {
+            held_by.needed.push(*layer);
+        }
+        if alone == Some(Reach::NotReached) {
+            held_by.alone.push(*layer);
+        }
+    }
+    held_by
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    fn arm(reach: Reach) -> Result<Option<ArmResult>> {
+        Ok(Some(ArmResult { reach, seen: "seen".to_owned(), took: Duration::ZERO }))
+    }
+
+    #[test]
+    fn only_a_control_arm_that_reached_its_canary_makes_a_property_held() {
+        let none = || Err(Error::new(ErrorKind::Infrastructure, "run", "lost"));
+        for (protected, control, wanted) in [
+            (arm(Reach::NotReached), arm(Reach::Reached), Verdict::Held),
+            (arm(Reach::NotReached), arm(Reach::NotReached), Verdict::Inconclusive),
+            (arm(Reach::NotReached), arm(Reach::Unproven), Verdict::Inconclusive),
+            (arm(Reach::NotReached), Ok(None), Verdict::Inconclusive),
+            (arm(Reach::NotReached), none(), Verdict::Inconclusive),
+            (arm(Reach::Unproven), arm(Reach::Reached), Verdict::Inconclusive),
+            (Ok(None), arm(Reach::Reached), Verdict::Inconclusive),
+            (none(), arm(Reach::Reached), Verdict::Inconclusive),
+            (arm(Reach::Reached), arm(Reach::Reached), Verdict::Breached),
+            (arm(Reach::Reached), arm(Reach::NotReached), Verdict::Breached),
+            (arm(Reach::Reached), none(), Verdict::Breached),
+        ] {
+            let (verdict, reason) = judge(&protected, &control);
+            assert_eq!(verdict, wanted, "{reason}");
+            assert!(!reason.is_empty());
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! The attack suite put together: backends as they are used on this machine, and a range in which they are weakened.
+//!
+//! Invariant: sandboxes are weakened, and a backend that isolates nothing is attacked, in a range only. What runs in the
+//! range is this same program, which refuses that part of its work anywhere else.
+
+use crate::compose::{self, JAIL, SUBPROCESS};
+use crate::config::Configuration;
+use crucible_attacks::range::{self, Range};
+use crucible_attacks::{AttackSuite, Depth, Node, Progress, Subject, Target, World};
+use crucible_backends::jail::{self, Ahead};
+use crucible_core::{
+    Backend, Command, ControlArms, Discard, Error, ErrorKind, EvaluationSpec, Evaluator, GuestPath, HostPath, Language,
+    Layers, Outcome, Policy, Result, SuiteResult,
+};
+use crucible_engine::{Engine, RunIo};
+use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
+
+/// The hidden verb that serves in a range.
+pub const RANGE_VERB: &str = "range";
+
+/// An interpreter that everybody can reach.
+const SYSTEM_PYTHON: &str = "/usr/bin/python3";
+
+/// Attacks a backend on this machine. `progress` is told of every property before it is looked at.
+///
+/// # Errors
+/// `Unavailable` where the backend, or the jail that the range is made with, can't be started.
+pub async fn attack(
+    suite: &AttackSuite,
+    backend: &str,
+    policy: &Policy,
+    depth: Depth,
+    configuration: &Configuration,
+    progress: &(dyn Fn(&Progress) + Sync),
+) -> Result<(SuiteResult, Arc<dyn Backend>)> {
+    let jail = Arc::new(compose::start_jail(configuration, Ahead::Never).await?);
+    let program = std::env::current_exe().map_err(|error| failed("find this program's own file", error))?;
+    let sandbox = jail.open_range(&HostPath::new(program)).await?;
+    let mut range = Range::new(sandbox.exec(range_command(backend, policy)?).await?);
+    let result = if backend == JAIL {
+        let folder = canary_folder()?;
+        let under_attack: Arc<dyn Backend> = jail.clone();
+        let world = world(&under_attack, policy, configuration, folder.path().to_owned())?;
+        let (removable, subject) = (jail.removable(), Subject::Protected(Arc::clone(&under_attack)));
+        let target = Target {
+            name: backend,
+            layers: &under_attack.capabilities().layers,
+            removable: &removable,
+            node: Node::Here { subject: &subject, world: &world },
+        };
+        (suite.run(&target, &mut range, depth, progress).await, under_attack)
+    } else {
+        let under_attack = compose::start(backend, configuration, Ahead::Never).await?;
+        let (layers, removable) = (Layers::new(), BTreeSet::new());
+        let target = Target { name: backend, layers: &layers, removable: &removable, node: Node::InRange };
+        (suite.run(&target, &mut range, depth, progress).await, under_attack)
+    };
+    range.close().await;
+    sandbox.destroy().await?;
+    Ok(result)
+}
+
+/// What a range is to run: this program, which finds the interpreters where it finds them outside.
+fn range_command(backend: &str, policy: &Policy) -> Result<Command> {
+    let policy = serde_json::to_string(policy).map_err(|error| {
+        Error::new(ErrorKind::InvalidInput, "tell the range the policy", "the policy can't be written")
+            .with_source(error)
+    })?;
+    let argv = [jail::RANGE_PROGRAM, RANGE_VERB, backend, &policy].map(str::to_owned).to_vec();
+    let mut env = BTreeMap::from([("XDG_CACHE_HOME".to_owned(), "/run/cache".to_owned())]);
+    for name in ["PATH", "HOME", "PYENV_ROOT"] {
+        env.extend(std::env::var(name).ok().map(|value| (name.to_owned(), value)));
+    }
+    Ok(Command { argv, env, directory: GuestPath::work() })
+}
+
+/// Serves a suite from inside a range, over standard input and output.
+///
+/// # Errors
+/// `Refused` anywhere else.
+pub async fn serve_in_range(backend: &str, policy: &str) -> Result<()> {
+    if !jail::is_in_range() {
+        let message = "this part of the attack suite runs in a range only";
+        return Err(Error::new(ErrorKind::Refused, "serve the attack suite", message)
+            .with_hint("`crucible attack` makes one and starts it there"));
+    }
+    jail::leave_top_of_cgroups();
+    let policy: Policy = serde_json::from_str(policy).map_err(|error| {
+        Error::new(ErrorKind::InvalidInput, "read the policy", "the policy can't be read").with_source(error)
+    })?;
+    let configuration = Configuration::built_in()?;
+    let (protected, arms): (Arc<dyn Backend>, Option<Arc<dyn ControlArms>>) = match backend {
+        JAIL => {
+            let jail = Arc::new(compose::start_jail(&configuration, Ahead::Never).await?);
+            (jail.clone(), Some(jail))
+        }
+        SUBPROCESS => (compose::start(SUBPROCESS, &configuration, Ahead::Never).await?, None),
+        other => {
+            return Err(Error::new(ErrorKind::NotFound, "serve the attack suite", format!("no backend {other:?}")));
+        }
+    };
+    let mut world = world(&protected, &policy, &configuration, PathBuf::from("/canary"))?;
+    // Without a root of its own a guest can't walk to an interpreter in somebody's home.
+    if std::path::Path::new(SYSTEM_PYTHON).exists() {
+        Arc::make_mut(&mut world.python).interpreters = vec![SYSTEM_PYTHON.to_owned()];
+    }
+    let subject = Subject::Protected(protected);
+    range::serve(&world, &subject, arms, tokio::io::stdin(), tokio::io::stdout()).await
+}
+
+fn world(backend: &Arc<dyn Backend>, policy: &Policy, configuration: &Configuration, base: PathBuf) -> Result<World> {
+    let (_, python) = configuration.languages().find("python")?;
+    let python: Arc<Language> = python;
+    let evaluator = EngineEvaluator(compose::engine(vec![Arc::clone(backend)], configuration));
+    Ok(World {
+        base,
+        python,
+        policy: policy.clone(),
+        evaluator: Some(Arc::new(evaluator)),
+        backend: backend.name().to_owned(),
+    })
+}
+
+/// A folder for canaries outside of everything that a sandbox has one of its own of.
+fn canary_folder() -> Result<tempfile::TempDir> {
+    let folder = ["/var/tmp", "/tmp"]
+        .into_iter()
+        .find_map(|place| tempfile::Builder::new().prefix("crucible-attack-").tempdir_in(place).ok());
+    let folder =
+        folder.map_or_else(tempfile::tempdir, Ok).map_err(|error| failed("make a folder for canaries", error))?;
+    std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755))
+        .map_err(|error| failed("open the folder for canaries", error))?;
+    Ok(folder)
+}
+
+fn failed(operation: &'static str, error: std::io::Error) -> Error {
+    Error::new(ErrorKind::Io, operation, format!("could not {operation}")).with_source(error)
+}
+
+/// The engine, for properties that it holds.
+struct EngineEvaluator(Engine);
+
+#[async_trait::async_trait]
+impl Evaluator for EngineEvaluator {
+    async fn evaluate(&self, spec: EvaluationSpec) -> Result<Outcome> {
+        self.0.evaluate(spec, RunIo { stdin: None, events: &Discard, cancel: CancellationToken::new() }).await
+    }
+}
