@@ -106,11 +106,8 @@ mod tests {
     #[test]
     fn each_verdict_has_a_status_of_its_own() {
         let report = read(&sample::two());
-        let counts: Vec<_> = report
-            .test_suites
-            .iter()
-            .map(|suite| (suite.tests, suite.failures, suite.errors, suite.disabled))
-            .collect();
+        let counts: Vec<_> =
+            report.test_suites.iter().map(|suite| (suite.tests, suite.failures, suite.errors, suite.skipped)).collect();
         assert_eq!(counts, [(5, 0, 1, 1), (4, 2, 0, 1)]);
         assert_eq!((report.tests, report.failures, report.errors), (9, 2, 1));
     }

@@ -9,6 +9,8 @@ use std::iter::repeat_n;
 
 /// Between two columns.
 pub(super) const GAP: usize = 2;
+/// Before what belongs to the line above.
+pub(super) const INDENT: usize = 2;
 
 /// One cell: its lines, each at most as wide as its column.
 pub(super) struct Cell {
@@ -25,9 +27,13 @@ impl Cell {
 
     /// A cell whose text is indented by two columns, and its further lines by four: they can't be taken for a row.
     pub(super) fn indented(text: &str, column: usize) -> Self {
-        let lines = wrap(text, column.saturating_sub(4));
-        let indents = std::iter::once("  ").chain(std::iter::repeat("    "));
-        let lines = lines.iter().zip(indents).map(|(line, indent)| format!("{indent}{line}")).collect();
+        let lines = if width(text) + INDENT <= column {
+            vec![format!("  {text}")]
+        } else {
+            let indents = std::iter::once("  ").chain(std::iter::repeat("    "));
+            let lines = wrap(text, column.saturating_sub(2 * INDENT));
+            lines.iter().zip(indents).map(|(line, indent)| format!("{indent}{line}")).collect()
+        };
         Self { lines, style: Style::new(), column }
     }
 
@@ -68,9 +74,9 @@ pub(super) fn push_row(out: &mut String, cells: &[Cell]) {
 }
 
 /// Writes a text next to a label, the whole indented.
-pub(super) fn push_labelled(out: &mut String, indent: usize, label: &str, hang: usize, text: &str, at_most: usize) {
-    for line in hanging(label, text, hang, at_most - indent) {
-        out.extend(repeat_n(' ', indent));
+pub(super) fn push_labelled(out: &mut String, label: &str, hang: usize, text: &str, at_most: usize) {
+    for line in hanging(label, text, hang, at_most - INDENT) {
+        out.extend(repeat_n(' ', INDENT));
         out.push_str(line.trim_end());
         out.push('\n');
     }
@@ -79,7 +85,12 @@ pub(super) fn push_labelled(out: &mut String, indent: usize, label: &str, hang: 
 /// Writes a text whose further lines are indented.
 pub(super) fn push_text(out: &mut String, style: Style, text: &str, at_most: usize) {
     let indents = std::iter::once("").chain(std::iter::repeat("  "));
-    for (line, indent) in wrap(text, at_most - 2).iter().zip(indents) {
+    for (line, indent) in wrap(text, at_most - INDENT).iter().zip(indents) {
         out.push_str(&format!("{indent}{style}{line}{style:#}\n"));
     }
+}
+
+/// Writes an item of a list, indented, and its further lines more so.
+pub(super) fn push_item(out: &mut String, text: &str, at_most: usize) {
+    push_row(out, &[Cell::indented(text, at_most)]);
 }

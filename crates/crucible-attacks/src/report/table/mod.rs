@@ -13,7 +13,7 @@ use super::text::{visible, width};
 use super::words;
 use anstyle::{AnsiColor, Style};
 use crucible_core::{ArmResult, Layer, PropertyResult, ReportContext, SuiteResult, UserKind, Verdict};
-use grid::{Cell, GAP, push_labelled, push_row, push_text};
+use grid::{Cell, GAP, INDENT, push_item, push_labelled, push_row, push_text};
 
 /// The widest that a line gets, in columns.
 pub const TABLE_WIDTH: usize = 100;
@@ -85,7 +85,7 @@ const fn style(verdict: Verdict) -> Style {
 /// The width of the column of ids: as wide as the longest, but no wider than leaves room for the others.
 fn id_column<'a>(ids: impl Iterator<Item = &'a str>, others: usize) -> usize {
     let room = TABLE_WIDTH.saturating_sub(others).max(LONGEST_ID);
-    ids.map(|id| width(&visible(id)) + 4).max().unwrap_or_default().clamp(VERDICT, room)
+    ids.map(|id| width(&visible(id)) + INDENT).max().unwrap_or_default().clamp(VERDICT, room)
 }
 
 /// One row for each property, one column for each backend; where they don't fit, several tables.
@@ -222,23 +222,24 @@ fn summary(out: &mut String, suites: &[SuiteResult], context: &ReportContext) {
 fn single_layers(out: &mut String, suites: &[SuiteResult]) {
     for suite in suites.iter().filter(|suite| has_ablation(std::slice::from_ref(suite))) {
         let backend = visible(&suite.backend);
-        let mut list = |heading: &str, of: &mut dyn Iterator<Item = (&PropertyResult, &[Layer])>| {
-            let lines: Vec<String> =
-                of.map(|(property, layers)| format!("{}: {}", visible(&property.id), words::layers(layers))).collect();
-            if !lines.is_empty() {
-                out.push('\n');
-                push_text(out, HEADING, &format!("{heading} {backend} ({})", lines.len()), TABLE_WIDTH);
-            }
-            for line in &lines {
-                push_labelled(out, 2, "", 2, line, TABLE_WIDTH);
-            }
-            lines.len()
-        };
-        let resting = list("breached without any one of these layers on", &mut resting(suite));
-        let unknown = list("not found out whether these layers are needed on", &mut unknown(suite));
-        if resting + unknown == 0 {
+        let mut list = |heading: String, properties: &[(&PropertyResult, &[Layer])]| {
             out.push('\n');
-            push_text(out, PLAIN, &format!("no held property rests on a single layer on {backend}"), TABLE_WIDTH);
+            push_text(out, HEADING, &heading, TABLE_WIDTH);
+            for (property, layers) in properties {
+                push_item(out, &format!("{}: {}", visible(&property.id), words::layers(layers)), TABLE_WIDTH);
+            }
+        };
+        let resting: Vec<_> = resting(suite).collect();
+        let unknown: Vec<_> = unknown(suite).collect();
+        if resting.is_empty() {
+            list(format!("no held property is known to rest on one layer on {backend}"), &[]);
+        } else {
+            let count = resting.len();
+            list(format!("rest on one layer on {backend} ({count}): breached without any of those named"), &resting);
+        }
+        if !unknown.is_empty() {
+            let count = unknown.len();
+            list(format!("may rest on one of these layers on {backend} ({count}): not found out"), &unknown);
         }
     }
 }
@@ -251,7 +252,7 @@ fn findings(out: &mut String, suites: &[SuiteResult], verdict: Verdict) {
             out.push('\n');
             let line = format!("{word}: {} on {}", visible(&property.id), visible(&suite.backend));
             push_text(out, style(verdict), &line, TABLE_WIDTH);
-            let mut line = |label, text: &str| push_labelled(out, 2, label, LABEL, text, TABLE_WIDTH);
+            let mut line = |label, text: &str| push_labelled(out, label, LABEL, text, TABLE_WIDTH);
             line("statement", &visible(&property.statement));
             line("reason", &visible(&property.reason));
             if verdict == Verdict::NotApplicable {
