@@ -1,5 +1,4 @@
 //! The attack suite's report on the wire: exactly the documented names, in their order, and every text as it was.
-#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 use crucible_api::v1::AttackReport;
 use crucible_core::{

@@ -99,8 +99,7 @@ mod tests {
     #[test]
     fn a_case_has_the_verdict_the_reason_and_both_arms() {
         let suites = [sample::two().remove(1)];
-        let expected = "";
-        assert_eq!(junit(&suites, &sample::context()).unwrap(), expected);
+        sample::assert_kept("junit.xml", &junit(&suites, &sample::context()).unwrap());
     }
 
     #[test]
@@ -121,10 +120,17 @@ mod tests {
     #[test]
     fn hostile_texts_come_back_as_texts() {
         let suites = sample::hostile();
+        let allowed = |c: char| matches!(c, '\n' | ' '..='\u{7e}' | '\u{a0}'..='\u{fffd}' | '\u{10000}'..);
+        assert!(junit(&suites, &sample::hostile_context()).unwrap().chars().all(allowed));
         for (suite, read) in suites.iter().zip(&read(&suites).test_suites) {
             assert_eq!(read.name.as_str(), visible(&suite.backend));
             for (property, case) in suite.properties.iter().zip(&read.test_cases) {
                 assert_eq!(case.name.as_str(), visible(&property.id));
+                if let TestCaseStatus::NonSuccess { message, .. } | TestCaseStatus::Skipped { message, .. } =
+                    &case.status
+                {
+                    assert_eq!(message.as_ref().unwrap().as_str(), visible(&property.reason));
+                }
             }
         }
     }

@@ -6,7 +6,18 @@ use crucible_core::{
 };
 use proptest::prelude::*;
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::{Duration, SystemTime};
+
+/// Compares a report with the one that is kept, byte for byte. `CRUCIBLE_BLESS=1` writes it anew.
+pub(super) fn assert_kept(name: &str, report: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/report/kept").join(name);
+    if std::env::var_os("CRUCIBLE_BLESS").is_some() {
+        std::fs::write(&path, report).unwrap();
+    }
+    let kept = std::fs::read_to_string(&path).unwrap();
+    assert!(report == kept, "{name} isn't as it was kept:\n{report}");
+}
 
 pub(super) fn context() -> ReportContext {
     ReportContext {

@@ -17,7 +17,7 @@ use view::Page;
 const CSS: &str = include_str!("../../../templates/attack.css");
 
 /// What the page may do: be styled by the style sheet with this SHA-256, and nothing else. A test holds the two together.
-const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'sha256-ouem+xmLZGGrh1hayZvFPg1WDyIVwyR53FSd9uSa++M='; base-uri 'none'; form-action 'none'";
+const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'sha256-tiWfj2MGNUW1PZorBW3D4bV/cx7YPZZsd6JSXw2o1g8='; base-uri 'none'; form-action 'none'";
 
 /// Everything that was found, as one self-contained page.
 ///

@@ -37,11 +37,12 @@ fn a_page_has_the_node_the_matrix_the_details_and_the_legend() {
         "<dt>Run by</dt><dd>root</dd>",
         "<dt>Policy</dt><dd>standard</dd>",
         "<code>sha256:9f86d081884c7d65</code>",
-        r#"<time datetime="2026-05-28T20:26:40.500Z">2026-05-28T20:26:40.500Z</time></td><td>12.3 s</td>"#,
+        r#"<time datetime="2026-05-28T20:26:40.500Z">2026-05-28T20:26:40.500Z</time>"#,
+        r#"<span class="verdict breached"><span aria-hidden="true">✗</span> 2 breached</span>"#,
         r#"<tr><th scope="col">Property</th><th scope="col">jail</th><th scope="col">subprocess</th></tr>"#,
         r#"<th scope="rowgroup" class="group" colspan="3">filesystem (2)</th>"#,
         concat!(
-            r#"<tr><th scope="row"><span class="id">filesystem.host_path</span></th>"#,
+            r#"<tr><th scope="row"><span class="id">filesystem.<wbr>host_<wbr>path<wbr></span></th>"#,
             r##"<td><a href="#p0-0" class="verdict held"><span aria-hidden="true">✓</span> held</a></td>"##,
             r##"<td><a href="#p0-0" class="verdict breached"><span aria-hidden="true">✗</span> BREACHED</a></td></tr>"##
         ),
@@ -52,7 +53,7 @@ fn a_page_has_the_node_the_matrix_the_details_and_the_legend() {
             "<dt>Control arm</dt><dd><strong>reached</strong> in 14.0 ms, without mount_namespace, private_root: ",
             "the canary was opened once</dd>"
         ),
-        "<dt>Guards against</dt><dd>CWE-22, CVE-2019-5736</dd>",
+        " Guards against: CWE-22, CVE-2019-5736.</span>",
         "The control arm is the same probe in a sandbox with the named layers left off",
     ];
     for text in expected {
@@ -78,7 +79,7 @@ fn a_page_about_nothing_says_that_it_proves_nothing() {
     let page = html(&[], &sample::context()).unwrap();
     assert!(page.contains("No backend was attacked, which proves nothing."));
     let page = html(&[sample::suite("jail", Vec::new())], &sample::context()).unwrap();
-    assert!(page.contains("? </span>") || page.contains(">?</span> inconclusive"), "{page}");
+    assert!(page.contains(r#"<p class="overall"><span class="verdict inconclusive">"#), "{page}");
     assert!(page.contains("No property was tested, which proves nothing."));
 }
 
@@ -102,7 +103,7 @@ fn no_tag_loads_or_runs_anything() {
     let known = [
         "!DOCTYPE", "html", "head", "meta", "title", "style", "body", "header", "h1", "h2", "h3", "p", "span", "dl",
         "div", "dt", "dd", "main", "table", "caption", "thead", "tbody", "tr", "th", "td", "time", "code", "strong",
-        "a", "details", "summary", "section", "footer",
+        "a", "details", "summary", "section", "footer", "ul", "li", "wbr",
     ];
     for tag in tags(&page) {
         let name: &str = tag.trim_start_matches(['<', '/']).split([' ', '>']).next().unwrap();
@@ -116,6 +117,7 @@ fn no_tag_loads_or_runs_anything() {
 #[test]
 fn a_hostile_text_is_shown_as_it_is() {
     let page = html(&sample::hostile(), &sample::hostile_context()).unwrap();
+    let page = page.replace("<wbr>", "");
     let unescaped = ["&#60;<", "&#62;>", "&#34;\"", "&#39;'", "&#38;&"]
         .iter()
         .fold(page.clone(), |page, pair| page.replace(&pair[..5], &pair[5..]));
@@ -176,6 +178,8 @@ proptest! {
         let page = html(&suites, &context).unwrap();
         let (harmless, harmless_context) = sample::harmless(&suites, &context);
         let expected = html(&harmless, &harmless_context).unwrap();
-        prop_assert_eq!(tags(&page), tags(&expected));
+        // An id may be broken over lines after its signs, which harmless ids don't have.
+        let without_breaks = |page| tags(page).into_iter().filter(|tag| *tag != "<wbr>").collect::<Vec<_>>();
+        prop_assert_eq!(without_breaks(&page), without_breaks(&expected));
     }
 }

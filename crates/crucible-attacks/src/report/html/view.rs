@@ -36,10 +36,8 @@ struct Badge {
 
 struct Suite {
     name: String,
-    held: usize,
-    breached: usize,
-    inconclusive: usize,
-    not_applicable: usize,
+    /// How many properties got each verdict.
+    counts: Vec<(Badge, usize)>,
     started: String,
     took: String,
     attestation: Option<String>,
@@ -53,21 +51,37 @@ struct Group {
 struct Property {
     /// Where its details are; of numbers, so that nobody's text is in an address.
     anchor: String,
-    id: String,
+    /// In pieces between which a line may end.
+    id: Vec<String>,
+    /// What it is about, where all backends' results say the same.
+    about: Option<About>,
     /// Whether its details are shown at once.
     open: bool,
     cells: Vec<Badge>,
     details: Vec<Detail>,
 }
 
+impl Property {
+    /// The verdicts with the names of the backends.
+    fn named(&self) -> impl Iterator<Item = (&str, &Badge)> {
+        self.details.iter().map(|detail| (detail.backend.as_str(), &detail.verdict))
+    }
+}
+
+#[derive(Clone, PartialEq, Eq)]
+struct About {
+    statement: String,
+    expected: &'static str,
+    references: String,
+}
+
 struct Detail {
     backend: String,
     verdict: Badge,
-    statement: String,
-    expected: &'static str,
+    /// What it is about, where the backends' results say different things.
+    about: Option<About>,
     reason: String,
     arms: Vec<Arm>,
-    references: String,
 }
 
 struct Arm {
@@ -84,7 +98,7 @@ struct Ablation {
 }
 
 struct AblationRow {
-    id: String,
+    id: Vec<String>,
     backend: String,
     alone: String,
     needed: String,
@@ -101,6 +115,14 @@ const fn badge(verdict: Verdict) -> Badge {
         Verdict::Inconclusive => Badge { class: "inconclusive", sign: "?", word: "inconclusive" },
         Verdict::NotApplicable => Badge { class: "none", sign: "–", word: "not applicable" },
     }
+}
+
+/// The verdict as it stands next to a number; nothing is coloured for what there is none of.
+fn counted(verdict: Verdict, count: usize) -> (Badge, usize) {
+    let badge = badge(verdict);
+    let class = if count == 0 { NOT_RUN.class } else { badge.class };
+    let word = if verdict == Verdict::Breached { "breached" } else { badge.word };
+    (Badge { class, word, ..badge }, count)
 }
 
 impl Page {
@@ -148,28 +170,45 @@ fn overall_says(suites: &[SuiteResult], verdict: Verdict) -> String {
 fn suite_view(suite: &SuiteResult, context: &ReportContext) -> Suite {
     Suite {
         name: visible(&suite.backend),
-        held: suite.count(Verdict::Held),
-        breached: suite.count(Verdict::Breached),
-        inconclusive: suite.count(Verdict::Inconclusive),
-        not_applicable: suite.count(Verdict::NotApplicable),
+        counts: [Verdict::Held, Verdict::Breached, Verdict::Inconclusive, Verdict::NotApplicable]
+            .map(|verdict| counted(verdict, suite.count(verdict)))
+            .into(),
         started: rfc3339(suite.started),
         took: words::took(suite.took),
         attestation: context.attestations.get(&suite.backend).map(|id| visible(id)),
     }
 }
 
-fn property(row: &Row<'_>, anchor: String, suites: &[SuiteResult]) -> Property {
-    let told = || row.cells.iter().zip(suites).filter_map(|(cell, suite)| Some(((*cell)?, suite)));
-    Property {
-        anchor,
-        id: visible(row.id),
-        open: told().any(|(property, _)| matches!(property.verdict, Verdict::Breached | Verdict::Inconclusive)),
-        cells: row.cells.iter().map(|cell| cell.map_or(NOT_RUN, |property| badge(property.verdict))).collect(),
-        details: told().map(|(property, suite)| detail(property, suite)).collect(),
+/// An id in pieces, each ending with a sign that parts words.
+fn pieces(id: &str) -> Vec<String> {
+    visible(id).split_inclusive(['.', '_', '/', '-']).map(str::to_owned).collect()
+}
+
+fn about(property: &PropertyResult) -> About {
+    About {
+        statement: visible(&property.statement),
+        expected: words::expected(property.expected),
+        references: property.references.iter().map(|reference| visible(reference)).collect::<Vec<_>>().join(", "),
     }
 }
 
-fn detail(property: &PropertyResult, suite: &SuiteResult) -> Detail {
+fn property(row: &Row<'_>, anchor: String, suites: &[SuiteResult]) -> Property {
+    let told = || row.cells.iter().zip(suites).filter_map(|(cell, suite)| Some(((*cell)?, suite)));
+    let mut abouts = told().map(|(property, _)| about(property));
+    let shared = abouts.next().filter(|first| abouts.all(|about| about == *first));
+    Property {
+        anchor,
+        id: pieces(row.id),
+        open: told().any(|(property, _)| matches!(property.verdict, Verdict::Breached | Verdict::Inconclusive)),
+        cells: row.cells.iter().map(|cell| cell.map_or(NOT_RUN, |property| badge(property.verdict))).collect(),
+        details: told()
+            .map(|(property, suite)| detail(property, suite, shared.is_none().then(|| about(property))))
+            .collect(),
+        about: shared,
+    }
+}
+
+fn detail(property: &PropertyResult, suite: &SuiteResult, about: Option<About>) -> Detail {
     let arm = |name, arm: Option<&ArmResult>, off: &str| match arm {
         Some(arm) => Arm {
             name,
@@ -188,11 +227,9 @@ fn detail(property: &PropertyResult, suite: &SuiteResult) -> Detail {
     Detail {
         backend: visible(&suite.backend),
         verdict: badge(property.verdict),
-        statement: visible(&property.statement),
-        expected: words::expected(property.expected),
+        about,
         reason: visible(&property.reason),
         arms: if property.verdict == Verdict::NotApplicable { Vec::new() } else { arms },
-        references: property.references.iter().map(|reference| visible(reference)).collect::<Vec<_>>().join(", "),
     }
 }
 
@@ -201,7 +238,7 @@ fn ablation(suites: &[SuiteResult]) -> Ablation {
         let held_by = property.held_by.as_ref()?;
         let layers = |layers: &[_]| if layers.is_empty() { "none".to_owned() } else { words::layers(layers) };
         Some(AblationRow {
-            id: visible(&property.id),
+            id: pieces(&property.id),
             backend: visible(&suite.backend),
             alone: layers(&held_by.alone),
             needed: layers(&held_by.needed),

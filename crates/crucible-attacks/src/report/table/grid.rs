@@ -27,13 +27,13 @@ impl Cell {
 
     /// A cell whose text is indented by two columns, and its further lines by four: they can't be taken for a row.
     pub(super) fn indented(text: &str, column: usize) -> Self {
-        let lines = if width(text) + INDENT <= column {
-            vec![format!("  {text}")]
-        } else {
-            let indents = std::iter::once("  ").chain(std::iter::repeat("    "));
-            let lines = wrap(text, column.saturating_sub(2 * INDENT));
-            lines.iter().zip(indents).map(|(line, indent)| format!("{indent}{line}")).collect()
-        };
+        // Wrapped even where it fits: that also leaves no run of spaces in it, behind which a verdict could be faked.
+        let mut lines = wrap(text, column.saturating_sub(INDENT));
+        if lines.len() > 1 {
+            lines = wrap(text, column.saturating_sub(2 * INDENT));
+        }
+        let indents = std::iter::once("  ").chain(std::iter::repeat("    "));
+        let lines = lines.iter().zip(indents).map(|(line, indent)| format!("{indent}{line}")).collect();
         Self { lines, style: Style::new(), column }
     }
 
