@@ -109,7 +109,7 @@ fn no_tag_loads_or_runs_anything() {
         let name: &str = tag.trim_start_matches(['<', '/']).split([' ', '>']).next().unwrap();
         assert!(known.contains(&name), "{tag}");
         for attribute in [" src=", " style=", " on", " href=\"h", " action="] {
-            assert!(!tag.replace("<details", "").contains(attribute) || tag.ends_with(" open>"), "{tag}");
+            assert!(!tag.contains(attribute), "{tag}");
         }
     }
 }
