@@ -1,10 +1,15 @@
 //! Version 1 of the wire format.
 
+mod attack;
 mod outcome;
 mod problem;
 mod protection;
 mod report;
 
+pub use attack::{
+    ArmReport, AttackNode, AttackReport, ControlReport, Expected, HeldByReport, PropertyReport, Reach, SuiteReport,
+    UserKind, Verdict, VerdictCounts,
+};
 pub use outcome::{Behavior, CollectedFile, Evidence, Finding, Outcome, RefusedFile, Status, Timings, Usage, Validity};
 pub use problem::{Problem, ProblemDetail};
 pub use protection::{Layer, Layers, LimitEnforcement, layers, limits};

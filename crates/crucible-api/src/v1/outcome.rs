@@ -195,7 +195,7 @@ pub struct Evidence {
 }
 
 /// A time in milliseconds, rounded to the microsecond.
-fn milliseconds(duration: Duration) -> f64 {
+pub(super) fn milliseconds(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 1e6).round() / 1e3
 }
 
