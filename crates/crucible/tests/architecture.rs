@@ -34,7 +34,7 @@ const TESTKIT: &str = "testkit";
 const BINARY: &str = "crucible";
 
 /// The only folders in which `unsafe` may be written.
-const UNSAFE_FOLDERS: &[&str] = &["crates/crucible-jail/src/sys/"];
+const UNSAFE_FOLDERS: &[&str] = &["crates/crucible-jail/src/sys/", "crates/crucible-probe/src/sys/"];
 
 /// Words that say nothing of what is inside.
 const EMPTY_NAMES: &[&str] = &["util", "utils", "common", "manager", "managers", "helper", "helpers", "misc"];

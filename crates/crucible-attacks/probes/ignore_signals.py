@@ -1,0 +1,59 @@
+"""Goes deaf to every signal that can be ignored, and sleeps without looking at its input.
+
+Why: a time limit that asks politely is none. Harmless: it sleeps, 20 seconds at most.
+"""
+
+import os
+import sys
+import time
+import signal
+
+
+def main():
+    for number in range(1, 32):
+        attempt(signal.signal, number, signal.SIG_IGN)
+    tell(b"tried " + sys.argv[1].encode())
+    time.sleep(20)
+
+
+# The frame, the same in every probe.
+
+try:
+    import select
+except ImportError:
+    select = None
+
+HELD = []
+
+
+def attempt(what, *arguments):
+    """Makes one try, prints the bytes that it gives, keeps what it gave, and goes on after any failure."""
+    try:
+        got = what(*arguments)
+    except Exception as error:
+        got = f"no: {type(error).__name__} {getattr(error, 'errno', '')}".encode()
+    HELD.append(got)
+    if isinstance(got, bytes):
+        tell(got)
+    return got
+
+
+def tell(got):
+    """Prints bytes as they are, 1 MiB at most."""
+    sys.stdout.buffer.write(got[: 1 << 20] + b"\n")
+    sys.stdout.buffer.flush()
+
+
+def hold():
+    """Says that all was tried, and keeps what it got until standard input ends, for 20 seconds at most."""
+    tell(b"\ntried " + sys.argv[1].encode())
+    end = time.monotonic() + 20
+    while time.monotonic() < end:
+        if select is not None and not select.select([0], [], [], 1)[0]:
+            continue
+        if not os.read(0, 4096):
+            break
+
+
+main()
+hold()

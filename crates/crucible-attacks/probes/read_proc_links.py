@@ -1,0 +1,71 @@
+"""Reads the file CANARY_PATH of the host through the links in /proc that lead to processes' roots and folders.
+
+Why: these links lead past mounts and `..` (CWE-59). Harmless: only the canary is read, 4 KiB of it.
+"""
+
+import os
+import sys
+import time
+
+
+PATH = os.environ.get("CANARY_PATH", "")
+
+
+def read(path):
+    with open(path, "rb") as file:
+        return file.read(4096)
+
+
+def main():
+    seen = attempt(os.listdir, "/proc")
+    seen = [name for name in seen if name.isdigit()][:500] if isinstance(seen, list) else []
+    up = "/.." * 20
+    for process in ["self", "thread-self", "1", str(os.getppid())] + seen:
+        for link in ("root", "cwd", "cwd" + up, "root" + up):
+            try:
+                tell(read(f"/proc/{process}/{link}{PATH}"))
+            except OSError:
+                pass
+
+
+# The frame, the same in every probe.
+
+try:
+    import select
+except ImportError:
+    select = None
+
+HELD = []
+
+
+def attempt(what, *arguments):
+    """Makes one try, prints the bytes that it gives, keeps what it gave, and goes on after any failure."""
+    try:
+        got = what(*arguments)
+    except Exception as error:
+        got = f"no: {type(error).__name__} {getattr(error, 'errno', '')}".encode()
+    HELD.append(got)
+    if isinstance(got, bytes):
+        tell(got)
+    return got
+
+
+def tell(got):
+    """Prints bytes as they are, 1 MiB at most."""
+    sys.stdout.buffer.write(got[: 1 << 20] + b"\n")
+    sys.stdout.buffer.flush()
+
+
+def hold():
+    """Says that all was tried, and keeps what it got until standard input ends, for 20 seconds at most."""
+    tell(b"\ntried " + sys.argv[1].encode())
+    end = time.monotonic() + 20
+    while time.monotonic() < end:
+        if select is not None and not select.select([0], [], [], 1)[0]:
+            continue
+        if not os.read(0, 4096):
+            break
+
+
+main()
+hold()
