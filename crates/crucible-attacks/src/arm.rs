@@ -1,15 +1,16 @@
 //! One arm: a fresh canary, a fresh sandbox, one attempt, and what the host saw of it.
 
-use crate::canary::{self, Armed, Scene, Sight};
+use crate::canary::{self, Armed, Ground, Scene, Sight};
 use crate::process;
-use crate::scenario::{Canary, Probe, Scenario};
+use crate::scenario::{Arm, Canary, End, Probe, Scenario};
 use crate::subject::{Place, Subject};
 use crucible_core::{
-    ArmResult, Command, Error, ErrorKind, EvaluationId, EvaluationSpec, Evaluator, ExitStatus, GuestPath, InputFile,
+    ArmResult, Command, Error, ErrorKind, EvaluationId, EvaluationSpec, Evaluator, Execution, ExitStatus, GuestPath, InputFile,
     Language, LimitKind, Limits, Outcome, Policy, Program, Reach, Result, SandboxId, SandboxRequest, Status,
 };
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
@@ -23,8 +24,6 @@ const REST: Duration = Duration::from_millis(200);
 const LEAVE: Duration = Duration::from_secs(5);
 /// The most of its output that is kept.
 const MOST_OUTPUT: usize = 4 << 20;
-/// How much a probe that goes for a limit may use: three times what the limit allows.
-const BEYOND: u64 = 3;
 
 /// Where arms take place.
 pub struct World {
@@ -38,12 +37,16 @@ pub struct World {
     pub evaluator: Option<Arc<dyn Evaluator>>,
     /// The backend's name.
     pub backend: String,
+    /// The interpreter of Python probes, as a file of the host's.
+    pub interpreter: Option<PathBuf>,
+    /// A command that runs another one in a sandbox of this backend: what is added to it is that command.
+    pub supervisor: Vec<String>,
 }
 
 /// Runs one arm. A failure of the machinery is no verdict either: it comes out as unproven.
-pub(crate) async fn run(scenario: &Scenario, subject: &Subject, world: &World) -> ArmResult {
+pub(crate) async fn run(scenario: &Scenario, subject: &Subject, arm: Arm, world: &World) -> ArmResult {
     let began = Instant::now();
-    let sight = match try_it(scenario, subject, world).await {
+    let sight = match try_it(scenario, subject, arm, world).await {
         Ok(sight) => sight,
         Err(error) => (Sight::Unknown(error.to_string()), false),
     };
@@ -57,33 +60,108 @@ pub(crate) async fn run(scenario: &Scenario, subject: &Subject, world: &World) -
 }
 
 /// What the canary says, and whether the probe is known to have tried.
-async fn try_it(scenario: &Scenario, subject: &Subject, world: &World) -> Result<(Sight, bool)> {
-    let limits = scenario.limits()?;
-    if let (Canary::Counter { limit }, Subject::Protected(_), Some(evaluator)) =
-        (&scenario.canary, subject, &world.evaluator)
-        && matches!(limit, LimitKind::Timeout | LimitKind::Output | LimitKind::CpuTime)
-    {
-        let spec = specification(scenario, world, &limits)?;
-        let outcome = evaluator.evaluate(spec).await?;
-        return Ok((judge(*limit, &outcome, &limits), false));
+async fn try_it(scenario: &Scenario, subject: &Subject, arm: Arm, world: &World) -> Result<(Sight, bool)> {
+    if let (true, Some(evaluator)) = (scenario.canary.is_the_engines(), &world.evaluator) {
+        return evaluate(scenario, arm, world, evaluator.as_ref()).await.map(|sight| (sight, false));
     }
-    let nonce = crate::nonce().map_err(|error| lost("make a nonce", error))?;
-    let armed = canary::arm(&scenario.canary, &world.base, &nonce).await;
+    if scenario.canary == (Canary::Heartbeat { end: End::SupervisorKilled }) {
+        return kill_supervisor(scenario, arm, world).await;
+    }
+    let nonce = new_nonce()?;
+    let ground = Ground { base: &world.base, nonce: &nonce, arm, interpreter: world.interpreter.as_deref() };
+    let armed = canary::arm(&scenario.canary, &ground).await;
     let mut armed = armed.map_err(|error| lost("put the canary in place", error))?;
-    let visit = visit(scenario, subject, world, &nonce, &mut armed, &BTreeMap::new()).await?;
-    if armed.is_residue() {
+    let attempt = Attempt { scenario, subject, arm, world };
+    let visit = attempt.visit(&nonce, &mut armed, &BTreeMap::new()).await?;
+    if scenario.canary == (Canary::Residue {}) {
         let look = BTreeMap::from([("LOOK".to_owned(), "1".to_owned())]);
-        let second_nonce = crate::nonce().map_err(|error| lost("make a nonce", error))?;
-        let second = self::visit(scenario, subject, world, &second_nonce, &mut armed, &look).await?;
+        let second = attempt.visit(&new_nonce()?, &mut armed, &look).await?;
         return Ok((armed.look_for_residue(&second.output), visit.has_tried && second.has_tried));
     }
-    let sight = match armed.look_after() {
-        Some(after @ Sight::Reached(_)) => after,
-        // A daemon's end is judged after the sandbox's, and in a weakened arm before.
-        Some(after) if armed.is_heartbeat() && visit.after.is_none() => after,
-        _ => visit.after.unwrap_or(visit.sight),
+    let sight = match (&scenario.canary, arm) {
+        (Canary::Heartbeat { .. }, _) if matches!(visit.sight, Sight::Unknown(_)) => visit.sight,
+        (Canary::Heartbeat { .. }, Arm::Protected) => armed.look_for_survivors().await,
+        // What is left off is the end itself: it was looked at before.
+        (Canary::Heartbeat { .. }, Arm::Control) => Sight::Reached("processes of it lived on until they were ended".to_owned()),
+        _ => armed.look_again().filter(|again| matches!(again, Sight::Reached(_))).unwrap_or(visit.sight),
     };
     Ok((sight, visit.has_tried))
+}
+
+fn new_nonce() -> Result<String> {
+    crate::nonce().map_err(|error| lost("make a nonce", error))
+}
+
+/// Whole evaluations: what the engine holds shows in the outcome that it gives on the host's evidence. In the control arm
+/// the limit is another, or the reader of the output is one who believes it.
+async fn evaluate(scenario: &Scenario, arm: Arm, world: &World, evaluator: &dyn Evaluator) -> Result<Sight> {
+    let (limits, used) = (scenario.limits(Arm::Protected)?, scenario.limits(arm)?);
+    let spec = specification(scenario, world, &used)?;
+    let patience = limits.timeout.get() + Duration::from_secs(2);
+    match (&scenario.canary, tokio::time::timeout(patience, evaluator.evaluate(spec)).await) {
+        (Canary::Forged {}, Ok(outcome)) => Ok(judge_forged(&outcome?, arm)),
+        (Canary::Counter { limit, .. }, Ok(outcome)) => Ok(judge(*limit, &outcome?, &limits)),
+        (Canary::Counter { limit: LimitKind::Timeout, .. }, Err(_)) => {
+            Ok(Sight::Reached("it still ran two seconds after its time".to_owned()))
+        }
+        (_, Err(_)) => Ok(Sight::Unknown("it took too long".to_owned())),
+        _ => Ok(Sight::Unknown("the engine doesn't hold this".to_owned())),
+    }
+}
+
+/// Runs the probe under a supervisor of its own, and kills that.
+async fn kill_supervisor(scenario: &Scenario, arm: Arm, world: &World) -> Result<(Sight, bool)> {
+    let nonce = new_nonce()?;
+    let ground = Ground { base: &world.base, nonce: &nonce, arm, interpreter: None };
+    let armed = canary::arm(&scenario.canary, &ground).await.map_err(|error| lost("put the canary in place", error))?;
+    let file = program(scenario, &nonce)?;
+    let outside = world.base.join(format!("probe-{nonce}"));
+    std::fs::write(&outside, file.content).map_err(|error| lost("write the probe", error))?;
+    let inside = file.path.strip_prefix("/work/").unwrap_or(&file.path);
+    let argv = file.argv(Some("python3"), &nonce)?;
+    let (program, arguments) = world.supervisor.split_first().ok_or_else(|| {
+        Error::new(ErrorKind::NotFound, "start a supervisor", "there is no command to run a supervisor with")
+    })?;
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(&outside, mode).map_err(|error| lost("write the probe", error))?;
+    let mut child = tokio::process::Command::new(program)
+        .args(arguments)
+        .args(["--file", &format!("{}:{inside}", outside.display()), "--"])
+        .args(argv)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .map_err(|error| lost("start a supervisor", error))?;
+    let leash = child.stdin.take();
+    let mut heard = Heard::new(&nonce);
+    if let Some(mut stdout) = child.stdout.take() {
+        let listen = async {
+            let mut buffer = vec![0; 64 << 10];
+            while !heard.has_tried {
+                let read = stdout.read(&mut buffer).await;
+                if !heard.take(&buffer, read, Voice::Output) {
+                    break;
+                }
+            }
+        };
+        let _in_time = tokio::time::timeout(TRY, listen).await.is_ok();
+    }
+    // The supervisor has the nonce in its own command line.
+    let before = process::find(&nonce).len();
+    let sight = match (arm, before) {
+        (_, 0..=2) => Sight::Unknown("it left no process behind".to_owned()),
+        (Arm::Control, _) => Sight::Reached("processes of it lived on while the supervisor lived".to_owned()),
+        (Arm::Protected, _) => {
+            child.kill().await.map_err(|error| lost("kill the supervisor", error))?;
+            armed.look_for_survivors().await
+        }
+    };
+    drop(leash);
+    let _killed = child.kill().await.is_ok();
+    let _cleaned = std::fs::remove_file(&outside).is_ok();
+    Ok((sight, heard.has_tried))
 }
 
 fn lost(operation: &'static str, error: std::io::Error) -> Error {
@@ -93,80 +171,75 @@ fn lost(operation: &'static str, error: std::io::Error) -> Error {
 /// What came of one sandbox.
 struct Visit {
     sight: Sight,
-    /// What was seen where the sandbox's end is what was left off.
-    after: Option<Sight>,
     has_tried: bool,
     output: Vec<u8>,
 }
 
-async fn visit(
-    scenario: &Scenario,
-    subject: &Subject,
-    world: &World,
-    nonce: &str,
-    armed: &mut Armed,
-    more_env: &BTreeMap<String, String>,
-) -> Result<Visit> {
-    let limits = scenario.limits()?;
-    let language = match scenario.probe {
-        Probe::Python(_) => Some(Arc::clone(&world.python)),
-        Probe::Native(_) => None,
-    };
-    let request =
-        SandboxRequest { id: SandboxId::generate(), language, limits: limits.clone(), policy: world.policy.clone() };
-    let place = subject.create(request).await?;
-    let visited = inside(scenario, &place, nonce, armed, more_env, &limits).await;
-    let after = match subject {
-        Subject::Weakened(..) if armed.is_heartbeat() => armed.look_after(),
-        _ => None,
-    };
-    place.destroy().await?;
-    let (sight, has_tried, output) = visited?;
-    Ok(Visit { sight, after, has_tried, output })
+/// One scenario in one arm.
+struct Attempt<'a> {
+    scenario: &'a Scenario,
+    subject: &'a Subject,
+    arm: Arm,
+    world: &'a World,
 }
 
-async fn inside(
-    scenario: &Scenario,
-    place: &Place,
-    nonce: &str,
-    armed: &mut Armed,
-    more_env: &BTreeMap<String, String>,
-    limits: &Limits,
-) -> Result<(Sight, bool, Vec<u8>)> {
-    let program = program(scenario, nonce)?;
-    let path = GuestPath::parse(&program.path)?;
-    place.write_file(&path, program.content).await?;
-    let mut env = armed.env.clone();
-    env.extend(more_env.clone());
-    env.extend(bounds(scenario, limits));
-    let command = Command { argv: program.argv(place.interpreter(), nonce)?, env, directory: GuestPath::work() };
-    let execution = place.exec(command).await?;
-    let crucible_core::Execution { stdin, mut stdout, mut stderr, mut process } = execution;
-    let mut heard = Heard::new(nonce);
-    let mut ended = None;
-    let mut until = Instant::now() + TRY;
-    let (mut out_is_open, mut err_is_open) = (true, true);
-    let (mut out_buffer, mut err_buffer) = (vec![0; 64 << 10], vec![0; 64 << 10]);
-    while !heard.has_tried && (ended.is_none() || out_is_open || err_is_open) {
-        tokio::select! {
-            read = stdout.read(&mut out_buffer), if out_is_open => {
-                out_is_open = heard.take(&out_buffer, read, Voice::Output);
-            }
-            read = stderr.read(&mut err_buffer), if err_is_open => {
-                err_is_open = heard.take(&err_buffer, read, Voice::Errors);
-            }
-            status = process.wait(), if ended.is_none() => {
-                ended = Some(status?);
-                until = until.min(Instant::now() + REST);
-            }
-            () = tokio::time::sleep_until(until) => break,
-        }
+impl Attempt<'_> {
+    /// Makes a sandbox, has the probe try in it, and destroys it.
+    async fn visit(&self, nonce: &str, armed: &mut Armed, more_env: &BTreeMap<String, String>) -> Result<Visit> {
+        let limits = self.scenario.limits(self.arm)?;
+        let language = match self.scenario.probe {
+            Probe::Python(_) => Some(Arc::clone(&self.world.python)),
+            Probe::Native(_) => None,
+        };
+        let policy = self.world.policy.clone();
+        let request = SandboxRequest { id: SandboxId::generate(), language, limits, policy };
+        let place = self.subject.create(request).await?;
+        let visited = self.inside(&place, nonce, armed, more_env).await;
+        place.destroy().await?;
+        visited
     }
-    let held = process::first(&process::find(nonce));
-    let scene = Scene { output: &heard.kept, held: held.as_ref(), ended, place, limits };
-    let sight = armed.look(&scene).await;
-    leave(stdin, stdout, stderr, process, ended).await;
-    Ok((sight, heard.has_tried, heard.kept))
+
+    async fn inside(
+        &self,
+        place: &Place,
+        nonce: &str,
+        armed: &mut Armed,
+        more_env: &BTreeMap<String, String>,
+    ) -> Result<Visit> {
+        // The bounds are those of the protected arm, whatever is left off.
+        let limits = self.scenario.limits(Arm::Protected)?;
+        let program = program(self.scenario, nonce)?;
+        place.write_file(&GuestPath::parse(&program.path)?, program.content).await?;
+        let mut env = armed.env.clone();
+        env.extend(more_env.clone());
+        let command = Command { argv: program.argv(place.interpreter(), nonce)?, env, directory: GuestPath::work() };
+        let Execution { stdin, mut stdout, mut stderr, mut process } = place.exec(command).await?;
+        let mut heard = Heard::new(nonce);
+        let mut ended = None;
+        let mut until = Instant::now() + TRY;
+        let (mut out_is_open, mut err_is_open) = (true, true);
+        let (mut out_buffer, mut err_buffer) = (vec![0; 64 << 10], vec![0; 64 << 10]);
+        while !heard.has_tried && (ended.is_none() || out_is_open || err_is_open) {
+            tokio::select! {
+                read = stdout.read(&mut out_buffer), if out_is_open => {
+                    out_is_open = heard.take(&out_buffer, read, Voice::Output);
+                }
+                read = stderr.read(&mut err_buffer), if err_is_open => {
+                    err_is_open = heard.take(&err_buffer, read, Voice::Errors);
+                }
+                status = process.wait(), if ended.is_none() => {
+                    ended = Some(status?);
+                    until = until.min(Instant::now() + REST);
+                }
+                () = tokio::time::sleep_until(until) => break,
+            }
+        }
+        let held = process::find(nonce);
+        let scene = Scene { output: &heard.kept, held: &held, ended, place, limits: &limits, nonce };
+        let sight = armed.look(&scene, self.arm).await;
+        leave(stdin, stdout, stderr, process, ended).await;
+        Ok(Visit { sight, has_tried: heard.has_tried, output: heard.kept })
+    }
 }
 
 /// Tells the probe to end, and gives it a moment for that. What doesn't end by itself ends with the sandbox.
@@ -269,25 +342,9 @@ fn program<'a>(scenario: &'a Scenario, nonce: &str) -> Result<ProbeFile<'a>> {
 }
 
 /// What a probe that goes for a limit is told: how much it may use at most.
-fn bounds(scenario: &Scenario, limits: &Limits) -> BTreeMap<String, String> {
-    let Canary::Counter { limit } = &scenario.canary else { return BTreeMap::new() };
-    let amount = match limit {
-        LimitKind::Memory => limits.memory.get() + limits.disk.get(),
-        LimitKind::Pids => limits.pids.into(),
-        LimitKind::Disk => limits.disk.get(),
-        LimitKind::Inodes => limits.inodes,
-        LimitKind::OpenFiles => limits.open_files.into(),
-        LimitKind::FileSize => limits.file_size.get(),
-        LimitKind::Stack => limits.stack.get(),
-        LimitKind::Output => limits.output.get(),
-        LimitKind::Timeout => u64::try_from(limits.timeout.get().as_millis()).unwrap_or(u64::MAX),
-        LimitKind::CpuTime => u64::try_from(limits.cpu_time.get().as_millis()).unwrap_or(u64::MAX),
-        LimitKind::Cpus => limits.cpus.get().into(),
-    };
-    BTreeMap::from([
-        ("CANARY_LIMIT".to_owned(), amount.to_string()),
-        ("CANARY_SIZE".to_owned(), amount.saturating_mul(BEYOND).to_string()),
-    ])
+fn bounds(scenario: &Scenario) -> BTreeMap<String, String> {
+    let Canary::Counter { size, .. } = &scenario.canary else { return BTreeMap::new() };
+    BTreeMap::from([("CANARY_SIZE".to_owned(), size.to_string())])
 }
 
 fn specification(scenario: &Scenario, world: &World, limits: &Limits) -> Result<EvaluationSpec> {
@@ -311,7 +368,7 @@ fn specification(scenario: &Scenario, world: &World, limits: &Limits) -> Result<
         stdin: Vec::new(),
         files,
         collect: Vec::new(),
-        env: bounds(scenario, limits),
+        env: bounds(scenario),
         limits: limits.clone(),
         policy: world.policy.clone(),
     })
@@ -324,19 +381,43 @@ fn judge(limit: LimitKind, outcome: &Outcome, limits: &Limits) -> Sight {
         other => outcome.status == Status::LimitExceeded { limit: other },
     };
     let usage = &outcome.usage;
+    let written = outcome.stdout.bytes.len().max(outcome.stderr.bytes.len());
     let (used, most) = match limit {
         LimitKind::Timeout => (usage.wall.as_millis(), limits.timeout.get().as_millis()),
         LimitKind::CpuTime => (usage.cpu.as_millis(), limits.cpu_time.get().as_millis()),
-        _ => (outcome.stdout.bytes.len().max(outcome.stderr.bytes.len()) as u128, u128::from(limits.output.get())),
+        _ => (u128::try_from(written).unwrap_or(u128::MAX), u128::from(limits.output.get())),
     };
-    let seen = format!("the outcome is {:?}, {used} of {most} were used", outcome.status);
-    // The host looks from time to time, and a busy machine later than it wanted.
-    if used > most * 3 {
+    let seen = format!("status {}, {used} of {most} used", outcome.status.as_str());
+    // The host looks from time to time, and on a busy machine later than it wanted.
+    if used > most + most / 2 {
         Sight::Reached(seen)
     } else if is_ended {
         Sight::Stopped(seen)
     } else {
         Sight::Unknown(seen)
+    }
+}
+
+/// The code that the probe ends with that forges a record.
+const FORGERS_CODE: i32 = 23;
+
+/// Whether the record says what was so. In the control arm it is read by one who takes the last line of the output for it.
+fn judge_forged(outcome: &Outcome, arm: Arm) -> Sight {
+    let is_true = match arm {
+        Arm::Protected => outcome.status == Status::Exited { code: FORGERS_CODE } || outcome.exit_code == Some(FORGERS_CODE),
+        Arm::Control => {
+            let text = String::from_utf8_lossy(&outcome.stdout.bytes);
+            let lines = text.lines().rev().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+            let Some(claimed) = lines.into_iter().find(serde_json::Value::is_object) else {
+                return Sight::Unknown("it printed no record".to_owned());
+            };
+            claimed.get("exit_code") == Some(&serde_json::Value::from(FORGERS_CODE))
+        }
+    };
+    if is_true {
+        Sight::Stopped(format!("the record says that it ended with {FORGERS_CODE}, as it did"))
+    } else {
+        Sight::Reached("the record says what the guest wanted".to_owned())
     }
 }
 

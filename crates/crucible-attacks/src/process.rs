@@ -1,6 +1,8 @@
 //! Finds a probe's process on the host, and looks at it there.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 
 /// A probe's process while it holds still.
 #[derive(Clone, Copy, Debug)]
@@ -33,6 +35,21 @@ fn parent_of(pid: u32) -> Option<u32> {
 }
 
 impl HeldProcess {
+    /// Its folder in `/proc`.
+    pub(crate) fn folder(&self) -> PathBuf {
+        PathBuf::from(format!("/proc/{}", self.pid))
+    }
+
+    /// That of the process that started it: the sandbox's init.
+    pub(crate) fn parents_folder(&self) -> PathBuf {
+        PathBuf::from(format!("/proc/{}", self.parent))
+    }
+
+    /// Its root folder, as a path of the host's. What is below it is the guest's.
+    pub(crate) fn root(&self) -> PathBuf {
+        self.folder().join("root")
+    }
+
     /// Open descriptors with what `/proc` says of each. The target of a file is a path that the guest may have chosen.
     pub(crate) fn descriptors(&self) -> Option<Vec<(u32, String)>> {
         let entries = fs::read_dir(format!("/proc/{}/fd", self.pid)).ok()?;
@@ -44,6 +61,19 @@ impl HeldProcess {
             all.push((number, target.to_string_lossy().into_owned()));
         }
         Some(all)
+    }
+
+    /// Whether it has a file of the host's open so that it could write to it.
+    pub(crate) fn has_open_for_writing(&self, path: &Path) -> bool {
+        let identity = |path: &Path| fs::metadata(path).ok().map(|seen| (seen.dev(), seen.ino()));
+        let Some(wanted) = identity(path) else { return false };
+        self.descriptors().unwrap_or_default().iter().any(|(number, _)| {
+            let info = fs::read_to_string(self.folder().join(format!("fdinfo/{number}"))).unwrap_or_default();
+            let flags = info.lines().find_map(|line| line.strip_prefix("flags:"));
+            let flags = flags.and_then(|flags| u32::from_str_radix(flags.trim(), 8).ok()).unwrap_or(0);
+            // The lowest two bits are 1 for writing and 2 for both.
+            flags & 0b11 != 0 && identity(&self.folder().join(format!("fd/{number}"))) == Some(wanted)
+        })
     }
 
     pub(crate) fn namespace(&self, name: &str) -> Option<String> {

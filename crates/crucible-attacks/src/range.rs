@@ -4,7 +4,7 @@
 //! put words into its mouth; so nothing from a range ever turns a property green by itself: that takes the protected arm.
 
 use crate::arm::{self, World};
-use crate::scenario::Scenario;
+use crate::scenario::{Arm, Scenario};
 use crate::subject::Subject;
 use crucible_core::{ArmResult, ControlArms, Error, ErrorKind, Execution, Layer, Result};
 use serde::de::DeserializeOwned;
@@ -44,14 +44,13 @@ pub async fn serve(
 ) -> Result<()> {
     let mut requests = BufReader::new(requests);
     while let Some(Request { scenario, without }) = receive::<Request>(&mut requests).await? {
-        let subject = match (without, &arms) {
-            (None, _) => Some(protected.clone()),
-            (Some(without), Some(arms)) => Some(Subject::Weakened(Arc::clone(arms), without)),
+        let result = match (without, &arms) {
+            (None, _) => Some(arm::run(&scenario, protected, Arm::Protected, world).await),
+            (Some(without), Some(arms)) => {
+                let weakened = Subject::Weakened(Arc::clone(arms), without);
+                Some(arm::run(&scenario, &weakened, Arm::Control, world).await)
+            }
             (Some(_), None) => None,
-        };
-        let result = match subject {
-            Some(subject) => Some(arm::run(&scenario, &subject, world).await),
-            None => None,
         };
         tidy(world);
         send(&mut answers, &result).await?;

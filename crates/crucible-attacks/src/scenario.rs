@@ -42,10 +42,68 @@ pub struct Scenario {
     pub place: Place,
     /// Limits other than the default ones.
     #[serde(default)]
-    pub limits: BTreeMap<String, String>,
+    pub limits: BTreeMap<String, LimitValue>,
+    /// Limits of the control arm, over those.
+    #[serde(default)]
+    pub control_limits: BTreeMap<String, LimitValue>,
+    /// What the control arm needs of the machine.
+    #[serde(default)]
+    pub needs: Needs,
     /// The program of a Python probe; filled in when the file is read.
     #[serde(default)]
     pub source: Option<String>,
+}
+
+/// The value of a limit: a number, or text with its unit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum LimitValue {
+    /// A number.
+    Number(u64),
+    /// Text.
+    Text(String),
+}
+
+impl std::fmt::Display for LimitValue {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Number(number) => number.fmt(f),
+            Self::Text(text) => text.fmt(f),
+        }
+    }
+}
+
+/// What a control arm needs of the machine, to show anything.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Needs {
+    /// Whether whoever runs the suite has to be root.
+    #[serde(default)]
+    pub root: bool,
+    /// A file that is there where the kernel has the feature.
+    #[serde(default)]
+    pub path: Option<String>,
+}
+
+impl Needs {
+    /// What of it is missing here.
+    #[must_use]
+    pub fn missing(&self) -> Option<String> {
+        if self.root && !rustix::process::geteuid().is_root() {
+            return Some("root, to leave off what else stands in the way".to_owned());
+        }
+        let path = self.path.as_ref().filter(|path| !Path::new(path).exists())?;
+        Some(format!("a kernel with {path}"))
+    }
+}
+
+/// Which arm of a scenario.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arm {
+    /// The sandbox as it is used.
+    Protected,
+    /// A weakened one.
+    Control,
 }
 
 /// What is tried.
@@ -102,13 +160,40 @@ pub enum Canary {
     UnixAbstract {},
     /// A Unix socket in a folder.
     UnixPath {},
+    /// A file that the sandbox shares with others: the interpreter, or a copy of it where that could be changed.
+    SharedFile {},
+    /// A port that a guest might open, for the host to connect to.
+    Served {
+        /// The address.
+        address: IpAddr,
+    },
+    /// The loopback interface of the range.
+    Interface {},
+    /// A setting of the range's network.
+    Sysctl {},
+    /// A control group.
+    Cgroup {},
+    /// A mount with a name of its own.
+    MountName {},
+    /// The range's host name.
+    HostName {},
+    /// The supervisor's own program, or a copy of it where that could be changed.
+    SupervisorImage {},
+    /// Files that are collected after the run.
+    Collected {},
+    /// The record of the run itself.
+    Forged {},
     /// Something that the probe holds, as seen from outside.
     Held {
         /// What is looked for.
-        what: Held,
+        #[serde(default)]
+        what: Option<Held>,
         /// For descriptors of one kind: what `/proc` shows of them.
         #[serde(default)]
         inode: Option<String>,
+        /// For paths: which.
+        #[serde(default)]
+        paths: Vec<String>,
     },
     /// Nothing that could be seen from outside: the kernel's answer alone.
     Errno {
@@ -120,11 +205,37 @@ pub enum Canary {
     Counter {
         /// Which.
         limit: LimitKind,
+        /// How much the probe uses at most.
+        size: u64,
     },
-    /// A listener that a child of the probe goes on beating at.
-    Heartbeat {},
+    /// Processes that a probe leaves behind.
+    Heartbeat {
+        /// What they should not outlive.
+        end: End,
+    },
     /// Something that is left behind, looked for from another sandbox and from the host.
     Residue {},
+}
+
+impl Canary {
+    /// Whether what it is about is held by the engine, and not by the backend alone.
+    pub(crate) const fn is_the_engines(&self) -> bool {
+        match self {
+            Self::Forged {} => true,
+            Self::Counter { limit, .. } => matches!(limit, LimitKind::Timeout | LimitKind::Output | LimitKind::CpuTime),
+            _ => false,
+        }
+    }
+}
+
+/// The end of a sandbox.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum End {
+    /// It was destroyed.
+    Destroyed,
+    /// Its supervisor was killed.
+    SupervisorKilled,
 }
 
 fn denials() -> Vec<String> {
@@ -149,7 +260,7 @@ pub enum ProcessSecret {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Held {
-    /// A descriptor besides the three standard ones, or one of a kind.
+    /// A descriptor besides the three standard ones.
     Descriptors,
     /// Any socket.
     Socket,
@@ -176,7 +287,19 @@ pub enum Held {
     /// A tracer.
     Traced,
     /// Real-time or raised priority.
-    Priority,
+    RealTime,
+    /// A device that isn't below `/dev`.
+    DeviceNode,
+    /// A mount that the sandbox didn't have, or a root that can be written.
+    Mounts,
+    /// Another root folder than the sandbox's.
+    Root,
+    /// Core files.
+    CoreLimit,
+    /// Devices in `/dev` beyond the expected.
+    Devices,
+    /// Files that show something.
+    Paths,
 }
 
 #[derive(Deserialize)]
@@ -202,9 +325,11 @@ impl Scenario {
     ///
     /// # Errors
     /// `Configuration` for a limit that doesn't exist or can't be read.
-    pub fn limits(&self) -> Result<Limits> {
+    pub fn limits(&self, arm: Arm) -> Result<Limits> {
         let mut limits = Limits::default();
-        for (name, value) in &self.limits {
+        let others = self.control_limits.iter().filter(|_| arm == Arm::Control);
+        for (name, value) in self.limits.iter().chain(others) {
+            let value = value.to_string();
             let fail =
                 |why: String| Error::new(ErrorKind::Configuration, "read a scenario", format!("{}: {why}", self.id));
             let bytes = || value.parse::<ByteSize>().map_err(|error| fail(error.to_string()));
@@ -242,10 +367,19 @@ impl Scenario {
         if self.statement.trim().is_empty() || self.statement.ends_with('.') {
             return Err(format!("{}: the statement has to be a sentence without a full stop", self.id));
         }
-        if self.control.is_empty() {
+        let has_own = matches!(self.canary, Canary::Collected {} | Canary::Forged {} | Canary::Heartbeat { .. });
+        if self.control.is_empty() && self.control_limits.is_empty() && !has_own {
             return Err(format!("{}: without a control arm nothing is proven", self.id));
         }
-        self.limits().map(drop).map_err(|error| error.to_string())
+        if let Canary::Held { what, inode, paths } = &self.canary
+            && (what.is_some() == inode.is_some() || (*what == Some(Held::Paths)) == paths.is_empty())
+        {
+            return Err(format!("{}: what is looked for has to be one thing", self.id));
+        }
+        for arm in [Arm::Protected, Arm::Control] {
+            self.limits(arm).map_err(|error| error.to_string())?;
+        }
+        Ok(())
     }
 }
 

@@ -2,11 +2,12 @@
 //! alike.
 
 use crucible_core::{
-    Backend, Command, ControlArms, ControlSandbox, Counters, Execution, FileEntry, GuestPath, Layer, Result, Sandbox,
+    Backend, Command, ControlArms, ControlSandbox, Counters, Error, ErrorKind, Execution, FileEntry, GuestPath, Layer, Result, Sandbox,
     SandboxRequest,
 };
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use tokio::io::AsyncReadExt;
 
 /// What makes the sandboxes of one arm.
 #[derive(Clone)]
@@ -59,6 +60,18 @@ impl Place {
             Self::Sandbox(sandbox) => sandbox.list_files(path).await,
             Self::Control(sandbox) => sandbox.list_files(path).await,
         }
+    }
+
+    /// Reads a file as files are collected; the most that is read is a mebibyte.
+    pub(crate) async fn read_file(&self, path: &GuestPath) -> Result<Vec<u8>> {
+        let file = match self {
+            Self::Sandbox(sandbox) => sandbox.read_file(path).await?,
+            Self::Control(sandbox) => sandbox.read_file(path).await?,
+        };
+        let mut bytes = Vec::new();
+        let read = file.bytes.take(1 << 20).read_to_end(&mut bytes).await;
+        read.map_err(|error| Error::new(ErrorKind::Io, "read a file", "it can't be read").with_source(error))?;
+        Ok(bytes)
     }
 
     pub(crate) async fn counters(&self) -> Result<Counters> {

@@ -2,7 +2,7 @@
 
 use crate::arm::{self, World};
 use crate::range::Range;
-use crate::scenario::{Place, Scenario};
+use crate::scenario::{Arm, Place, Scenario};
 use crate::subject::Subject;
 use crucible_core::{
     ArmResult, ControlResult, Error, ErrorKind, HeldBy, Layer, LayerState, Layers, PropertyResult, Reach, Result,
@@ -142,7 +142,7 @@ async fn property(scenario: &Scenario, target: &Target<'_>, range: &mut Range, d
         return result;
     }
     let protected = match (&target.node, scenario.place) {
-        (Node::Here { subject, world }, Place::Host) => Ok(Some(arm::run(scenario, subject, world).await)),
+        (Node::Here { subject, world }, Place::Host) => Ok(Some(arm::run(scenario, subject, Arm::Protected, world).await)),
         (Node::InRange, _) | (Node::Here { .. }, Place::Range) => range.run(scenario, None).await,
     };
     let control = range.run(scenario, Some(scenario.control.clone())).await;
@@ -161,6 +161,9 @@ fn not_applicable(scenario: &Scenario, target: &Target<'_>) -> Option<String> {
     if !scenario.is_about(target.name) {
         return Some(format!("it is about {}", scenario.backends.join(", ")));
     }
+    if let Some(missing) = scenario.needs.missing() {
+        return Some(format!("the control arm needs {missing}"));
+    }
     let absent: Vec<_> = scenario
         .control
         .iter()
@@ -170,7 +173,7 @@ fn not_applicable(scenario: &Scenario, target: &Target<'_>) -> Option<String> {
         })
         .collect();
     let declares_layers = target.layers.values().any(LayerState::is_active);
-    (declares_layers && absent.len() == scenario.control.len())
+    (declares_layers && !absent.is_empty() && absent.len() == scenario.control.len())
         .then(|| format!("the backend says that it doesn't have this here ({})", absent.join("; ")))
 }
 

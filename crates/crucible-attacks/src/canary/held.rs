@@ -3,13 +3,35 @@
 use super::Sight;
 use crate::process::HeldProcess;
 use crate::scenario::Held;
+use std::fs;
+use std::io::Read;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 
-pub(super) fn look(what: Held, inode: Option<&str>, held: Option<&HeldProcess>) -> Sight {
-    let Some(process) = held else {
+pub(super) fn look(what: Option<Held>, inode: Option<&str>, paths: &[String], held: &[HeldProcess]) -> Sight {
+    if held.is_empty() {
         return Sight::Unknown("its process wasn't found".to_owned());
-    };
-    let seen = match what {
-        Held::Descriptors => descriptors(process, inode),
+    }
+    // All that it started count as it does, and one that was reached is enough.
+    let mut last = Sight::Unknown("nothing was looked at".to_owned());
+    for process in held {
+        let seen = match (what, inode) {
+            (Some(what), _) => one(what, paths, process),
+            (None, inode) => descriptors(process, inode),
+        };
+        match seen {
+            Ok(reached @ Sight::Reached(_)) => return reached,
+            Ok(seen) => last = seen,
+            // A process that ended meanwhile holds nothing.
+            Err(_) if !process.folder().exists() => {}
+            Err(why) => return Sight::Unknown(why.to_owned()),
+        }
+    }
+    last
+}
+
+fn one(what: Held, paths: &[String], process: &HeldProcess) -> Looked {
+    match what {
+        Held::Descriptors => descriptors(process, None),
         Held::Socket => descriptors(process, Some("socket:")),
         Held::UserNamespace => namespace(process, "user"),
         Held::MountNamespace => namespace(process, "mnt"),
@@ -23,10 +45,15 @@ pub(super) fn look(what: Held, inode: Option<&str>, held: Option<&HeldProcess>) 
         Held::Seccomp => status(process, &["Seccomp"], |value| value != "2"),
         Held::UidZero => status(process, &["Uid", "Gid"], |value| value.split_ascii_whitespace().any(|id| id == "0")),
         Held::Groups => status(process, &["Groups"], |value| !value.is_empty()),
-        Held::Traced => status(process, &["TracerPid"], |value| value != "0"),
-        Held::Priority => priority(process),
-    };
-    seen.unwrap_or_else(|why| Sight::Unknown(why.to_owned()))
+        Held::Traced => traced(process),
+        Held::RealTime => priority(process),
+        Held::DeviceNode => device_node(process),
+        Held::Mounts => mounts(process),
+        Held::Root => root(process),
+        Held::CoreLimit => core_limit(process),
+        Held::Devices => devices(process),
+        Held::Paths => readable(process, paths),
+    }
 }
 
 type Looked = Result<Sight, &'static str>;
@@ -85,4 +112,105 @@ fn priority(process: &HeldProcess) -> Looked {
     } else {
         Ok(Sight::Nothing(format!("nice {nice}, policy {policy}")))
     }
+}
+
+/// Whether the sandbox's init is traced.
+fn traced(process: &HeldProcess) -> Looked {
+    let status = fs::read_to_string(process.parents_folder().join("status")).map_err(|_| "the init can't be seen")?;
+    match status.lines().find_map(|line| line.strip_prefix("TracerPid:")).map(str::trim) {
+        Some("0") => Ok(Sight::Nothing("the sandbox's init isn't traced".to_owned())),
+        Some(_) => Ok(Sight::Reached("the sandbox's init is traced".to_owned())),
+        None => Err("the init's status lacks a line"),
+    }
+}
+
+fn device_node(process: &HeldProcess) -> Looked {
+    let open = process.descriptors().ok_or("its descriptors can't be seen")?;
+    for (number, target) in &open {
+        let kind = fs::metadata(process.folder().join(format!("fd/{number}"))).map(|seen| seen.file_type());
+        let is_device = kind.is_ok_and(|kind| kind.is_char_device() || kind.is_block_device());
+        if is_device && !target.starts_with("/dev/") {
+            return Ok(Sight::Reached(format!("descriptor {number} is a device that isn't below /dev")));
+        }
+    }
+    Ok(Sight::Nothing("no device is open but those below /dev".to_owned()))
+}
+
+/// Folders that a sandbox has a mount on, below which a guest might make another.
+const GUEST_FOLDERS: [&str; 3] = ["/work", "/tmp", "/dev/shm"];
+
+fn mounts(process: &HeldProcess) -> Looked {
+    let table = fs::read_to_string(process.folder().join("mountinfo")).map_err(|_| "its mounts can't be seen")?;
+    let fields = |line: &str| {
+        let mut fields = line.split(' ').skip(4);
+        Some((fields.next()?.to_owned(), fields.next()?.to_owned()))
+    };
+    let all: Vec<_> = table.lines().filter_map(fields).collect();
+    for (point, options) in &all {
+        let is_below = GUEST_FOLDERS.iter().any(|folder| point.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/')));
+        if is_below {
+            return Ok(Sight::Reached("something is mounted below a folder of its own".to_owned()));
+        }
+        if point == "/" && options.split(',').any(|option| option == "rw") {
+            return Ok(Sight::Reached("the root folder's mount can be written".to_owned()));
+        }
+    }
+    let open = process.descriptors().ok_or("its descriptors can't be seen")?;
+    if open.iter().any(|(_, target)| target == "/") {
+        return Ok(Sight::Reached("it has a mount open".to_owned()));
+    }
+    Ok(Sight::Nothing(format!("{} mounts, as they were", all.len())))
+}
+
+fn root(process: &HeldProcess) -> Looked {
+    let identity = |folder: std::path::PathBuf| fs::metadata(folder.join("root")).map(|seen| (seen.dev(), seen.ino()));
+    let own = identity(process.folder()).map_err(|_| "its root folder can't be seen")?;
+    let sandboxes = identity(process.parents_folder()).map_err(|_| "the sandbox's root folder can't be seen")?;
+    if own == sandboxes {
+        Ok(Sight::Nothing("its root folder is the sandbox's".to_owned()))
+    } else {
+        Ok(Sight::Reached("its root folder is another than the sandbox's".to_owned()))
+    }
+}
+
+fn core_limit(process: &HeldProcess) -> Looked {
+    let table = fs::read_to_string(process.folder().join("limits")).map_err(|_| "its limits can't be seen")?;
+    let line = table.lines().find_map(|line| line.strip_prefix("Max core file size")).ok_or("its limits lack a line")?;
+    let above = |value: &str| value.parse::<u64>().map_or(true, |bytes| bytes > 1);
+    if line.split_ascii_whitespace().take(2).any(above) {
+        Ok(Sight::Reached("it may write core files".to_owned()))
+    } else {
+        Ok(Sight::Stopped("it may write no core file".to_owned()))
+    }
+}
+
+fn devices(process: &HeldProcess) -> Looked {
+    const EXPECTED: [&str; 8] = ["null", "zero", "full", "random", "urandom", "console", "ptmx", "fd"];
+    let entries = fs::read_dir(process.root().join("dev")).map_err(|_| "its /dev can't be seen")?;
+    let mut count = 0;
+    for entry in entries.flatten() {
+        let kind = entry.file_type().map_err(|_| "its /dev can't be seen")?;
+        if kind.is_char_device() || kind.is_block_device() {
+            count += 1;
+            if !entry.file_name().to_str().is_some_and(|name| EXPECTED.contains(&name)) {
+                return Ok(Sight::Reached("there is a device beyond the expected ones".to_owned()));
+            }
+        }
+    }
+    Ok(Sight::Nothing(format!("{count} devices, all expected")))
+}
+
+fn readable(process: &HeldProcess, paths: &[String]) -> Looked {
+    for path in paths {
+        let inside = process.root().join(path.trim_start_matches('/'));
+        let shows = match fs::symlink_metadata(&inside) {
+            Ok(seen) if seen.is_dir() => fs::read_dir(&inside).is_ok_and(|mut entries| entries.next().is_some()),
+            Ok(seen) if seen.is_file() => fs::File::open(&inside).is_ok_and(|mut file| file.read(&mut [0]).is_ok_and(|read| read > 0)),
+            _ => false,
+        };
+        if shows {
+            return Ok(Sight::Reached(format!("{path} shows something")));
+        }
+    }
+    Ok(Sight::Nothing(format!("none of {} paths shows anything", paths.len())))
 }

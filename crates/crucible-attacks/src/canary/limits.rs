@@ -1,7 +1,10 @@
 //! Limits, by what the host counted.
 
 use super::{Scene, Sight};
-use crucible_core::{ExitStatus, FileKind, GuestPath, LimitKind};
+use crate::process::HeldProcess;
+use crucible_core::{ExitStatus, LimitKind};
+use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt;
 use std::time::Duration;
 
 /// What a sandbox's own upkeep may take beyond the guest's limit.
@@ -35,8 +38,8 @@ pub(super) async fn look(limit: LimitKind, scene: &Scene<'_>) -> Sight {
             Some(peak) => Sight::Nothing(within("processes", peak, limits.pids.into())),
             None => Sight::Unknown("the host doesn't count processes".to_owned()),
         },
-        LimitKind::Disk | LimitKind::Inodes | LimitKind::FileSize => files(limit, scene, refused(limit)).await,
-        LimitKind::OpenFiles => match scene.held.and_then(|process| process.descriptors()) {
+        LimitKind::Disk | LimitKind::Inodes | LimitKind::FileSize => files(limit, scene, refused(limit)),
+        LimitKind::OpenFiles => match scene.held.first().and_then(HeldProcess::descriptors) {
             Some(open) => {
                 let (open, most) = (u64::try_from(open.len()).unwrap_or(u64::MAX), u64::from(limits.open_files));
                 if open > most {
@@ -47,7 +50,7 @@ pub(super) async fn look(limit: LimitKind, scene: &Scene<'_>) -> Sight {
             }
             None => Sight::Unknown("its descriptors can't be seen".to_owned()),
         },
-        LimitKind::Stack => match (scene.held.and_then(|process| process.stack_bytes()), scene.ended) {
+        LimitKind::Stack => match (scene.held.iter().filter_map(HeldProcess::stack_bytes).max(), scene.ended) {
             (Some(bytes), _) if bytes > limits.stack.get() => {
                 Sight::Reached(over("bytes of stack", bytes, limits.stack.get()))
             }
@@ -71,29 +74,27 @@ pub(super) async fn look(limit: LimitKind, scene: &Scene<'_>) -> Sight {
                 Sight::Unknown("it used no processor time".to_owned())
             }
         }
-        LimitKind::CpuTime if counters.cpu > limits.cpu_time.get() => {
-            Sight::Reached(format!("{} ms of processor time were used", counters.cpu.as_millis()))
-        }
-        LimitKind::Output if scene.output.len() > limits.output.as_usize() => {
-            Sight::Reached(format!("{} bytes were written", scene.output.len()))
-        }
-        LimitKind::Timeout if scene.ended.is_none() => Sight::Reached("it still runs".to_owned()),
+        // The engine's, and judged by its outcome.
         LimitKind::CpuTime | LimitKind::Output | LimitKind::Timeout => {
-            Sight::Nothing("it stayed below the limit".to_owned())
+            Sight::Unknown("nobody here holds this limit".to_owned())
         }
     }
 }
 
-async fn files(limit: LimitKind, scene: &Scene<'_>, refused: bool) -> Sight {
-    let Ok(listed) = scene.place.list_files(&GuestPath::work()).await else {
-        return Sight::Unknown("its files can't be listed".to_owned());
-    };
-    let sizes = || listed.iter().filter(|entry| entry.kind == FileKind::File).map(|entry| entry.size);
+/// By what the probe has open, with a name or without, and by what has its nonce in the name.
+fn files(limit: LimitKind, scene: &Scene<'_>, refused: bool) -> Sight {
+    if scene.held.is_empty() {
+        let why = match scene.ended {
+            Some(ExitStatus::Signaled(signal)) => format!("it died of signal {signal}"),
+            _ => "its process wasn't found".to_owned(),
+        };
+        return if refused { Sight::Stopped(why) } else { Sight::Unknown(why) };
+    }
     let limits = scene.limits;
     let (what, used, most) = match limit {
-        LimitKind::Disk => ("bytes on disk", sizes().sum(), limits.disk.get()),
-        LimitKind::Inodes => ("files", u64::try_from(listed.len()).unwrap_or(u64::MAX), limits.inodes),
-        _ => ("bytes in one file", probe_excluded(&listed), limits.file_size.get()),
+        LimitKind::Disk => ("bytes on disk", open_files(scene.held).iter().sum(), limits.disk.get()),
+        LimitKind::Inodes => ("files", named(scene), limits.inodes),
+        _ => ("bytes in one file", open_files(scene.held).into_iter().max().unwrap_or(0), limits.file_size.get()),
     };
     if used > most {
         Sight::Reached(over(what, used, most))
@@ -104,10 +105,29 @@ async fn files(limit: LimitKind, scene: &Scene<'_>, refused: bool) -> Sight {
     }
 }
 
-/// The size of the largest file that the probe made: the probe itself was put there by the host.
-fn probe_excluded(listed: &[crucible_core::FileEntry]) -> u64 {
-    let made = listed.iter().filter(|entry| entry.kind == FileKind::File && !entry.name.starts_with(b"probe"));
-    made.map(|entry| entry.size).max().unwrap_or(0)
+/// The sizes of the regular files that are open for writing, each once.
+fn open_files(held: &[HeldProcess]) -> Vec<u64> {
+    let mut sizes = BTreeMap::new();
+    for process in held {
+        for (number, _) in process.descriptors().unwrap_or_default() {
+            if let Ok(seen) = std::fs::metadata(process.folder().join(format!("fd/{number}")))
+                && seen.is_file()
+            {
+                sizes.insert((seen.dev(), seen.ino()), seen.len());
+            }
+        }
+    }
+    sizes.into_values().collect()
+}
+
+/// How many files have the probe's nonce at the beginning of their names.
+fn named(scene: &Scene<'_>) -> u64 {
+    let Some(process) = scene.held.first() else { return 0 };
+    let count = |folder: &str| {
+        let entries = std::fs::read_dir(process.root().join(folder)).into_iter().flatten().flatten();
+        entries.filter(|entry| entry.file_name().as_encoded_bytes().starts_with(scene.nonce.as_bytes())).count()
+    };
+    u64::try_from(["work", "tmp", "dev/shm"].into_iter().map(count).sum::<usize>()).unwrap_or(u64::MAX)
 }
 
 fn over(what: &str, used: u64, most: u64) -> String {

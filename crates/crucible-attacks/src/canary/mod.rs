@@ -7,18 +7,26 @@ mod files;
 mod held;
 mod limits;
 mod listeners;
+mod places;
 mod stand_in;
 
-use crate::process::HeldProcess;
-use crate::scenario::{Canary, ProcessSecret};
+use crate::process::{self, HeldProcess};
+use crate::scenario::{Arm, Canary, ProcessSecret};
 use crate::subject::Place;
-use crucible_core::{ExitStatus, Limits};
+use crucible_core::{ExitStatus, GuestPath, Limits};
 use files::{SecretFile, WritableFolder};
 use listeners::Listener;
+use places::{Group, Mount, Name, Number, Shared};
 use stand_in::StandIn;
 use std::collections::BTreeMap;
 use std::io;
+use std::net::SocketAddr;
 use std::path::Path;
+use std::time::{Duration, Instant};
+use tokio::net::TcpStream;
+
+/// How long processes may take to die.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// What a canary says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,12 +45,23 @@ pub(crate) enum Sight {
 pub(crate) struct Scene<'a> {
     /// What it printed.
     pub(crate) output: &'a [u8],
-    /// The probe's process as the host sees it, if it holds.
-    pub(crate) held: Option<&'a HeldProcess>,
+    /// The probe's processes as the host sees them, the first one first.
+    pub(crate) held: &'a [HeldProcess],
     /// How it ended, if it did.
     pub(crate) ended: Option<ExitStatus>,
     pub(crate) place: &'a Place,
     pub(crate) limits: &'a Limits,
+    pub(crate) nonce: &'a str,
+}
+
+/// What a canary is put in place for.
+pub(crate) struct Ground<'a> {
+    /// Files go below this folder.
+    pub(crate) base: &'a Path,
+    pub(crate) nonce: &'a str,
+    pub(crate) arm: Arm,
+    /// The program that programs of the probe's language run with, as it is named outside.
+    pub(crate) interpreter: Option<&'a Path>,
 }
 
 /// A canary that is in place.
@@ -59,18 +78,26 @@ enum Live {
     Folder(WritableFolder),
     StandIn(StandIn),
     Listener(Listener),
+    /// An address and a port that nobody listened at.
+    Port(SocketAddr),
+    Number(Number),
+    Group(Group),
+    Mount(Mount),
+    Name(Name),
+    Shared(Vec<Shared>),
 }
 
-/// Puts a canary in place. Files go below `base`.
-pub(crate) async fn arm(kind: &Canary, base: &Path, nonce: &str) -> io::Result<Armed> {
+/// Puts a canary in place.
+pub(crate) async fn arm(kind: &Canary, ground: &Ground<'_>) -> io::Result<Armed> {
+    let Ground { base, nonce, .. } = *ground;
     let mut env = BTreeMap::new();
     let mut set = |name: &str, value: String| env.insert(format!("CANARY_{name}"), value);
     let path = |path: &Path| path.display().to_string();
     let live = match kind {
-        Canary::SecretFile { relative } => {
+        Canary::SecretFile { .. } | Canary::Collected {} => {
             let file = SecretFile::make(base, nonce)?;
             set("PATH", path(&file.path));
-            if *relative {
+            if *kind == (Canary::SecretFile { relative: true }) {
                 set("RELATIVE", format!("{}{}", "../".repeat(24), path(&file.path).trim_start_matches('/')));
             }
             Live::SecretFile(file)
@@ -94,6 +121,12 @@ pub(crate) async fn arm(kind: &Canary, base: &Path, nonce: &str) -> io::Result<A
             set("PORT", listener.port().to_string());
             Live::Listener(listener)
         }
+        Canary::Served { address } => {
+            let free = std::net::TcpListener::bind((*address, 0))?.local_addr()?;
+            set("ADDRESS", free.ip().to_string());
+            set("PORT", free.port().to_string());
+            Live::Port(free)
+        }
         Canary::UnixAbstract {} => {
             let name = format!("crucible-canary-{nonce}");
             let listener = Listener::abstract_name(&name)?;
@@ -105,21 +138,65 @@ pub(crate) async fn arm(kind: &Canary, base: &Path, nonce: &str) -> io::Result<A
             set("PATH", path(&socket));
             Live::Listener(listener)
         }
-        Canary::Residue {} | Canary::Heartbeat {} => {
+        Canary::Interface {} => {
+            let size = Number::packet_size()?;
+            set("NAME", "lo".to_owned());
+            set("SIZE", size.other.clone());
+            Live::Number(size)
+        }
+        Canary::Sysctl {} => {
+            let number = Number::time_to_live()?;
+            set("PATH", number.path().to_owned());
+            set("NAME", number.other.clone());
+            Live::Number(number)
+        }
+        Canary::Cgroup {} => {
+            let group = Group::make(nonce)?;
+            set("PATH", path(&group.path));
+            Live::Group(group)
+        }
+        Canary::MountName {} => Live::Mount(Mount::make(base, nonce)?),
+        Canary::HostName {} => Live::Name(Name::give(nonce)?),
+        Canary::SharedFile {} => {
+            let interpreter = ground.interpreter.ok_or_else(|| io::Error::other("there is no interpreter to share"))?;
+            let shared = match ground.arm {
+                Arm::Protected => Shared::watch(interpreter.to_owned()),
+                Arm::Control => Shared::copy(interpreter, base, nonce)?,
+            };
+            set("PATH", path(&shared.path));
+            Live::Shared(vec![shared])
+        }
+        Canary::SupervisorImage {} => {
+            let own = std::env::current_exe()?;
+            Live::Shared(match ground.arm {
+                Arm::Protected => vec![Shared::watch(own)],
+                Arm::Control => {
+                    let shared = Shared::copy(Path::new("/bin/true"), base, nonce)?;
+                    set("PATH", path(&shared.path));
+                    vec![shared]
+                }
+            })
+        }
+        Canary::Residue {} => {
             set("NAME", format!("crucible{nonce}"));
             Live::Nothing
         }
-        Canary::Held { .. } | Canary::Errno { .. } | Canary::Counter { .. } => Live::Nothing,
+        Canary::Counter { size, .. } => {
+            set("SIZE", size.to_string());
+            Live::Nothing
+        }
+        Canary::Held { .. } | Canary::Errno { .. } | Canary::Heartbeat { .. } | Canary::Forged {} => Live::Nothing,
     };
     Ok(Armed { env, kind: kind.clone(), nonce: nonce.to_owned(), live })
 }
 
 impl Armed {
     /// What is seen while the probe holds, or after it ended, with its sandbox still there.
-    pub(crate) async fn look(&mut self, scene: &Scene<'_>) -> Sight {
+    pub(crate) async fn look(&mut self, scene: &Scene<'_>, arm: Arm) -> Sight {
         match (&self.kind, &mut self.live) {
             (Canary::SecretFile { .. }, Live::SecretFile(file)) => secret_seen(scene.output, &file.secret),
-            (Canary::WritableFolder {}, Live::Folder(folder)) => folder.look(),
+            (Canary::Collected {}, Live::SecretFile(file)) => collect(scene, arm, &file.secret).await,
+            (_, Live::Folder(folder)) => folder.look(),
             (Canary::SecretProcess { what }, Live::StandIn(process)) => {
                 let secret = match what {
                     ProcessSecret::Environment => &process.environment_secret,
@@ -128,45 +205,92 @@ impl Armed {
                 };
                 secret_seen(scene.output, secret)
             }
-            (Canary::Process {}, Live::StandIn(process)) => process.look(),
+            (_, Live::StandIn(process)) => process.look(),
             (_, Live::Listener(listener)) => listener.look().await,
-            (Canary::Held { what, inode }, _) => held::look(*what, inode.as_deref(), scene.held),
-            (Canary::Errno { denied }, _) => errnos(scene.output, denied),
-            (Canary::Counter { limit }, _) => limits::look(*limit, scene).await,
-            (Canary::Heartbeat {}, _) => match scene.held {
-                Some(_) => Sight::Nothing("the sandbox is still there".to_owned()),
-                None => Sight::Unknown("its process wasn't found".to_owned()),
+            (_, Live::Port(address)) => match TcpStream::connect(*address).await {
+                Ok(_) => Sight::Reached("the guest serves at the host's address".to_owned()),
+                Err(_) => Sight::Nothing("nobody serves at the host's address".to_owned()),
             },
+            (_, Live::Number(number)) => number.look(),
+            (_, Live::Group(group)) => group.look(),
+            (_, Live::Mount(mount)) => secret_seen(scene.output, &mount.path.display().to_string()),
+            (_, Live::Name(name)) => secret_seen(scene.output, &name.name),
+            (_, Live::Shared(shared)) => {
+                let mut sights = shared.iter().map(|file| file.look(scene.held));
+                let first = sights.next().unwrap_or_else(|| Sight::Unknown("nothing was looked at".to_owned()));
+                sights.fold(first, |worst, sight| if matches!(sight, Sight::Reached(_)) { sight } else { worst })
+            }
+            (Canary::Held { what, inode, paths }, _) => held::look(*what, inode.as_deref(), paths, scene.held),
+            (Canary::Errno { denied }, _) => errnos(scene.output, denied),
+            (Canary::Counter { limit, .. }, _) => limits::look(*limit, scene).await,
+            (Canary::Heartbeat { .. }, _) if scene.held.len() < 2 => {
+                Sight::Unknown("it left no process behind".to_owned())
+            }
+            (Canary::Heartbeat { .. }, _) => Sight::Nothing(format!("{} processes of it live", scene.held.len())),
             (Canary::Residue {}, _) => Sight::Nothing("nothing was looked for yet".to_owned()),
             _ => Sight::Unknown("the canary isn't in place".to_owned()),
         }
     }
 
-    /// What is seen when the sandbox is gone, or in its stead where its end is what is left off.
-    pub(crate) fn look_after(&mut self) -> Option<Sight> {
-        match (&self.kind, &mut self.live) {
-            (Canary::Heartbeat {}, _) => Some(match crate::process::find(&self.nonce).len() {
-                0 => Sight::Stopped("no process of it is left".to_owned()),
-                count => Sight::Reached(format!("{count} processes of it live on")),
-            }),
-            (_, Live::Folder(folder)) => Some(folder.look()),
-            (_, Live::StandIn(process)) if self.kind == (Canary::Process {}) => Some(process.look()),
+    /// Whether processes of the probe live on, a moment after they should not.
+    pub(crate) async fn look_for_survivors(&self) -> Sight {
+        let start = Instant::now();
+        loop {
+            let count = process::find(&self.nonce).len();
+            if count == 0 {
+                return Sight::Stopped("no process of it is left".to_owned());
+            }
+            if start.elapsed() > GRACE {
+                return Sight::Reached(format!("{count} processes of it live on"));
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// What is seen when the sandbox is gone.
+    pub(crate) fn look_again(&mut self) -> Option<Sight> {
+        match &mut self.live {
+            Live::Folder(folder) => Some(folder.look()),
+            Live::StandIn(process) if self.kind == (Canary::Process {}) => Some(process.look()),
+            Live::Shared(shared) => shared.iter().map(|file| file.look(&[])).find(|sight| matches!(sight, Sight::Reached(_))),
             _ => None,
         }
     }
 
-    /// Whether a name that was left behind is in what a second probe printed.
+    /// Whether a name that was left behind is in what a second probe printed, or shows on the machine itself.
     pub(crate) fn look_for_residue(&self, output: &[u8]) -> Sight {
-        secret_seen(output, &format!("crucible{}", self.nonce))
+        let name = format!("crucible{}", self.nonce);
+        let own = ["/proc/self/mountinfo", "/proc/sys/kernel/hostname", "/proc/sys/kernel/domainname"];
+        if own.iter().any(|file| std::fs::read(file).is_ok_and(|text| contains(&text, name.as_bytes()))) {
+            return Sight::Reached("what it left shows on the machine".to_owned());
+        }
+        secret_seen(output, &name)
     }
+}
 
-    pub(crate) const fn is_residue(&self) -> bool {
-        matches!(self.kind, Canary::Residue {})
+/// Collects what the probe has prepared, as files are always collected. In the control arm an ordinary open is what follows
+/// the links that it made.
+async fn collect(scene: &Scene<'_>, arm: Arm, secret: &str) -> Sight {
+    const NAMES: [&str; 4] = ["collected", "collected-link", "collected-by-proc", "collected-folder/secret"];
+    let mut refused = 0;
+    for name in NAMES {
+        let content = match (arm, scene.held.first()) {
+            (Arm::Protected, _) => match GuestPath::parse(&format!("/work/{name}")) {
+                Ok(path) => scene.place.read_file(&path).await.ok(),
+                Err(_) => None,
+            },
+            (Arm::Control, Some(process)) => std::fs::read(process.root().join("work").join(name)).ok(),
+            (Arm::Control, None) => return Sight::Unknown("its process wasn't found".to_owned()),
+        };
+        match content {
+            Some(bytes) if contains(&bytes, secret.as_bytes()) => {
+                return Sight::Reached(format!("the secret was collected as {name}"));
+            }
+            Some(_) => {}
+            None => refused += 1,
+        }
     }
-
-    pub(crate) const fn is_heartbeat(&self) -> bool {
-        matches!(self.kind, Canary::Heartbeat {})
-    }
+    Sight::Nothing(format!("{refused} of {} paths were refused, and no secret came out", NAMES.len()))
 }
 
 fn contains(bytes: &[u8], wanted: &[u8]) -> bool {
