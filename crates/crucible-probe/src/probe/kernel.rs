@@ -153,9 +153,8 @@ fn network_namespace(attempt: &mut Attempt) {
 fn terminal_input(attempt: &mut Attempt) {
     let _session = rustix::process::setsid().is_ok();
     let flags = OFlags::RDWR | OFlags::CLOEXEC;
-    let opened = rustix::fs::open("/dev/ptmx", flags, Mode::empty());
-    let Some(controller) = attempt.answer(opened) else { return };
-    let Some(terminal) = attempt.answer(sys::open_terminal(&controller)) else { return };
+    let Ok(controller) = rustix::fs::open("/dev/ptmx", flags, Mode::empty()) else { return };
+    let Ok(terminal) = sys::open_terminal(&controller) else { return };
     let _own = rustix::process::ioctl_tiocsctty(&terminal).is_ok();
     let typed = sys::type_into_terminal(&terminal, b'x');
     attempt.answer(typed);
