@@ -126,20 +126,13 @@ fn watch_files(attempt: &mut Attempt) {
 /// Makes user namespaces, in which every capability counts and so most of the kernel can be reached. Harmless: nothing is
 /// done there.
 fn user_namespace(attempt: &mut Attempt) {
-    for forked in [sys::clone_into(libc::CLONE_NEWUSER), sys::clone3_into(libc::CLONE_NEWUSER)] {
-        if let Some(Forked::Child) = quiet(attempt, forked) {
-            hold_as_child()
+    for fork in [sys::clone_into, sys::clone3_into] {
+        match fork(libc::CLONE_NEWUSER) {
+            Ok(Forked::Child) => hold_as_child(),
+            other => drop(attempt.answer(other)),
         }
     }
     attempt.answer(sys::unshare(libc::CLONE_NEWUSER));
-}
-
-/// Tells the answer, but in the parent only.
-fn quiet(attempt: &mut Attempt, forked: Result<Forked, Errno>) -> Option<Forked> {
-    match forked {
-        Ok(Forked::Child) => Some(Forked::Child),
-        other => attempt.answer(other),
-    }
 }
 
 /// Makes a network namespace, in which interfaces and packet filters could be made. Harmless: none is.
