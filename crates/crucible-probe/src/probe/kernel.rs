@@ -126,20 +126,13 @@ fn watch_files(attempt: &mut Attempt) {
 /// Makes user namespaces, in which every capability counts and so most of the kernel can be reached. Harmless: nothing is
 /// done there.
 fn user_namespace(attempt: &mut Attempt) {
-    for forked in [sys::clone_into(libc::CLONE_NEWUSER), sys::clone3_into(libc::CLONE_NEWUSER)] {
-        if let Some(Forked::Child) = quiet(attempt, forked) {
-            hold_as_child()
+    for fork in [sys::clone_into, sys::clone3_into] {
+        match fork(libc::CLONE_NEWUSER) {
+            Ok(Forked::Child) => hold_as_child(),
+            other => drop(attempt.answer(other)),
         }
     }
     attempt.answer(sys::unshare(libc::CLONE_NEWUSER));
-}
-
-/// Tells the answer, but in the parent only.
-fn quiet(attempt: &mut Attempt, forked: Result<Forked, Errno>) -> Option<Forked> {
-    match forked {
-        Ok(Forked::Child) => Some(Forked::Child),
-        other => attempt.answer(other),
-    }
 }
 
 /// Makes a network namespace, in which interfaces and packet filters could be made. Harmless: none is.
@@ -153,9 +146,8 @@ fn network_namespace(attempt: &mut Attempt) {
 fn terminal_input(attempt: &mut Attempt) {
     let _session = rustix::process::setsid().is_ok();
     let flags = OFlags::RDWR | OFlags::CLOEXEC;
-    let opened = rustix::fs::open("/dev/ptmx", flags, Mode::empty());
-    let Some(controller) = attempt.answer(opened) else { return };
-    let Some(terminal) = attempt.answer(sys::open_terminal(&controller)) else { return };
+    let Ok(controller) = rustix::fs::open("/dev/ptmx", flags, Mode::empty()) else { return };
+    let Ok(terminal) = sys::open_terminal(&controller) else { return };
     let _own = rustix::process::ioctl_tiocsctty(&terminal).is_ok();
     let typed = sys::type_into_terminal(&terminal, b'x');
     attempt.answer(typed);

@@ -30,7 +30,7 @@ pub(super) fn leave_mount(attempt: &mut Attempt) {
 }
 
 /// Leaves shared memory and queues, through which runs that should know nothing of each other could talk. Harmless: one
-/// page, one semaphore and two empty queues; the page is removed by whoever finds it.
+/// page, one semaphore and two empty queues, which whoever finds them removes.
 pub(super) fn leave_ipc(attempt: &mut Attempt) {
     let Some((name, is_look)) = canary_name() else { return };
     let Ok(queue) = CString::new(format!("/{name}")) else { return };
@@ -39,13 +39,13 @@ pub(super) fn leave_ipc(attempt: &mut Attempt) {
         if let Some(found) = attempt.answer(sys::look_for_shared_memory(key)) {
             attempt.tell(&found);
         }
-        if sys::leave_queues(key, &queue, false) > 0 {
+        if sys::remove_queues(key, &queue) > 0 {
             attempt.tell_line(&format!("queues of {name}"));
         }
         return;
     }
     attempt.answer(sys::leave_shared_memory(key, name.as_bytes()));
-    let made = sys::leave_queues(key, &queue, true);
+    let made = sys::leave_queues(key, &queue);
     attempt.tell_line(&format!("made {made}"));
 }
 

@@ -47,11 +47,9 @@ fn with_shared_memory(key: i32, flags: c_int, work: impl FnOnce(*mut u8)) -> Res
     Ok(id)
 }
 
-/// Makes, or with `flags` 0 finds, a System V message queue, a set of one semaphore, and a POSIX message queue. Gives how
-/// many of the three it has got.
-pub(crate) fn leave_queues(key: i32, name: &CStr, create: bool) -> usize {
-    let flags = if create { libc::IPC_CREAT | MODE } else { 0 };
-    let open = libc::O_RDWR | libc::O_CLOEXEC | if create { libc::O_CREAT } else { 0 };
+/// Makes a System V message queue, a set of one semaphore, and a POSIX message queue. Gives how many of the three it made.
+pub(crate) fn leave_queues(key: i32, name: &CStr) -> usize {
+    let (flags, open) = (libc::IPC_CREAT | MODE, libc::O_CREAT | libc::O_RDWR | libc::O_CLOEXEC);
     // SAFETY: takes numbers only.
     let messages = unsafe { libc::msgget(key, flags) };
     // SAFETY: takes numbers only.
@@ -59,6 +57,25 @@ pub(crate) fn leave_queues(key: i32, name: &CStr, create: bool) -> usize {
     // SAFETY: the name is null-terminated, and no attributes are given.
     let queue = unsafe { libc::mq_open(name.as_ptr(), open, MODE, std::ptr::null::<libc::mq_attr>()) };
     [messages, semaphores, queue].into_iter().filter(|id| *id >= 0).count()
+}
+
+/// Removes a System V message queue, a set of one semaphore, and a POSIX message queue. Gives how many of the three it found.
+pub(crate) fn remove_queues(key: i32, name: &CStr) -> usize {
+    // SAFETY: takes numbers only.
+    let messages = unsafe { libc::msgget(key, 0) };
+    // SAFETY: takes numbers only.
+    let semaphores = unsafe { libc::semget(key, 1, 0) };
+    if messages >= 0 {
+        // SAFETY: removing takes no structure, so that the pointer isn't used.
+        unsafe { libc::msgctl(messages, libc::IPC_RMID, std::ptr::null_mut()) };
+    }
+    if semaphores >= 0 {
+        // SAFETY: removing takes no further argument.
+        unsafe { libc::semctl(semaphores, 0, libc::IPC_RMID) };
+    }
+    // SAFETY: the name is null-terminated.
+    let unlinked = unsafe { libc::mq_unlink(name.as_ptr()) };
+    [messages, semaphores, unlinked].into_iter().filter(|id| *id >= 0).count()
 }
 
 /// Puts a key into a keyring, and has it expire.

@@ -8,7 +8,7 @@ mod kernel;
 mod process;
 
 pub(crate) use invalid::{Call, call};
-pub(crate) use ipc::{add_key, find_key, leave_queues, leave_shared_memory, look_for_shared_memory};
+pub(crate) use ipc::{add_key, find_key, leave_queues, leave_shared_memory, look_for_shared_memory, remove_queues};
 pub(crate) use kernel::{
     fanotify_init, inotify_init, io_uring_setup, open_terminal, personality, set_interface_mtu, set_tick,
     type_into_terminal, userfaultfd,
