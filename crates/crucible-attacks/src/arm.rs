@@ -5,8 +5,8 @@ use crate::process;
 use crate::scenario::{Arm, Canary, End, Probe, Scenario};
 use crate::subject::{Place, Subject};
 use crucible_core::{
-    ArmResult, Command, Error, ErrorKind, EvaluationId, EvaluationSpec, Evaluator, Execution, ExitStatus, GuestPath, InputFile,
-    Language, LimitKind, Limits, Outcome, Policy, Program, Reach, Result, SandboxId, SandboxRequest, Status,
+    ArmResult, Command, Error, ErrorKind, EvaluationId, EvaluationSpec, Evaluator, Execution, ExitStatus, GuestPath,
+    InputFile, Language, LimitKind, Limits, Outcome, Policy, Program, Reach, Result, SandboxId, SandboxRequest, Status,
 };
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -82,7 +82,9 @@ async fn try_it(scenario: &Scenario, subject: &Subject, arm: Arm, world: &World)
         (Canary::Heartbeat { .. }, _) if matches!(visit.sight, Sight::Unknown(_)) => visit.sight,
         (Canary::Heartbeat { .. }, Arm::Protected) => armed.look_for_survivors().await,
         // What is left off is the end itself: it was looked at before.
-        (Canary::Heartbeat { .. }, Arm::Control) => Sight::Reached("processes of it lived on until they were ended".to_owned()),
+        (Canary::Heartbeat { .. }, Arm::Control) => {
+            Sight::Reached("processes of it lived on until they were ended".to_owned())
+        }
         _ => armed.look_again().filter(|again| matches!(again, Sight::Reached(_))).unwrap_or(visit.sight),
     };
     Ok((sight, visit.has_tried))
@@ -210,6 +212,9 @@ impl Attempt<'_> {
         let limits = self.scenario.limits(Arm::Protected)?;
         let program = program(self.scenario, nonce)?;
         place.write_file(&GuestPath::parse(&program.path)?, program.content).await?;
+        if armed.needs_a_way_in() {
+            put_inside(place, armed).await?;
+        }
         let mut env = armed.env.clone();
         env.extend(more_env.clone());
         let command = Command { argv: program.argv(place.interpreter(), nonce)?, env, directory: GuestPath::work() };
@@ -240,6 +245,34 @@ impl Attempt<'_> {
         leave(stdin, stdout, stderr, process, ended).await;
         Ok(Visit { sight, has_tried: heard.has_tried, output: heard.kept })
     }
+}
+
+/// Has a process that does nothing wait in the sandbox, and a canary be put there by way of it.
+async fn put_inside(place: &Place, armed: &Armed) -> Result<()> {
+    let nonce = new_nonce()?;
+    let path = format!("/work/probe-{nonce}");
+    place.write_file(&GuestPath::parse(&path)?, crucible_probe::PROBE).await?;
+    let argv = vec![path, "hold".to_owned(), nonce.clone()];
+    let Execution { stdin, mut stdout, stderr, process } =
+        place.exec(Command { argv, env: BTreeMap::new(), directory: GuestPath::work() }).await?;
+    let mut heard = Heard::new(&nonce);
+    let mut buffer = vec![0; 4096];
+    let listen = async {
+        while !heard.has_tried {
+            let read = stdout.read(&mut buffer).await;
+            if !heard.take(&buffer, read, Voice::Output) {
+                break;
+            }
+        }
+    };
+    let _in_time = tokio::time::timeout(TRY, listen).await.is_ok();
+    let found = process::find(&nonce);
+    let first = found.first().ok_or_else(|| {
+        Error::new(ErrorKind::Infrastructure, "put the canary in place", "the way into the sandbox wasn't found")
+    })?;
+    let put = armed.put_inside(first).map_err(|error| lost("put the canary in place", error));
+    leave(stdin, stdout, stderr, process, None).await;
+    put
 }
 
 /// Tells the probe to end, and gives it a moment for that. What doesn't end by itself ends with the sandbox.
@@ -387,7 +420,7 @@ fn judge(limit: LimitKind, outcome: &Outcome, limits: &Limits) -> Sight {
         LimitKind::CpuTime => (usage.cpu.as_millis(), limits.cpu_time.get().as_millis()),
         _ => (u128::try_from(written).unwrap_or(u128::MAX), u128::from(limits.output.get())),
     };
-    let seen = format!("status {}, {used} of {most} used", outcome.status.as_str());
+    let seen = format!("status {}, {used} of {most} used", status_word(outcome.status));
     // The host looks from time to time, and on a busy machine later than it wanted.
     if used > most + most / 2 {
         Sight::Reached(seen)
@@ -398,13 +431,24 @@ fn judge(limit: LimitKind, outcome: &Outcome, limits: &Limits) -> Sight {
     }
 }
 
+fn status_word(status: Status) -> String {
+    match status {
+        Status::Exited { code } => format!("exited with {code}"),
+        Status::LimitExceeded { limit } => format!("{limit} limit reached"),
+        Status::TimedOut => "timed out".to_owned(),
+        other => format!("{other:?}").to_lowercase(),
+    }
+}
+
 /// The code that the probe ends with that forges a record.
 const FORGERS_CODE: i32 = 23;
 
 /// Whether the record says what was so. In the control arm it is read by one who takes the last line of the output for it.
 fn judge_forged(outcome: &Outcome, arm: Arm) -> Sight {
     let is_true = match arm {
-        Arm::Protected => outcome.status == Status::Exited { code: FORGERS_CODE } || outcome.exit_code == Some(FORGERS_CODE),
+        Arm::Protected => {
+            outcome.status == Status::Exited { code: FORGERS_CODE } || outcome.exit_code == Some(FORGERS_CODE)
+        }
         Arm::Control => {
             let text = String::from_utf8_lossy(&outcome.stdout.bytes);
             let lines = text.lines().rev().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());

@@ -11,22 +11,21 @@ pub(crate) struct HeldProcess {
     parent: u32,
 }
 
-/// The processes that have a nonce in their command line. Nobody else's can: it is random, and new.
+/// The processes that have a nonce in their command line, the one first that the others come from. Nobody else's can have
+/// it: it is random, and new.
 pub(crate) fn find(nonce: &str) -> Vec<HeldProcess> {
     let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
     let pids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
-    pids.filter(|pid| {
+    let has_it = |pid: &u32| {
         let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
         line.windows(nonce.len()).any(|window| window == nonce.as_bytes())
-    })
-    .filter_map(|pid| Some(HeldProcess { pid, parent: parent_of(pid)? }))
-    .collect()
-}
-
-/// The one among them that the others come from.
-pub(crate) fn first(processes: &[HeldProcess]) -> Option<HeldProcess> {
-    let is_first = |process: &&HeldProcess| !processes.iter().any(|other| other.pid == process.parent);
-    processes.iter().find(is_first).copied()
+    };
+    let mut found: Vec<_> =
+        pids.filter(has_it).filter_map(|pid| Some(HeldProcess { pid, parent: parent_of(pid)? })).collect();
+    if let Some(first) = found.iter().position(|process| !found.iter().any(|other| other.pid == process.parent)) {
+        found.swap(0, first);
+    }
+    found
 }
 
 fn parent_of(pid: u32) -> Option<u32> {

@@ -179,6 +179,8 @@ pub enum Canary {
     HostName {},
     /// The supervisor's own program, or a copy of it where that could be changed.
     SupervisorImage {},
+    /// A program in the sandbox that is setuid to another user.
+    SetuidProgram {},
     /// Files that are collected after the run.
     Collected {},
     /// The record of the run itself.

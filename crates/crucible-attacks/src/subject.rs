@@ -2,8 +2,8 @@
 //! alike.
 
 use crucible_core::{
-    Backend, Command, ControlArms, ControlSandbox, Counters, Error, ErrorKind, Execution, FileEntry, GuestPath, Layer, Result, Sandbox,
-    SandboxRequest,
+    Backend, Command, ControlArms, ControlSandbox, Counters, Error, ErrorKind, Execution, GuestPath, Layer, Result,
+    Sandbox, SandboxRequest,
 };
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -52,13 +52,6 @@ impl Place {
         match self {
             Self::Sandbox(sandbox) => sandbox.write_file(path, &mut content, true).await,
             Self::Control(sandbox) => sandbox.write_file(path, &mut content, true).await,
-        }
-    }
-
-    pub(crate) async fn list_files(&self, path: &GuestPath) -> Result<Vec<FileEntry>> {
-        match self {
-            Self::Sandbox(sandbox) => sandbox.list_files(path).await,
-            Self::Control(sandbox) => sandbox.list_files(path).await,
         }
     }
 

@@ -142,7 +142,9 @@ async fn property(scenario: &Scenario, target: &Target<'_>, range: &mut Range, d
         return result;
     }
     let protected = match (&target.node, scenario.place) {
-        (Node::Here { subject, world }, Place::Host) => Ok(Some(arm::run(scenario, subject, Arm::Protected, world).await)),
+        (Node::Here { subject, world }, Place::Host) => {
+            Ok(Some(arm::run(scenario, subject, Arm::Protected, world).await))
+        }
         (Node::InRange, _) | (Node::Here { .. }, Place::Range) => range.run(scenario, None).await,
     };
     let control = range.run(scenario, Some(scenario.control.clone())).await;

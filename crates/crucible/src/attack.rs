@@ -115,6 +115,8 @@ pub async fn serve_in_range(backend: &str, policy: &str) -> Result<()> {
 fn world(backend: &Arc<dyn Backend>, policy: &Policy, configuration: &Configuration, base: PathBuf) -> Result<World> {
     let (_, python) = configuration.languages().find("python")?;
     let python: Arc<Language> = python;
+    let interpreter =
+        crucible_backends::runtime::describe(&python, None)?.interpreter.map(|found| PathBuf::from(found.path));
     let evaluator = EngineEvaluator(compose::engine(vec![Arc::clone(backend)], configuration));
     Ok(World {
         base,
@@ -122,7 +124,20 @@ fn world(backend: &Arc<dyn Backend>, policy: &Policy, configuration: &Configurat
         policy: policy.clone(),
         evaluator: Some(Arc::new(evaluator)),
         backend: backend.name().to_owned(),
+        interpreter,
+        supervisor: supervisor(backend.name())?,
     })
+}
+
+/// This program as a supervisor of its own.
+fn supervisor(backend: &str) -> Result<Vec<String>> {
+    let program = std::env::current_exe().map_err(|error| failed("find this program's own file", error))?;
+    let mut words = vec![program.display().to_string()];
+    words.extend(["exec", "--backend", backend].map(str::to_owned));
+    if backend == SUBPROCESS {
+        words.push("--unsafe".to_owned());
+    }
+    Ok(words)
 }
 
 /// A folder for canaries outside of everything that a sandbox has one of its own of.

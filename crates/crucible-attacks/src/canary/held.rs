@@ -114,6 +114,22 @@ fn priority(process: &HeldProcess) -> Looked {
     }
 }
 
+/// Whether one has that user as its effective one.
+pub(super) fn effective_user(user: u32, held: &[HeldProcess]) -> Sight {
+    let user = user.to_string();
+    let is_it = |value: &str| value.split_ascii_whitespace().nth(1) == Some(user.as_str());
+    let mut last = Sight::Unknown("its process wasn't found".to_owned());
+    for process in held {
+        match status(process, &["Uid"], is_it) {
+            Ok(Sight::Reached(_)) => return Sight::Reached("a process runs as the program's owner".to_owned()),
+            Ok(_) => last = Sight::Nothing("no process runs as the program's owner".to_owned()),
+            Err(_) if !process.folder().exists() => {}
+            Err(why) => return Sight::Unknown(why.to_owned()),
+        }
+    }
+    last
+}
+
 /// Whether the sandbox's init is traced.
 fn traced(process: &HeldProcess) -> Looked {
     let status = fs::read_to_string(process.parents_folder().join("status")).map_err(|_| "the init can't be seen")?;
@@ -147,7 +163,8 @@ fn mounts(process: &HeldProcess) -> Looked {
     };
     let all: Vec<_> = table.lines().filter_map(fields).collect();
     for (point, options) in &all {
-        let is_below = GUEST_FOLDERS.iter().any(|folder| point.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/')));
+        let is_below =
+            GUEST_FOLDERS.iter().any(|folder| point.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/')));
         if is_below {
             return Ok(Sight::Reached("something is mounted below a folder of its own".to_owned()));
         }
@@ -175,7 +192,8 @@ fn root(process: &HeldProcess) -> Looked {
 
 fn core_limit(process: &HeldProcess) -> Looked {
     let table = fs::read_to_string(process.folder().join("limits")).map_err(|_| "its limits can't be seen")?;
-    let line = table.lines().find_map(|line| line.strip_prefix("Max core file size")).ok_or("its limits lack a line")?;
+    let line =
+        table.lines().find_map(|line| line.strip_prefix("Max core file size")).ok_or("its limits lack a line")?;
     let above = |value: &str| value.parse::<u64>().map_or(true, |bytes| bytes > 1);
     if line.split_ascii_whitespace().take(2).any(above) {
         Ok(Sight::Reached("it may write core files".to_owned()))
@@ -205,7 +223,9 @@ fn readable(process: &HeldProcess, paths: &[String]) -> Looked {
         let inside = process.root().join(path.trim_start_matches('/'));
         let shows = match fs::symlink_metadata(&inside) {
             Ok(seen) if seen.is_dir() => fs::read_dir(&inside).is_ok_and(|mut entries| entries.next().is_some()),
-            Ok(seen) if seen.is_file() => fs::File::open(&inside).is_ok_and(|mut file| file.read(&mut [0]).is_ok_and(|read| read > 0)),
+            Ok(seen) if seen.is_file() => {
+                fs::File::open(&inside).is_ok_and(|mut file| file.read(&mut [0]).is_ok_and(|read| read > 0))
+            }
             _ => false,
         };
         if shows {

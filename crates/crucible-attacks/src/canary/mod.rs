@@ -177,6 +177,10 @@ pub(crate) async fn arm(kind: &Canary, ground: &Ground<'_>) -> io::Result<Armed>
                 }
             })
         }
+        Canary::SetuidProgram {} => {
+            set("PATH", format!("/work/{SETUID_PROGRAM}"));
+            Live::Nothing
+        }
         Canary::Residue {} => {
             set("NAME", format!("crucible{nonce}"));
             Live::Nothing
@@ -221,6 +225,10 @@ impl Armed {
                 sights.fold(first, |worst, sight| if matches!(sight, Sight::Reached(_)) { sight } else { worst })
             }
             (Canary::Held { what, inode, paths }, _) => held::look(*what, inode.as_deref(), paths, scene.held),
+            (Canary::SetuidProgram {}, _) => match other_user() {
+                Some(user) => held::effective_user(user, scene.held),
+                None => Sight::Unknown("there is no other user id to give a program to".to_owned()),
+            },
             (Canary::Errno { denied }, _) => errnos(scene.output, denied),
             (Canary::Counter { limit, .. }, _) => limits::look(*limit, scene).await,
             (Canary::Heartbeat { .. }, _) if scene.held.len() < 2 => {
@@ -252,7 +260,9 @@ impl Armed {
         match &mut self.live {
             Live::Folder(folder) => Some(folder.look()),
             Live::StandIn(process) if self.kind == (Canary::Process {}) => Some(process.look()),
-            Live::Shared(shared) => shared.iter().map(|file| file.look(&[])).find(|sight| matches!(sight, Sight::Reached(_))),
+            Live::Shared(shared) => {
+                shared.iter().map(|file| file.look(&[])).find(|sight| matches!(sight, Sight::Reached(_)))
+            }
             _ => None,
         }
     }
@@ -265,6 +275,35 @@ impl Armed {
             return Sight::Reached("what it left shows on the machine".to_owned());
         }
         secret_seen(output, &name)
+    }
+}
+
+/// What the program that is setuid to another user is called.
+const SETUID_PROGRAM: &str = "program-of-another";
+
+/// A user id that is mapped here and is nobody's.
+fn other_user() -> Option<u32> {
+    let map = std::fs::read_to_string("/proc/self/uid_map").ok()?;
+    map.lines().find_map(|line| {
+        let mut fields = line.split_ascii_whitespace();
+        let (first, count) = (fields.next()?.parse::<u32>().ok()?, fields.nth(1)?.parse::<u32>().ok()?);
+        (first > 0 && count > 7).then(|| first + 7)
+    })
+}
+
+impl Armed {
+    /// Whether something has to be put into the sandbox by way of a process in it, before the probe tries.
+    pub(crate) const fn needs_a_way_in(&self) -> bool {
+        matches!(self.kind, Canary::SetuidProgram {})
+    }
+
+    /// Puts it there.
+    pub(crate) fn put_inside(&self, process: &HeldProcess) -> io::Result<()> {
+        let user = other_user().ok_or_else(|| io::Error::other("there is no other user id to give a program to"))?;
+        let path = process.root().join("work").join(SETUID_PROGRAM);
+        std::fs::write(&path, crucible_probe::PROBE)?;
+        std::os::unix::fs::chown(&path, Some(user), Some(user))?;
+        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o4755))
     }
 }
 
