@@ -218,10 +218,11 @@ impl Attempt<'_> {
         let mut env = armed.env.clone();
         env.extend(more_env.clone());
         let command = Command { argv: program.argv(place.interpreter(), nonce)?, env, directory: GuestPath::work() };
+        let started = Instant::now();
         let Execution { stdin, mut stdout, mut stderr, mut process } = place.exec(command).await?;
         let mut heard = Heard::new(nonce);
         let mut ended = None;
-        let mut until = Instant::now() + TRY;
+        let mut until = started + TRY;
         let (mut out_is_open, mut err_is_open) = (true, true);
         let (mut out_buffer, mut err_buffer) = (vec![0; 64 << 10], vec![0; 64 << 10]);
         while !heard.has_tried && (ended.is_none() || out_is_open || err_is_open) {
@@ -239,8 +240,9 @@ impl Attempt<'_> {
                 () = tokio::time::sleep_until(until) => break,
             }
         }
+        let running = started.elapsed();
         let held = process::find(nonce);
-        let scene = Scene { output: &heard.kept, held: &held, ended, place, limits: &limits, nonce };
+        let scene = Scene { output: &heard.kept, held: &held, ended, place, limits: &limits, nonce, running };
         let sight = armed.look(&scene, self.arm).await;
         leave(stdin, stdout, stderr, process, ended).await;
         Ok(Visit { sight, has_tried: heard.has_tried, output: heard.kept })

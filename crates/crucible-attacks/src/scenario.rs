@@ -83,6 +83,9 @@ pub struct Needs {
     /// A file that is there where the kernel has the feature.
     #[serde(default)]
     pub path: Option<String>,
+    /// A file that holds 0 where the kernel doesn't keep everybody out by itself.
+    #[serde(default)]
+    pub zero: Option<String>,
 }
 
 impl Needs {
@@ -92,8 +95,12 @@ impl Needs {
         if self.root && !rustix::process::geteuid().is_root() {
             return Some("root, to leave off what else stands in the way".to_owned());
         }
-        let path = self.path.as_ref().filter(|path| !Path::new(path).exists())?;
-        Some(format!("a kernel with {path}"))
+        if let Some(path) = self.path.as_ref().filter(|path| !Path::new(path).exists()) {
+            return Some(format!("a kernel with {path}"));
+        }
+        let is_zero = |path: &&String| std::fs::read_to_string(path).is_ok_and(|text| text.trim() == "0");
+        let path = self.zero.as_ref().filter(|path| !is_zero(path))?;
+        Some(format!("a kernel that doesn't refuse it itself: {path} is not 0"))
     }
 }
 

@@ -204,6 +204,8 @@ pub enum Protection {
     SessionKeyring,
     /// No descriptor of the launcher's.
     CleanStart,
+    /// No core files.
+    CoreLimit,
 }
 
 /// A range: namespaces, a file system in memory and a network of its own, in which the attack suite is root and nothing of

@@ -207,7 +207,8 @@ fn devices(process: &HeldProcess) -> Looked {
     let entries = fs::read_dir(process.root().join("dev")).map_err(|_| "its /dev can't be seen")?;
     let mut count = 0;
     for entry in entries.flatten() {
-        let kind = entry.file_type().map_err(|_| "its /dev can't be seen")?;
+        // Not what the folder says of the entry: something may be mounted on it.
+        let kind = entry.metadata().map_err(|_| "its /dev can't be seen")?.file_type();
         if kind.is_char_device() || kind.is_block_device() {
             count += 1;
             if !entry.file_name().to_str().is_some_and(|name| EXPECTED.contains(&name)) {

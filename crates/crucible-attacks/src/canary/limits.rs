@@ -5,12 +5,11 @@ use crate::process::HeldProcess;
 use crucible_core::{ExitStatus, LimitKind};
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
-use std::time::Duration;
 
 /// What a sandbox's own upkeep may take beyond the guest's limit.
 const UPKEEP: u64 = 8 << 20;
-/// Over how long the share of the processors is measured.
-const SHARE_OVER: Duration = Duration::from_millis(400);
+/// The period over which the kernel shares processors out, in milliseconds.
+const PERIOD: u128 = 100;
 
 pub(super) async fn look(limit: LimitKind, scene: &Scene<'_>) -> Sight {
     let counters = match scene.place.counters().await {
@@ -59,19 +58,16 @@ pub(super) async fn look(limit: LimitKind, scene: &Scene<'_>) -> Sight {
             (None, _) => Sight::Unknown("its stack can't be seen".to_owned()),
         },
         LimitKind::Cpus => {
-            tokio::time::sleep(SHARE_OVER).await;
-            let Ok(later) = scene.place.counters().await else {
-                return Sight::Unknown("the host's counters can't be read".to_owned());
-            };
-            let used = later.cpu.saturating_sub(counters.cpu).as_millis();
-            let allowed = SHARE_OVER.as_millis() * u128::from(limits.cpus.get()) / 1000;
-            // A period of a tenth of a second may have begun before and end after.
-            if used > allowed + allowed / 2 {
-                Sight::Reached(format!("{used} ms of processor time in {} ms", SHARE_OVER.as_millis()))
+            let (used, wall) = (counters.cpu.as_millis(), scene.running.as_millis());
+            let allowed = wall * u128::from(limits.cpus.get()) / 1000;
+            let seen = format!("{used} ms of processor time in {wall} ms");
+            // Of the first period a whole share may be used at once.
+            if used > allowed + allowed / 4 + PERIOD {
+                Sight::Reached(seen)
             } else if used > allowed / 4 {
-                Sight::Stopped(format!("{used} ms of processor time in {} ms", SHARE_OVER.as_millis()))
+                Sight::Stopped(seen)
             } else {
-                Sight::Unknown("it used no processor time".to_owned())
+                Sight::Unknown(format!("{seen}, which shows nothing"))
             }
         }
         // The engine's, and judged by its outcome.

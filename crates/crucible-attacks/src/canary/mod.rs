@@ -52,6 +52,8 @@ pub(crate) struct Scene<'a> {
     pub(crate) place: &'a Place,
     pub(crate) limits: &'a Limits,
     pub(crate) nonce: &'a str,
+    /// How long the probe has run.
+    pub(crate) running: Duration,
 }
 
 /// What a canary is put in place for.
@@ -204,7 +206,8 @@ impl Armed {
             (Canary::SecretProcess { what }, Live::StandIn(process)) => {
                 let secret = match what {
                     ProcessSecret::Environment => &process.environment_secret,
-                    ProcessSecret::CommandLine | ProcessSecret::Pid => &process.line_secret,
+                    ProcessSecret::CommandLine => &process.line_secret,
+                    ProcessSecret::Pid => &process.name,
                     ProcessSecret::Descriptor => &process.file_secret,
                 };
                 secret_seen(scene.output, secret)
@@ -307,8 +310,7 @@ impl Armed {
     }
 }
 
-/// Collects what the probe has prepared, as files are always collected. In the control arm an ordinary open is what follows
-/// the links that it made.
+/// Collects what the probe has prepared, as files are always collected. In the control arm the same links are followed.
 async fn collect(scene: &Scene<'_>, arm: Arm, secret: &str) -> Sight {
     const NAMES: [&str; 4] = ["collected", "collected-link", "collected-by-proc", "collected-folder/secret"];
     let mut refused = 0;
@@ -318,7 +320,11 @@ async fn collect(scene: &Scene<'_>, arm: Arm, secret: &str) -> Sight {
                 Ok(path) => scene.place.read_file(&path).await.ok(),
                 Err(_) => None,
             },
-            (Arm::Control, Some(process)) => std::fs::read(process.root().join("work").join(name)).ok(),
+            // Where the folder's own mount forbids following them, a collector without care would have copied them first.
+            (Arm::Control, Some(process)) => {
+                let path = process.root().join("work").join(name);
+                std::fs::read_link(path).ok().and_then(|target| std::fs::read(target).ok())
+            }
             (Arm::Control, None) => return Sight::Unknown("its process wasn't found".to_owned()),
         };
         match content {

@@ -16,9 +16,22 @@ pub(super) struct StandIn {
     pid: u32,
     /// It ends when this is closed.
     _leash: Option<ChildStdin>,
+    /// What it is called.
+    pub(super) name: String,
     pub(super) environment_secret: String,
     pub(super) line_secret: String,
     pub(super) file_secret: String,
+}
+
+/// A program that has no capability even as root, so that only the sandbox stands between it and a guest of its own user.
+fn without_capabilities(program: &Path) -> Command {
+    const SETPRIV: &str = "/usr/bin/setpriv";
+    if !rustix::process::geteuid().is_root() || !Path::new(SETPRIV).exists() {
+        return Command::new(program);
+    }
+    let mut command = Command::new(SETPRIV);
+    command.args(["--inh-caps", "-all", "--bounding-set", "-all", "--"]).arg(program);
+    command
 }
 
 impl StandIn {
@@ -26,7 +39,11 @@ impl StandIn {
         let readable = files::folder(base, nonce, 0o755)?.join("open");
         let (environment_secret, line_secret, file_secret) = (crate::nonce()?, crate::nonce()?, crate::nonce()?);
         std::fs::write(&readable, &file_secret)?;
-        let mut child = Command::new("/bin/sh")
+        // What a process is called is the last part of the path that it was started by.
+        let name = crate::nonce()?.split_off(18);
+        let program = readable.with_file_name(&name);
+        std::os::unix::fs::symlink("/bin/sh", &program)?;
+        let mut child = without_capabilities(&program)
             .args(["-c", SCRIPT, &line_secret])
             .arg(&readable)
             .env_clear()
@@ -44,9 +61,10 @@ impl StandIn {
         }
         // Only the open descriptor leads to it now.
         std::fs::remove_file(&readable)?;
+        std::fs::remove_file(&program)?;
         let pid = child.id().ok_or_else(lost)?;
         let leash = child.stdin.take();
-        Ok(Self { child, pid, _leash: leash, environment_secret, line_secret, file_secret })
+        Ok(Self { child, pid, _leash: leash, name, environment_secret, line_secret, file_secret })
     }
 
     pub(super) const fn pid(&self) -> u32 {

@@ -9,7 +9,7 @@ use crucible_jail::plan::{ProcessLimit, Protection};
 use std::collections::BTreeSet;
 
 /// How each layer is left off, where the launcher does it.
-const PROTECTIONS: [(Layer, Protection); 16] = [
+const PROTECTIONS: [(Layer, Protection); 17] = [
     (Layer::UserNamespace, Protection::UserNamespace),
     (Layer::MountNamespace, Protection::MountNamespace),
     (Layer::PidNamespace, Protection::PidNamespace),
@@ -26,6 +26,7 @@ const PROTECTIONS: [(Layer, Protection); 16] = [
     (Layer::Seccomp, Protection::Seccomp),
     (Layer::SessionKeyring, Protection::SessionKeyring),
     (Layer::CleanStart, Protection::CleanStart),
+    (Layer::Rlimits, Protection::CoreLimit),
 ];
 
 /// What limits are raised to where they are left off: far beyond what a probe uses.
@@ -131,7 +132,6 @@ mod tests {
             Layer::CgroupPids,
             Layer::CgroupCpu,
             Layer::DiskQuota,
-            Layer::Rlimits,
             Layer::TimeNamespace,
         ];
         for layer in Layer::ALL {

@@ -5,7 +5,7 @@ use crate::plan::{Failure, ProcessLimit, WORK};
 use crate::sys;
 use rustix::fd::OwnedFd;
 use rustix::fs::Mode;
-use rustix::io::Errno;
+use rustix::io::{Errno, FdFlags};
 use rustix::process::{Resource, Rlimit, Signal};
 use std::ffi::CString;
 
@@ -19,14 +19,15 @@ pub(super) struct Command {
 
 impl Command {
     /// Turns this process into the command. Returns only if that failed. `bare_work` is the work folder where there is no
-    /// root of the sandbox's own.
+    /// root of the sandbox's own, `leaked` a descriptor that it isn't to have, and gets where a control arm wants that.
     pub(super) fn become_it<'a>(
         &self,
         descriptors: &'a [OwnedFd],
         ruleset: Option<&OwnedFd>,
         bare_work: Option<&OwnedFd>,
+        leaked: Option<&OwnedFd>,
     ) -> (Failure, Option<&'a OwnedFd>) {
-        let failure = match self.prepare(descriptors, ruleset, bare_work) {
+        let failure = match self.prepare(descriptors, ruleset, bare_work, leaked) {
             Err(failure) => failure,
             Ok(()) => self.execute(),
         };
@@ -38,6 +39,7 @@ impl Command {
         descriptors: &[OwnedFd],
         ruleset: Option<&OwnedFd>,
         bare_work: Option<&OwnedFd>,
+        leaked: Option<&OwnedFd>,
     ) -> Result<(), Failure> {
         let [input, output, error, _report] = descriptors else {
             return Err(Errno::BADF).step("take four descriptors");
@@ -66,6 +68,9 @@ impl Command {
         rustix::stdio::dup2_stdout(output).step("take standard output")?;
         rustix::stdio::dup2_stderr(error).step("take standard error")?;
         sys::close_on_exec_from(3).step("mark descriptors to be closed")?;
+        if let Some(leaked) = leaked {
+            rustix::io::fcntl_setfd(leaked, FdFlags::empty()).step("leak a descriptor")?;
+        }
         if let Some(ruleset) = ruleset {
             sys::landlock_restrict_self(ruleset).step("enter the Landlock domain")?;
         }

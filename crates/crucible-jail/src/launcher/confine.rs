@@ -41,6 +41,17 @@ pub(super) struct Confined {
     pub(super) ruleset: Option<OwnedFd>,
     /// What was preferred and couldn't be had.
     pub(super) without: Vec<Failure>,
+    /// What commands get besides their streams.
+    pub(super) descriptors: Descriptors,
+}
+
+/// What a command gets besides its standard streams.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Descriptors {
+    /// Nothing.
+    Closed,
+    /// One of the init's, as if it had been forgotten: a protection is left off on purpose.
+    Leaked,
 }
 
 /// Confines this process.
@@ -69,7 +80,7 @@ pub(super) fn confine(plan: &JailPlan, surroundings: Surroundings<'_>, control: 
     command::set_limit(ProcessLimit::Core, 1)?;
     // Last: it refuses what the steps above needed.
     sys::load_seccomp_filter(&plan.seccomp).step("load the system call filter")?;
-    Ok(Confined { folders, ruleset, without })
+    Ok(Confined { folders, ruleset, without, descriptors: Descriptors::Closed })
 }
 
 /// Opens folders for requests about files.
@@ -161,9 +172,9 @@ pub(super) type WritableBind = (&'static str, &'static str, u64);
 /// How a guest's folders are bound.
 pub(super) fn guest_binds() -> Vec<WritableBind> {
     let extra = |path| match path {
-        "/work" => NO_SYMLINK_FOLLOW,
-        "/dev/shm" => NO_EXEC,
-        _ => 0,
+        "/work" => NO_SUID | NO_SYMLINK_FOLLOW,
+        "/dev/shm" => NO_SUID | NO_EXEC,
+        _ => NO_SUID,
     };
     GUEST_FOLDERS.iter().map(|(path, name, _)| (*path, *name, extra(*path))).collect()
 }
@@ -177,7 +188,7 @@ pub(super) fn attach_writable(writable: &OwnedFd, folders: &[WritableBind]) -> R
         let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
         let tree = rustix::mount::open_tree(writable, *name, flags).step("bind a writable folder")?;
         let empty_path = libc::AT_EMPTY_PATH.unsigned_abs();
-        sys::set_mount_attributes(&tree, &CString::default(), empty_path, NO_SUID | NO_DEV | extra)
+        sys::set_mount_attributes(&tree, &CString::default(), empty_path, NO_DEV | extra)
             .step("restrict a writable folder")?;
         binds.push((path, tree));
     }

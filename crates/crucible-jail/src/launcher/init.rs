@@ -5,7 +5,7 @@
 //! command under. It never executes anything itself and allocates nothing that a guest could make grow. What it reports is
 //! only its word: the supervisor decides by the host's evidence.
 
-use super::confine::{self, Confined, Surroundings};
+use super::confine::{self, Confined, Descriptors, Surroundings};
 use super::{command, files};
 use crate::plan::{Ended, Failure, InitMessage, InitRequest, JailPlan, Refusal};
 use crate::socket::{self, Longest, MessageError};
@@ -38,6 +38,7 @@ pub(super) struct Init {
     reach: Reach,
     pub(super) folders: Vec<(&'static str, OwnedFd)>,
     ruleset: Option<OwnedFd>,
+    descriptors: Descriptors,
     /// Running commands by process number, with the supervisor's number.
     commands: BTreeMap<i32, u32>,
 }
@@ -51,7 +52,7 @@ pub(super) fn run_jailed(plan: &JailPlan, surroundings: Surroundings<'_>, contro
 /// Serves the supervisor until the end, if the confinement succeeded.
 pub(super) fn run_confined(confined: Result<Confined, Failure>, reach: Reach, control: OwnedFd) -> ! {
     match confined {
-        Ok(Confined { folders, ruleset, without }) => serve(control, reach, folders, ruleset, without),
+        Ok(confined) => serve(control, reach, confined),
         Err(failure) => fail(&control, failure),
     }
 }
@@ -60,7 +61,11 @@ pub(super) fn run_confined(confined: Result<Confined, Failure>, reach: Reach, co
 pub(super) fn run_bare(work: OwnedFd, control: OwnedFd) -> ! {
     // Orphans come to this process, so that the whole tree can be found.
     match rustix::process::set_child_subreaper(Some(rustix::process::getpid())) {
-        Ok(()) => serve(control, Reach::Bare, vec![(crate::plan::WORK, work)], None, Vec::new()),
+        Ok(()) => {
+            let folders = vec![(crate::plan::WORK, work)];
+            let descriptors = Descriptors::Closed;
+            serve(control, Reach::Bare, Confined { folders, ruleset: None, without: Vec::new(), descriptors })
+        }
         Err(errno) => {
             fail(&control, Failure { step: "become the reaper of orphans".to_owned(), errno: errno.raw_os_error() })
         }
@@ -72,13 +77,8 @@ fn fail(control: &OwnedFd, failure: Failure) -> ! {
     sys::exit_now(1)
 }
 
-fn serve(
-    control: OwnedFd,
-    reach: Reach,
-    folders: Vec<(&'static str, OwnedFd)>,
-    ruleset: Option<OwnedFd>,
-    without: Vec<Failure>,
-) -> ! {
+fn serve(control: OwnedFd, reach: Reach, confined: Confined) -> ! {
+    let Confined { folders, ruleset, without, descriptors } = confined;
     // A handler that the launcher's runtime has set up would be one that a guest could trigger.
     sys::restore_signals();
     // The launcher's descriptor was closed, or stands for the launcher's own children.
@@ -88,7 +88,7 @@ fn serve(
             fail(&control, Failure { step: "watch for ended children".to_owned(), errno: errno.raw_os_error() })
         }
     };
-    let mut init = Init { control, signals, reach, folders, ruleset, commands: BTreeMap::new() };
+    let mut init = Init { control, signals, reach, folders, ruleset, descriptors, commands: BTreeMap::new() };
     if init.send(&InitMessage::Ready { without }).is_ok() {
         while init.turn().is_ok() {}
     }
@@ -160,7 +160,8 @@ impl Init {
                     Reach::Namespace | Reach::Descendants => None,
                     Reach::Bare => self.folders.first().map(|(_, folder)| folder),
                 };
-                let (failure, report) = command.become_it(&descriptors, self.ruleset.as_ref(), work);
+                let leaked = (self.descriptors == Descriptors::Leaked).then_some(&self.control);
+                let (failure, report) = command.become_it(&descriptors, self.ruleset.as_ref(), work, leaked);
                 command::report(report, &failure);
                 sys::exit_now(127)
             }

@@ -3,8 +3,9 @@
 //! Invariant: everything of the host that shows in it is read-only; what can be written is in memory and bounded; its
 //! network has no way out; and its root is root of nothing but its own namespaces.
 
-use super::confine::{self, Confined};
+use super::confine::{self, Confined, Descriptors};
 use super::init::{self, Reach};
+use super::start::SetIds;
 use super::{Launcher, Step, root, start};
 use crate::plan::{CgroupMount, Failure, LauncherReply, RANGE_HOST_NAME, RANGE_WRITABLE, RangePlan};
 use crate::sys::{self, Forked};
@@ -39,7 +40,7 @@ impl Launcher {
     ) -> Result<(LauncherReply, [OwnedFd; 2]), Failure> {
         let cgroup = (plan.clone_into_cgroup && !cgroups.is_empty()).then(|| cgroups.remove(0));
         let root = self.copy_root(plan.root)?;
-        let writable = start::writable_file_system(plan.disk_bytes, plan.inodes)?;
+        let writable = start::writable_file_system(plan.disk_bytes, plan.inodes, SetIds::Heeded)?;
         let owner = plan.ids.iter().find(|(inside, ..)| *inside == 0).map(|(_, outside, _)| *outside);
         let owner = owner.ok_or(Errno::INVAL).step("find the id of the range's root")?;
         for path in RANGE_WRITABLE {
@@ -102,7 +103,7 @@ fn set_up(plan: &RangePlan, surroundings: Surroundings<'_>, control: &OwnedFd) -
     let folders = confine::open_folders(&RANGE_WRITABLE)?;
     drop(surroundings);
     confine::close_others(&folders, None, control)?;
-    Ok(Confined { folders, ruleset: None, without })
+    Ok(Confined { folders, ruleset: None, without, descriptors: Descriptors::Closed })
 }
 
 fn mount_cgroups(mount: &CgroupMount) -> Result<(), Failure> {

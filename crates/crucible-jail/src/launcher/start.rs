@@ -42,7 +42,7 @@ impl Launcher {
     ) -> Result<(LauncherReply, [OwnedFd; 2]), Failure> {
         let cgroup = (plan.clone_into_cgroup && !cgroups.is_empty()).then(|| cgroups.remove(0));
         let root = self.copy_root(plan.root)?;
-        let writable = writable_file_system(plan.disk_bytes, plan.inodes)?;
+        let writable = writable_file_system(plan.disk_bytes, plan.inodes, SetIds::Ignored)?;
         for (_, name, mode) in confine::GUEST_FOLDERS {
             root::make_guest_folder(&writable, name, *mode, plan.outside_id).step("make the guest's folders")?;
         }
@@ -78,9 +78,18 @@ impl Launcher {
     }
 }
 
+/// What set-user-id bits on the writable file system mean.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum SetIds {
+    /// Nothing.
+    Ignored,
+    /// What they mean everywhere, among the ids of a range.
+    Heeded,
+}
+
 /// Makes the file system that all of a guest's writable folders lie on: bounded in bytes and inodes, and owned by the
 /// launcher's user namespace, so that nobody inside can remount it.
-pub(super) fn writable_file_system(disk_bytes: u64, inodes: u64) -> Result<OwnedFd, Failure> {
+pub(super) fn writable_file_system(disk_bytes: u64, inodes: u64, set_ids: SetIds) -> Result<OwnedFd, Failure> {
     let context = rustix::mount::fsopen("tmpfs", FsOpenFlags::FSOPEN_CLOEXEC).step("open the writable file system")?;
     // The file system's own root and the three folders take an inode each.
     let (size, inodes) = (disk_bytes.to_string(), (inodes + 4).to_string());
@@ -88,8 +97,10 @@ pub(super) fn writable_file_system(disk_bytes: u64, inodes: u64) -> Result<Owned
         rustix::mount::fsconfig_set_string(context.as_fd(), key, value).step("bound the writable file system")?;
     }
     rustix::mount::fsconfig_create(context.as_fd()).step("make the writable file system")?;
-    let attributes =
-        MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV | MountAttrFlags::MOUNT_ATTR_NOATIME;
+    let mut attributes = MountAttrFlags::MOUNT_ATTR_NODEV | MountAttrFlags::MOUNT_ATTR_NOATIME;
+    if set_ids == SetIds::Ignored {
+        attributes |= MountAttrFlags::MOUNT_ATTR_NOSUID;
+    }
     rustix::mount::fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, attributes)
         .step("mount the writable file system")
 }

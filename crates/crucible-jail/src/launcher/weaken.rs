@@ -3,8 +3,9 @@
 //! Invariant: this is reached only by a plan that names what it goes without. What such a sandbox sees and can touch is what
 //! the launcher came from, and so the supervisor makes one only where that is a range.
 
-use super::confine::{self, Confined};
+use super::confine::{self, Confined, Descriptors};
 use super::init::{self, Reach};
+use super::start::SetIds;
 use super::{Launcher, Step, command, landlock, network, root, start};
 use crate::plan::{
     Failure, GUEST_ID, HOST_NAME, JailPlan, LauncherReply, Need, ProcessLimit, Protection, WORK, WRITABLE,
@@ -15,7 +16,7 @@ use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::mount::MountPropagationFlags;
 use rustix::pipe::PipeFlags;
-use rustix::process::{DumpableBehavior, Pid};
+use rustix::process::{DumpableBehavior, Gid, Pid};
 use rustix::thread::{CapabilitySet, CapabilitySets};
 use std::io::Write;
 
@@ -73,7 +74,7 @@ impl Launcher {
     ) -> Result<(LauncherReply, [OwnedFd; 2]), Failure> {
         let cgroup = (plan.clone_into_cgroup && !cgroups.is_empty()).then(|| cgroups.remove(0));
         let (writable, shown) = if plan.has(Protection::MountNamespace) {
-            let writable = start::writable_file_system(plan.disk_bytes, plan.inodes)?;
+            let writable = start::writable_file_system(plan.disk_bytes, plan.inodes, SetIds::Ignored)?;
             for (_, name, mode) in confine::GUEST_FOLDERS {
                 root::make_guest_folder(&writable, name, *mode, plan.outside_id).step("make the guest's folders")?;
             }
@@ -122,6 +123,10 @@ fn confine_weakened(plan: &JailPlan, surroundings: Surroundings<'_>, control: &O
         sys::unshare(libc::CLONE_NEWCGROUP).step("make a cgroup namespace")?;
     }
     confine::wait_for_ids(&surroundings.go)?;
+    if !plan.has(Protection::UserNamespace) && plan.outside_id == 0 {
+        // The launcher gave its groups up; this is as if it had not.
+        rustix::thread::set_thread_groups(&[Gid::ROOT]).step("keep a supplementary group")?;
+    }
     confine::take_id(if plan.has(Protection::UserNamespace) { GUEST_ID } else { plan.outside_id })?;
     confine::die_with(surroundings.launcher)?;
     rustix::process::setsid().step("make a session")?;
@@ -142,13 +147,8 @@ fn confine_weakened(plan: &JailPlan, surroundings: Surroundings<'_>, control: &O
     let ruleset = has_landlock.then(|| landlock::ruleset(plan.landlock_abi)).transpose()?;
     let folders = confine::open_folders(&WRITABLE)?;
     drop(surroundings);
-    if plan.has(Protection::CleanStart) {
-        confine::close_others(&folders, ruleset.as_ref(), control)?;
-    } else {
-        // Everything of ours is closed by an exec. This one isn't, as if it had been forgotten.
-        let leaked = rustix::io::dup(control).step("leak a descriptor")?;
-        std::mem::forget(leaked);
-    }
+    confine::close_others(&folders, ruleset.as_ref(), control)?;
+    let descriptors = if plan.has(Protection::CleanStart) { Descriptors::Closed } else { Descriptors::Leaked };
     if plan.has(Protection::Capabilities) {
         confine::drop_capabilities()?;
     } else {
@@ -158,11 +158,13 @@ fn confine_weakened(plan: &JailPlan, surroundings: Surroundings<'_>, control: &O
         rustix::thread::set_no_new_privs(true).step("set no_new_privs")?;
     }
     rustix::process::set_dumpable_behavior(DumpableBehavior::Dumpable).step("make the init dumpable")?;
-    command::set_limit(ProcessLimit::Core, 1)?;
+    if plan.has(Protection::CoreLimit) {
+        command::set_limit(ProcessLimit::Core, 1)?;
+    }
     if plan.has(Protection::Seccomp) {
         sys::load_seccomp_filter(&plan.seccomp).step("load the system call filter")?;
     }
-    Ok(Confined { folders, ruleset, without })
+    Ok(Confined { folders, ruleset, without, descriptors })
 }
 
 fn enter_root(plan: &JailPlan, surroundings: &Surroundings<'_>) -> Result<Vec<Failure>, Failure> {
