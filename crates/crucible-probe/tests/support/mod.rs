@@ -16,6 +16,14 @@ use std::time::{Duration, Instant};
 
 const NOBODY: u32 = 65534;
 
+/// Says why a test shows nothing here. A failure where `CRUCIBLE_REQUIRE` names what is missing.
+#[expect(clippy::print_stderr, reason = "a skip says why")]
+pub(crate) fn skip(what: &str, why: &str) {
+    let required = std::env::var("CRUCIBLE_REQUIRE").unwrap_or_default();
+    assert!(required.split(',').all(|name| name.trim() != what), "CRUCIBLE_REQUIRE names {what}: {why}");
+    eprintln!("skipped: {why}");
+}
+
 /// A word that no other test of this machine uses.
 pub(crate) fn nonce() -> String {
     static NEXT: AtomicU32 = AtomicU32::new(0);
