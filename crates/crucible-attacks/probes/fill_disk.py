@@ -13,22 +13,23 @@ SIZE = int(os.environ.get("CANARY_SIZE", "0"))
 FOLDERS = (".", "/tmp", "/dev/shm")
 
 
-def write(folder):
+def write(folder, size):
     path = f"{folder}/{sys.argv[1]}"
     descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR)
     HELD.append(descriptor)
     os.unlink(path)
-    return os.write(descriptor, b"x" * (1 << 20))
+    return os.write(descriptor, b"x" * size)
 
 
 def main():
     written = 0
-    while written < SIZE and len(HELD) < 200:
-        # A folder that takes nothing more gives way to the next.
-        got = [size for size in (attempt(write, folder) for folder in FOLDERS) if isinstance(size, int)]
-        if not any(got):
-            break
-        written += sum(got)
+    # A folder that takes nothing more gives way to the next.
+    for folder in FOLDERS:
+        while written < SIZE and len(HELD) < 200:
+            got = attempt(write, folder, min(SIZE - written, 1 << 20))
+            if not isinstance(got, int) or got == 0:
+                break
+            written += got
     tell(f"written {written}".encode())
 
 

@@ -23,8 +23,8 @@ def open_file():
 def main():
     if resource is not None:
         attempt(resource.setrlimit, resource.RLIMIT_FSIZE, (-1, -1))
-    descriptor = attempt(open_file)
-    if isinstance(descriptor, int) and SIZE:
+    descriptor = attempt(open_file) if SIZE else None
+    if isinstance(descriptor, int):
         attempt(os.ftruncate, descriptor, SIZE)
         attempt(os.pwrite, descriptor, b"x", SIZE - 1)
         # As far as it gets.

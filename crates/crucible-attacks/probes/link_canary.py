@@ -15,7 +15,8 @@ NAME = sys.argv[1]
 
 def by_descriptor(target):
     descriptor = os.open(f"{FOLDER}/canary", os.O_RDONLY)
-    os.link(f"/proc/self/fd/{descriptor}", target, follow_symlinks=True)
+    # With a folder given, the link in /proc is followed.
+    os.link(str(descriptor), target, src_dir_fd=os.open("/proc/self/fd", os.O_RDONLY), follow_symlinks=True)
 
 
 def main():

@@ -6,7 +6,6 @@
 use super::{Attempt, hold_as_child};
 use crate::sys::{self, Call, Forked, call};
 use rustix::fs::{Mode, OFlags};
-use rustix::io::Errno;
 use rustix::process::{WaitOptions, wait};
 
 /// A call with invalid arguments.

@@ -27,14 +27,16 @@ fn signal_by_pipe(pid: i32) -> Result<(), Errno> {
     rustix::io::write(&write, b"x").map(drop)
 }
 
-/// Traces the stand-in. Whoever traces a process owns it. Harmless: it isn't stopped, and is let go at the end.
+/// Traces the stand-in. Whoever traces a process owns it. Harmless: it isn't stopped, and is let go at the end, until when
+/// signals to it wait.
 pub(super) fn trace(attempt: &mut Attempt) {
     if let Some(pid) = canary_process() {
         attempt.answer(sys::seize(pid.as_raw_nonzero().get()));
     }
 }
 
-/// Traces the process that started this one, in a sandbox its init. Harmless: it isn't stopped, and is let go at the end.
+/// Traces the process that started this one, in a sandbox its init. Harmless: it isn't stopped, and is let go at the end,
+/// until when signals to it wait.
 pub(super) fn trace_parent(attempt: &mut Attempt) {
     if let Some(pid) = rustix::process::getppid() {
         attempt.answer(sys::seize(pid.as_raw_nonzero().get()));

@@ -10,11 +10,18 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 const NOBODY: u32 = 65534;
+
+/// Says why a test shows nothing here. A failure where `CRUCIBLE_REQUIRE` names what is missing.
+#[expect(clippy::print_stderr, reason = "a skip says why")]
+pub(crate) fn skip(what: &str, why: &str) {
+    let required = std::env::var("CRUCIBLE_REQUIRE").unwrap_or_default();
+    assert!(required.split(',').all(|name| name.trim() != what), "CRUCIBLE_REQUIRE names {what}: {why}");
+    eprintln!("skipped: {why}");
+}
 
 /// A word that no other test of this machine uses.
 pub(crate) fn nonce() -> String {
@@ -29,17 +36,18 @@ pub(crate) fn open_folder() -> tempfile::TempDir {
     folder
 }
 
-/// The native program, as a file that everybody may execute.
-pub(crate) fn program() -> &'static Path {
-    static PROGRAM: OnceLock<(tempfile::TempDir, PathBuf)> = OnceLock::new();
-    let (_, path) = PROGRAM.get_or_init(|| {
-        let folder = open_folder();
-        let path = folder.path().join("probe");
-        std::fs::write(&path, crucible_probe::PROBE).unwrap();
-        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).unwrap();
-        (folder, path)
-    });
-    path
+/// The native program, as a file that everybody may execute, and that is gone when the test's thread is.
+pub(crate) fn program() -> PathBuf {
+    thread_local! {
+        static FOLDER: tempfile::TempDir = {
+            let folder = open_folder();
+            let path = folder.path().join("probe");
+            std::fs::write(&path, crucible_probe::PROBE).unwrap();
+            std::fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).unwrap();
+            folder
+        };
+    }
+    FOLDER.with(|folder| folder.path().join("probe"))
 }
 
 /// The folder of the suite's scenarios or Python probes.
