@@ -14,6 +14,7 @@ mod socket;
 
 pub use error::JailError;
 pub use facts::{effective_user, kernel_release, landlock_abi, random_below, root_is_somebody_else_outside, spare_ids};
+pub use image::digest as launcher_digest;
 pub use launcher::{Launcher, SpareIds, Started};
 pub use process_tree::{TreeUsage, posture_facts, tree_usage};
 pub use sandbox::{Command, Running, Sandbox};
