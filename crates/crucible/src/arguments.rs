@@ -1,8 +1,10 @@
 //! The command line as data: every verb and flag, its help, and how a mistake is answered.
 
+mod attest;
 mod io;
 mod settings;
 
+pub(crate) use attest::{AttestListArguments, AttestVerb, AttestVerifyArguments};
 pub(crate) use io::{Controls, Existing, FileFlag, IoFlags};
 pub(crate) use settings::SettingFlags;
 
@@ -45,6 +47,9 @@ pub(crate) enum Verb {
     SelfTest(SelfTestArguments),
     /// Say what this machine can and can't enforce, with the mend for each
     Doctor(DoctorArguments),
+    /// Verify and list attestations of what isolation held, and print this node's key
+    #[command(subcommand)]
+    Attest(AttestVerb),
     /// Show the configuration
     #[command(subcommand)]
     Config(ConfigVerb),

@@ -1,5 +1,6 @@
 //! One module for each verb.
 
+mod attest;
 mod collect;
 mod completions;
 mod config_show;
@@ -22,6 +23,7 @@ pub(crate) fn dispatch(arguments: Arguments) -> Exit {
         Verb::Exec(arguments) => evaluate::exec(*arguments),
         Verb::SelfTest(arguments) => self_test::self_test(&arguments),
         Verb::Doctor(arguments) => doctor::doctor(&arguments),
+        Verb::Attest(verb) => attest::attest(&verb),
         Verb::Config(ConfigVerb::Show(arguments)) => config_show::show(&arguments),
         Verb::Completions(arguments) => completions::completions(&arguments),
         Verb::Bench(arguments) => {
