@@ -10,7 +10,7 @@ use crate::folder::EvidenceFolder;
 use crate::node::Node;
 use crate::store::{AttestationStore, Change};
 use crucible_core::HostPath;
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Knows which attestation covers a run.
@@ -35,7 +35,7 @@ pub struct StoredAttestations {
     folder: EvidenceFolder,
     store: AttestationStore,
     root: HostPath,
-    node: OnceLock<Option<Node>>,
+    node: Arc<OnceLock<Option<Node>>>,
     known: Mutex<Vec<Known>>,
 }
 
@@ -63,8 +63,15 @@ impl StoredAttestations {
     /// The attestations of the node whose files are below `root`: `/`, but for tests.
     #[must_use]
     pub fn new(folder: EvidenceFolder, root: HostPath) -> Self {
-        let store = folder.store();
-        Self { folder, store, root, node: OnceLock::new(), known: Mutex::default() }
+        let (store, node) = (folder.store(), Arc::new(OnceLock::new()));
+        if store.exists() {
+            let (node, root) = (Arc::clone(&node), root.clone());
+            // Beside the making of the first sandbox, which takes longer. Without a thread, it is read when it is asked for.
+            let _ = std::thread::Builder::new().name("node".to_owned()).spawn(move || {
+                node.get_or_init(|| Node::read(&root).ok());
+            });
+        }
+        Self { folder, store, root, node, known: Mutex::default() }
     }
 
     fn fingerprint(&self, backend: &BackendFacts, policy: &PolicyFacts) -> Option<Sha256Digest> {

@@ -12,7 +12,7 @@ use crucible::compose;
 use crucible::config::{Configuration, Environment, Overrides};
 use crucible_core::{Error, ErrorKind, Result};
 use crucible_evidence::{EvidenceFolder, MAX_ENVELOPE_BYTES, PublicKey, verify};
-use report::{Attestation, Ignored, List, Verification};
+use report::{Attestation, Failure, Ignored, List};
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
@@ -45,13 +45,13 @@ fn verify_file(arguments: &AttestVerifyArguments) -> Result<Exit> {
         Ok(statement) => {
             let attestation = Attestation::of(&statement);
             match arguments.format() {
-                Format::Json => output::json(&Verification::Verified { attestation }),
+                Format::Json => output::json(&attestation),
                 Format::Text => output::data(&report::verified(&attestation)),
             }
         }
         Err(error) => {
             let written = match arguments.format() {
-                Format::Json => output::json(&Verification::of_failure(&error))?,
+                Format::Json => output::json(&Failure::from(&error))?,
                 Format::Text => {
                     let hint = match &error {
                         crucible_evidence::VerifyError::UnknownKey { .. } => {

@@ -8,25 +8,18 @@ use crucible_evidence::{
 use serde::Serialize;
 use std::fmt::Write;
 
-/// The answer of `crucible attest verify --json`.
+/// The answer of `crucible attest verify --json` for a file that doesn't verify.
 #[derive(Serialize)]
-#[serde(untagged)]
-pub(super) enum Verification {
-    Verified {
-        #[serde(flatten)]
-        attestation: Attestation,
-    },
-    Failed {
-        verified: bool,
-        /// The kind of problem.
-        problem: &'static str,
-        message: String,
-    },
+pub(super) struct Failure {
+    verified: bool,
+    /// The kind of problem.
+    problem: &'static str,
+    message: String,
 }
 
-impl Verification {
-    pub(super) fn of_failure(error: &VerifyError) -> Self {
-        Self::Failed { verified: false, problem: error.as_str(), message: error.to_string() }
+impl From<&VerifyError> for Failure {
+    fn from(error: &VerifyError) -> Self {
+        Self { verified: false, problem: error.as_str(), message: error.to_string() }
     }
 }
 
@@ -50,7 +43,7 @@ impl From<&BrokenFile> for Ignored {
     }
 }
 
-/// What one attestation says.
+/// What one attestation that verified says; also the answer of `crucible attest verify --json`.
 #[derive(Serialize)]
 pub(super) struct Attestation {
     verified: bool,
