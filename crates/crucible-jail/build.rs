@@ -1,7 +1,7 @@
-//! Builds the launcher as a static binary in a target folder of its own, for `host/image.rs` to embed.
+//! Builds the launcher as a static binary in a target folder of its own, for `host/image.rs` to embed, and tells its digest.
 
 use std::env;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -44,5 +44,18 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     let binary = target_folder.join(&target).join("launcher").join("crucible-launcher");
     println!("cargo::rustc-env=CRUCIBLE_LAUNCHER={}", binary.display());
+    tell_digest(&binary)
+}
+
+#[cfg(feature = "host")]
+fn tell_digest(binary: &Path) -> Result<(), Box<dyn std::error::Error>> {
+    use sha2::{Digest, Sha256};
+    let digest: String = Sha256::digest(std::fs::read(binary)?).iter().map(|byte| format!("{byte:02x}")).collect();
+    println!("cargo::rustc-env=CRUCIBLE_LAUNCHER_SHA256={digest}");
+    Ok(())
+}
+
+#[cfg(not(feature = "host"))]
+fn tell_digest(_binary: &Path) -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }

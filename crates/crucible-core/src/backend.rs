@@ -38,6 +38,10 @@ pub trait Backend: Component {
     /// Its version, for the record.
     fn version(&self) -> String;
 
+    /// What provides the isolation, as `sha256:` and the hexadecimal digest of the program, image or runtime that makes the
+    /// sandboxes; `None` where there is no such thing. The same for as long as the backend lives, and free to ask for.
+    fn runtime_digest(&self) -> Option<String>;
+
     /// What it can do on this machine.
     fn capabilities(&self) -> &Capabilities;
 

@@ -126,7 +126,8 @@ impl fmt::Display for Layer {
 pub enum LayerState {
     /// In force; with particulars, such as Landlock's ABI.
     Active {
-        /// Particulars for the record; may be empty.
+        /// Particulars for the record; may be empty. Attestations compare them, so they tell of the backend on its machine,
+        /// and of a single sandbox only for [`Layer::DistinctUid`].
         detail: String,
     },
     /// Not in force.

@@ -3,6 +3,7 @@
 use crate::evaluation;
 use crate::languages::LanguageTable;
 use crucible_core::{Backend, EvaluationSpec, EventSink, Limits, Outcome, Result};
+use crucible_evidence::{AttestationIndex, NoAttestations};
 use std::sync::Arc;
 use tokio::io::AsyncRead;
 use tokio_util::sync::CancellationToken;
@@ -31,14 +32,22 @@ pub struct Engine {
     languages: LanguageTable,
     maximum: Limits,
     node: NodeFacts,
+    attestations: Arc<dyn AttestationIndex>,
 }
 
 impl Engine {
     /// An engine with these backends. For `auto` the first one is taken that isolates and admits the request.
-    /// `maximum` is the most that a request may ask for.
+    /// `maximum` is the most that a request may ask for. It knows no attestations.
     #[must_use]
     pub fn new(backends: Vec<Arc<dyn Backend>>, languages: LanguageTable, maximum: Limits, node: NodeFacts) -> Self {
-        Self { backends, languages, maximum, node }
+        Self { backends, languages, maximum, node, attestations: Arc::new(NoAttestations) }
+    }
+
+    /// The same engine, whose records name the attestations that cover them.
+    #[must_use]
+    pub fn with_attestations(mut self, attestations: Arc<dyn AttestationIndex>) -> Self {
+        self.attestations = attestations;
+        self
     }
 
     /// The backends, in the order of preference.
@@ -63,6 +72,11 @@ impl Engine {
     #[must_use]
     pub const fn node(&self) -> &NodeFacts {
         &self.node
+    }
+
+    /// Knows which attestation covers a run.
+    pub(crate) fn attestations(&self) -> &dyn AttestationIndex {
+        self.attestations.as_ref()
     }
 
     /// Runs one evaluation from its admission to the destruction of its sandbox. Whatever the guest does is an outcome.

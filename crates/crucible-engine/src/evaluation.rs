@@ -18,6 +18,7 @@ use crucible_core::{
     LimitKind, Limits, Outcome, Policy, Program, Result, Sandbox, SandboxId, SandboxRequest, Status, Timings, Usage,
     Validity,
 };
+use crucible_evidence::{Protection, policy_hash};
 use std::collections::BTreeSet;
 use std::io::Cursor;
 use std::sync::Arc;
@@ -212,6 +213,9 @@ impl Evaluation<'_> {
         let Finished { verdict, stdout, stderr, collection, usage, exec, layers, interpreter } = finished;
         let backend = &self.admitted.backend;
         let capabilities = backend.capabilities();
+        let policy = &self.spec.policy;
+        let protection = Protection { backend: backend.as_ref(), layers: &layers, policy };
+        let attestation = self.engine.attestations().latest(&protection);
         Outcome {
             id: self.spec.id,
             backend: backend.name().to_owned(),
@@ -236,10 +240,10 @@ impl Evaluation<'_> {
                 kernel: self.engine.node().kernel.clone(),
                 backend_version: backend.version(),
                 interpreter,
-                policy: self.spec.policy.name.clone(),
-                policy_hash: hash::of_policy(&self.spec.policy),
+                policy: policy.name.clone(),
+                policy_hash: policy_hash(policy),
                 code_hash: hash::of_code(self.spec),
-                attestation: None,
+                attestation,
             },
         }
     }

@@ -1,8 +1,8 @@
-//! Fingerprints of what was run and under which policy, for the record.
+//! The fingerprint of what was run, for the record.
 //!
 //! Every part is preceded by its length, so that no two different evaluations give the same bytes to hash.
 
-use crucible_core::{EvaluationSpec, Policy, Program};
+use crucible_core::{EvaluationSpec, Program};
 
 /// BLAKE3 of the program with its arguments and the input files, in hexadecimal. The order of the files doesn't count.
 pub(crate) fn of_code(spec: &EvaluationSpec) -> String {
@@ -37,11 +37,6 @@ pub(crate) fn of_code(spec: &EvaluationSpec) -> String {
         part(&file.content);
     }
     hasher.finalize().to_hex().to_string()
-}
-
-/// BLAKE3 of everything that a policy demands, in hexadecimal.
-pub(crate) fn of_policy(policy: &Policy) -> String {
-    blake3::hash(policy.canonical().as_bytes()).to_hex().to_string()
 }
 
 fn count(number: usize) -> [u8; 8] {

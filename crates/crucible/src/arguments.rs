@@ -1,10 +1,12 @@
 //! The command line as data: every verb and flag, its help, and how a mistake is answered.
 
 mod attack;
+mod attest;
 mod io;
 mod settings;
 
 pub(crate) use attack::{AttackArguments, RangeArguments};
+pub(crate) use attest::{AttestListArguments, AttestVerb, AttestVerifyArguments};
 pub(crate) use io::{Controls, Existing, FileFlag, IoFlags};
 pub(crate) use settings::SettingFlags;
 
@@ -52,6 +54,9 @@ pub(crate) enum Verb {
     /// Serves the attack suite from inside a range
     #[command(hide = true)]
     Range(RangeArguments),
+    /// Verify and list attestations of what isolation held, and print this node's key
+    #[command(subcommand)]
+    Attest(AttestVerb),
     /// Show the configuration
     #[command(subcommand)]
     Config(ConfigVerb),

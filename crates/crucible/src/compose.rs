@@ -6,8 +6,11 @@ use crate::config::{AUTO, Chosen, Configuration};
 pub use crucible_backends::jail::Ahead;
 use crucible_backends::jail::{JailBackend, JailConfig};
 use crucible_backends::subprocess::{SubprocessBackend, SubprocessConfig};
-use crucible_core::{Backend, Error, ErrorKind, Policy, Result, nearest};
+use crucible_core::{
+    Backend, Error, ErrorKind, HostPath, Policy, Result, SandboxId, SandboxRequest, SuiteResult, nearest,
+};
 use crucible_engine::{Engine, NodeFacts};
+use crucible_evidence::{EvidenceFolder, Node, Protection, StoredAttestation, StoredAttestations};
 use std::sync::Arc;
 
 /// The native Linux jail.
@@ -103,10 +106,51 @@ pub async fn start_jail(configuration: &Configuration, ahead: Ahead) -> Result<J
     .await
 }
 
-/// An engine that runs evaluations on these backends.
+/// An engine that runs evaluations on these backends. Its records name the attestations of this node.
 #[must_use]
 pub fn engine(backends: Vec<Arc<dyn Backend>>, configuration: &Configuration) -> Engine {
-    Engine::new(backends, configuration.languages().clone(), configuration.maximum().clone(), node())
+    let engine = Engine::new(backends, configuration.languages().clone(), configuration.maximum().clone(), node());
+    match evidence(configuration) {
+        Ok(folder) => engine.with_attestations(Arc::new(StoredAttestations::new(folder, HostPath::new("/")))),
+        // Nobody to have attestations, so there are none.
+        Err(_) => engine,
+    }
+}
+
+/// The folder with this node's key and attestations.
+///
+/// # Errors
+/// `Configuration` where there is no user's folder to have it in, and none is set.
+pub fn evidence(configuration: &Configuration) -> Result<EvidenceFolder> {
+    configuration.evidence_folder().map(EvidenceFolder::new).ok_or_else(|| {
+        let message = "there is no folder for the signing key and the attestations";
+        Error::new(ErrorKind::Configuration, "find the evidence folder", message)
+            .with_hint("set evidence.folder, XDG_DATA_HOME or HOME")
+    })
+}
+
+/// Signs and stores what a whole suite found out about a backend under a policy, so that runs that are protected in the
+/// same way name it. One sandbox is made and destroyed, to see the layers as they are applied.
+///
+/// # Errors
+/// As [`crucible_evidence::attest`], [`Node::read`], [`evidence`] and [`Backend::create`].
+pub async fn attest(
+    configuration: &Configuration,
+    backend: &dyn Backend,
+    policy: &Policy,
+    suite: &SuiteResult,
+) -> Result<StoredAttestation> {
+    let request = SandboxRequest {
+        id: SandboxId::generate(),
+        language: None,
+        limits: configuration.limits().clone(),
+        policy: policy.clone(),
+    };
+    let sandbox = backend.create(request).await?;
+    let layers = sandbox.layers().clone();
+    sandbox.destroy().await?;
+    let protection = Protection { backend, layers: &layers, policy };
+    crucible_evidence::attest(&evidence(configuration)?, Node::read(&HostPath::new("/"))?, &protection, suite)
 }
 
 /// What is recorded about this machine.

@@ -11,6 +11,8 @@ pub(crate) enum Exit {
     Success,
     /// `self-test` or `doctor` found something wrong.
     Unhealthy,
+    /// `attest verify` looked at a file that doesn't verify.
+    NotVerified,
     /// The command line makes no sense.
     Usage,
     /// Crucible failed.
@@ -67,7 +69,7 @@ pub(crate) const ROWS: [Row; 9] = [
     Row { codes: "0", meaning: "the program ended with 0; or the command did what it was asked to" },
     Row {
         codes: "1",
-        meaning: "`self-test` found a fault; `doctor` found that the default backend can't run; or the program's own code",
+        meaning: "`self-test` found a fault; `doctor` found that the default backend can't run; `attest verify` found that the file doesn't verify; or the program's own code",
     },
     Row { codes: "2", meaning: "the command line makes no sense; or the program's own code" },
     Row { codes: "N", meaning: "the program's own exit code" },
@@ -100,7 +102,7 @@ impl Exit {
     pub(crate) fn code(self) -> u8 {
         match self {
             Self::Success => 0,
-            Self::Unhealthy => 1,
+            Self::Unhealthy | Self::NotVerified => 1,
             Self::Usage => 2,
             Self::Failed(kind) => {
                 FAILURES.iter().find(|(known, ..)| *known == kind).map_or(OTHER_FAILURE, |(_, code, _)| *code)

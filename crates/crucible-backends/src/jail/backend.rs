@@ -190,6 +190,10 @@ impl Backend for JailBackend {
         env!("CARGO_PKG_VERSION").to_owned()
     }
 
+    fn runtime_digest(&self) -> Option<String> {
+        Some(format!("sha256:{}", host::launcher_digest()))
+    }
+
     fn capabilities(&self) -> &Capabilities {
         &self.capabilities
     }

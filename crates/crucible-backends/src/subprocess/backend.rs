@@ -7,7 +7,7 @@ use crucible_core::{
     Backend, Capabilities, Check, Command, Component, Enforcement, Error, ErrorKind, GuestPath, HostPath, Isolation,
     Layer, LayerState, LimitKind, Limits, NetworkPolicy, Policy, Result, Sandbox, SandboxId, SandboxRequest, SelfTest,
 };
-use crucible_jail::host::Launcher;
+use crucible_jail::host::{Launcher, launcher_digest};
 use crucible_jail::plan::{Privilege, ProcessLimit, SandboxPlan};
 use std::sync::Arc;
 
@@ -106,6 +106,10 @@ async fn run_true(backend: &SubprocessBackend) -> Result<crucible_core::ExitStat
 impl Backend for SubprocessBackend {
     fn version(&self) -> String {
         env!("CARGO_PKG_VERSION").to_owned()
+    }
+
+    fn runtime_digest(&self) -> Option<String> {
+        Some(format!("sha256:{}", launcher_digest()))
     }
 
     fn capabilities(&self) -> &Capabilities {

@@ -3,6 +3,7 @@
 //! Time is the test runtime's own and stands still while anything happens, so no test waits.
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
+mod attestation;
 mod collection;
 mod lifecycle;
 mod limits;

@@ -5,6 +5,7 @@ use crucible_core::{
     EvaluationId, EvaluationSpec, Event, EventSink, Language, Limits, Outcome, Policy, Program, Result,
 };
 use crucible_engine::{Engine, LanguageTable, NodeFacts, RunIo};
+use crucible_evidence::AttestationIndex;
 use crucible_testkit::fake::{FakeBackend, Ledger, Script};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -46,6 +47,12 @@ impl Bench {
         let languages = LanguageTable::from(languages);
         let node = NodeFacts { kernel: "6.18.0".to_owned() };
         Self { engine: Engine::new(vec![Arc::new(backend)], languages, Limits::maximum(), node), ledger }
+    }
+
+    /// The same with attestations.
+    pub(crate) fn with_attestations(mut self, attestations: Arc<dyn AttestationIndex>) -> Self {
+        self.engine = self.engine.with_attestations(attestations);
+        self
     }
 
     /// Runs a specification, and checks what holds for every run: nothing is left, nothing was read beside the living.

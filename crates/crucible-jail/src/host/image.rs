@@ -9,6 +9,12 @@ use std::process::{Child, Command, Stdio};
 
 static LAUNCHER: &[u8] = include_bytes!(env!("CRUCIBLE_LAUNCHER"));
 
+/// SHA-256 of the launcher's program, in hexadecimal. Found when it was built, so that asking costs nothing.
+#[must_use]
+pub const fn digest() -> &'static str {
+    env!("CRUCIBLE_LAUNCHER_SHA256")
+}
+
 /// Starts the launcher with its end of the control socket as standard input.
 pub(super) fn start(control: OwnedFd) -> Result<Child, JailError> {
     let sealed = sealed_copy()?;
@@ -39,6 +45,13 @@ fn sealed_copy() -> Result<OwnedFd, JailError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use sha2::{Digest, Sha256};
+
+    #[test]
+    fn the_digest_is_that_of_what_is_started() {
+        let found: String = Sha256::digest(LAUNCHER).iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(found, digest());
+    }
 
     #[test]
     fn the_copy_that_is_started_cannot_be_changed() {

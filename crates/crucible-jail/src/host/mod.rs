@@ -17,6 +17,7 @@ pub use facts::{
     effective_user, is_in_range, kernel_release, landlock_abi, mapped_ids, random_below, root_is_somebody_else_outside,
     spare_ids,
 };
+pub use image::digest as launcher_digest;
 pub use launcher::{Launcher, SpareIds, Started};
 pub use process_tree::{TreeUsage, posture_facts, tree_usage};
 pub use sandbox::{Command, Running, Sandbox};

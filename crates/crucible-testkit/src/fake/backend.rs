@@ -84,6 +84,10 @@ impl Backend for FakeBackend {
         "fake 1".to_owned()
     }
 
+    fn runtime_digest(&self) -> Option<String> {
+        None
+    }
+
     fn capabilities(&self) -> &Capabilities {
         &self.capabilities
     }

@@ -159,6 +159,10 @@ impl Backend for LeakyBackend {
         "leaky 1".to_owned()
     }
 
+    fn runtime_digest(&self) -> Option<String> {
+        None
+    }
+
     fn capabilities(&self) -> &Capabilities {
         &self.capabilities
     }

@@ -1,6 +1,7 @@
 //! One module for each verb.
 
 mod attack;
+mod attest;
 mod collect;
 mod completions;
 mod config_show;
@@ -25,6 +26,7 @@ pub(crate) fn dispatch(arguments: Arguments) -> Exit {
         Verb::Doctor(arguments) => doctor::doctor(&arguments),
         Verb::Attack(arguments) => attack::attack(&arguments),
         Verb::Range(arguments) => attack::serve_in_range(&arguments),
+        Verb::Attest(verb) => attest::attest(&verb),
         Verb::Config(ConfigVerb::Show(arguments)) => config_show::show(&arguments),
         Verb::Completions(arguments) => completions::completions(&arguments),
         Verb::Bench(arguments) => {

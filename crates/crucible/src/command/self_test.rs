@@ -63,6 +63,10 @@ async fn components(configuration: &Configuration) -> Vec<SelfTest> {
         }
     }
     tests.insert(0, compose::engine(backends, configuration).self_test().await);
+    // Without a folder there is nothing to test.
+    if let Ok(folder) = compose::evidence(configuration) {
+        tests.push(folder.self_test().await);
+    }
     tests
 }
 

@@ -61,6 +61,7 @@ pub const VARIABLES: &[Variable] = &[
     setting("CRUCIBLE_JAIL_UID_START", "jail.uid_start", "the first host user id for sandboxes"),
     setting("CRUCIBLE_JAIL_UID_COUNT", "jail.uid_count", "how many host user ids there are for sandboxes"),
     setting("CRUCIBLE_CACHE_INTERPRETERS", "cache.interpreters", "the folder that remembers what interpreters need"),
+    setting("CRUCIBLE_EVIDENCE_FOLDER", "evidence.folder", "the folder with the signing key and the attestations"),
     other("CRUCIBLE_REQUIRE", "tests only: what must not be skipped, such as jail,docker"),
     other("CRUCIBLE_BLESS", "tests only: 1 rewrites reference pages and snapshots"),
 ];
@@ -69,6 +70,7 @@ pub const VARIABLES: &[Variable] = &[
 pub const HEEDED: &[Variable] = &[
     other("XDG_CONFIG_HOME", "where the user's configuration is, if not in ~/.config"),
     other("XDG_CACHE_HOME", "where caches are, if not in ~/.cache"),
+    other("XDG_DATA_HOME", "where the signing key and attestations are, if not in ~/.local/share"),
     other("HOME", "the user's own folder"),
     other("PATH", "where interpreters are looked for"),
     other("TMPDIR", "where the subprocess backend makes its work folders, if not in /tmp"),
@@ -105,6 +107,11 @@ impl Environment {
     /// The user's own folder for caches.
     pub(crate) fn cache_folder(&self) -> Option<PathBuf> {
         self.folder("XDG_CACHE_HOME", ".cache")
+    }
+
+    /// The user's own folder for data.
+    pub(crate) fn data_folder(&self) -> Option<PathBuf> {
+        self.folder("XDG_DATA_HOME", ".local/share")
     }
 
     /// A folder of the XDG specification, which has relative paths ignored.

@@ -70,10 +70,11 @@ pub struct Configuration {
     env: BTreeMap<String, String>,
     languages: LanguageTable,
     cache_folder: Option<PathBuf>,
+    data_folder: Option<PathBuf>,
 }
 
 impl Configuration {
-    /// The embedded defaults alone: the same on every machine. Only the folder for caches is the user's.
+    /// The embedded defaults alone: the same on every machine. Only the folders for caches and data are the user's.
     ///
     /// # Errors
     /// `Configuration`; a test keeps the embedded file sound.
@@ -111,8 +112,8 @@ impl Configuration {
             limits::read(&values, &format!("presets.{name}.limits"), limits.clone())?;
         }
         let languages = LanguageTable::from(languages::read(&values)?);
-        let cache_folder = environment.cache_folder();
-        let configuration = Self { values, limits, maximum, env, languages, cache_folder };
+        let (cache_folder, data_folder) = (environment.cache_folder(), environment.data_folder());
+        let configuration = Self { values, limits, maximum, env, languages, cache_folder, data_folder };
         configuration.uid_start()?;
         configuration.uid_count()?;
         Ok(configuration)
@@ -199,6 +200,13 @@ impl Configuration {
     pub fn interpreter_cache(&self) -> Option<HostPath> {
         let usual = || self.cache_folder.as_ref().map(|folder| HostPath::new(folder.join("crucible/interpreters")));
         self.path("cache.interpreters").or_else(usual)
+    }
+
+    /// The folder with the signing key and the attestations; `None` where there is no user's folder to have it in.
+    #[must_use]
+    pub fn evidence_folder(&self) -> Option<HostPath> {
+        let usual = || self.data_folder.as_ref().map(|folder| HostPath::new(folder.join("crucible/evidence")));
+        self.path("evidence.folder").or_else(usual)
     }
 
     /// Every value with where it came from, section by section.

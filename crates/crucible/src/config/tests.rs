@@ -158,6 +158,22 @@ fn a_policy_file_is_read_relative_to_the_file_that_names_it() {
 }
 
 #[test]
+fn the_evidence_lies_where_the_documentation_says() {
+    let folder = |file: &str, variables: &[(&str, &str)]| {
+        let home = home(file);
+        let load = Configuration::load(&environment(home.path(), variables), &Overrides::default());
+        let path = load.unwrap().evidence_folder().unwrap().as_path().to_owned();
+        path.strip_prefix(home.path()).map_or_else(|_| path.clone(), Path::to_owned)
+    };
+    assert_eq!(folder("", &[]), Path::new(".local/share/crucible/evidence"));
+    assert_eq!(folder("", &[("XDG_DATA_HOME", "/data")]), Path::new("/data/crucible/evidence"));
+    assert_eq!(folder("[evidence]\nfolder = 'own'\n", &[]), Path::new(".config/crucible/own"));
+    assert_eq!(folder("[evidence]\nfolder = '/x'\n", &[("CRUCIBLE_EVIDENCE_FOLDER", "/y")]), Path::new("/y"));
+    let nobodys = Configuration::load(&Environment::default(), &Overrides::default()).unwrap();
+    assert_eq!(nobodys.evidence_folder(), None);
+}
+
+#[test]
 fn reading_the_defaults_is_cheap() {
     let start = Instant::now();
     for _ in 0..20 {

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, clippy::print_stderr, reason = "helpers of tests fail as tests do")]
 
+mod attestations;
 mod bad_input;
 mod configuration;
 mod files;
