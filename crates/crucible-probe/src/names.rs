@@ -49,7 +49,6 @@ pub const NAMES: &[Name] = &[
     name("load-kernel", "calls kexec_load with invalid arguments"),
     name("terminal-input", "types a character into a terminal of its own"),
     name("set-namespace", "calls setns with invalid arguments"),
-    name("clock", "sets the length of a tick to zero, which no kernel accepts"),
     name("clock-calls", "calls those that set clocks with invalid arguments"),
     name("mount-calls", "calls those that mount with invalid arguments"),
     name("quota", "calls quotactl with invalid arguments"),

@@ -11,6 +11,10 @@ pub(crate) enum Exit {
     Success,
     /// `self-test` or `doctor` found something wrong.
     Unhealthy,
+    /// `attack` found a property that isn't held.
+    Breached,
+    /// `attack` found none that isn't held, and one of which nothing is proven.
+    Inconclusive,
     /// `attest verify` looked at a file that doesn't verify.
     NotVerified,
     /// The command line makes no sense.
@@ -102,7 +106,8 @@ impl Exit {
     pub(crate) fn code(self) -> u8 {
         match self {
             Self::Success => 0,
-            Self::Unhealthy | Self::NotVerified => 1,
+            Self::Unhealthy | Self::NotVerified | Self::Breached => 1,
+            Self::Inconclusive => 3,
             Self::Usage => 2,
             Self::Failed(kind) => {
                 FAILURES.iter().find(|(known, ..)| *known == kind).map_or(OTHER_FAILURE, |(_, code, _)| *code)

@@ -20,7 +20,6 @@ pub(super) fn find(name: &str) -> Option<fn(&mut Attempt)> {
         "user-namespace" => user_namespace,
         "network-namespace" => network_namespace,
         "terminal-input" => terminal_input,
-        "clock" => clock,
         "personality" => personality,
         "other-architecture" => other_architecture,
         "kernel-log" => kernel_log,
@@ -151,11 +150,6 @@ fn terminal_input(attempt: &mut Attempt) {
     let typed = sys::type_into_terminal(&terminal, b'x');
     attempt.answer(typed);
     attempt.held.extend([controller, terminal]);
-}
-
-/// Sets the length of the clock's tick to zero. Harmless: who may set it is told that this is out of range.
-fn clock(attempt: &mut Attempt) {
-    attempt.answer(sys::set_tick(0));
 }
 
 /// Switches the randomisation of addresses off, which makes holes in programs easier to use. Harmless: for itself, from

@@ -105,6 +105,8 @@ fn errno(error: std::io::Error) -> Errno {
 pub(super) fn real_time(attempt: &mut Attempt) {
     attempt.answer(rustix::process::setpriority_process(None, -1));
     attempt.answer(sys::set_deadline());
-    attempt.answer(sys::set_real_time(libc::SCHED_RR));
-    attempt.answer(sys::set_real_time(libc::SCHED_FIFO));
+    attempt.answer(sys::set_real_time(libc::SCHED_RR, 1));
+    attempt.answer(sys::set_real_time(libc::SCHED_FIFO, 1));
+    // Which isn't one: a kernel that gets to see it says so, whoever asks.
+    attempt.answer(sys::set_real_time(libc::SCHED_FIFO, 0));
 }

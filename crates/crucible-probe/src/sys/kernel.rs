@@ -55,16 +55,6 @@ pub(crate) fn type_into_terminal(terminal: impl AsFd, character: u8) -> Result<(
     check(c_long::from(unsafe { libc::ioctl(raw, libc::TIOCSTI, &raw const character) })).map(drop)
 }
 
-/// Asks for a tick of this length in microseconds.
-pub(crate) fn set_tick(microseconds: i64) -> Result<(), Errno> {
-    const ADJ_TICK: u32 = 0x4000;
-    // SAFETY: the structure consists of numbers, for which zeros are valid.
-    let mut request: libc::timex = unsafe { std::mem::zeroed() };
-    (request.modes, request.tick) = (ADJ_TICK, microseconds);
-    // SAFETY: the kernel reads and writes the live structure alone.
-    check(c_long::from(unsafe { libc::adjtimex(&raw mut request) })).map(drop)
-}
-
 /// Sets this process's personality.
 pub(crate) fn personality(flags: c_int) -> Result<(), Errno> {
     // SAFETY: takes a number only. The caller passes flags that count from the next exec on.

@@ -10,8 +10,8 @@ mod process;
 pub(crate) use invalid::{Call, call};
 pub(crate) use ipc::{add_key, find_key, leave_queues, leave_shared_memory, look_for_shared_memory, remove_queues};
 pub(crate) use kernel::{
-    fanotify_init, inotify_init, io_uring_setup, open_terminal, personality, set_interface_mtu, set_tick,
-    type_into_terminal, userfaultfd,
+    fanotify_init, inotify_init, io_uring_setup, open_terminal, personality, set_interface_mtu, type_into_terminal,
+    userfaultfd,
 };
 pub(crate) use process::{
     Forked, clone_into, clone3_into, execute_descriptor, exit_now, fork, process_number_by_other_architecture,

@@ -100,9 +100,9 @@ pub(crate) fn read_memory(pid: i32, address: usize, buffer: &mut [u8]) -> Result
     usize::try_from(read).map_err(|_| Errno::OVERFLOW)
 }
 
-/// Asks for the lowest real-time priority.
-pub(crate) fn set_real_time(policy: c_int) -> Result<(), Errno> {
-    let parameters = libc::sched_param { sched_priority: 1 };
+/// Asks for a real-time priority.
+pub(crate) fn set_real_time(policy: c_int, priority: c_int) -> Result<(), Errno> {
+    let parameters = libc::sched_param { sched_priority: priority };
     // SAFETY: the kernel only reads the live parameters.
     check(c_long::from(unsafe { libc::sched_setscheduler(0, policy, &raw const parameters) })).map(drop)
 }

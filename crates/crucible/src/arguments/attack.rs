@@ -85,6 +85,11 @@ impl AttackArguments {
         Ok(chosen)
     }
 
+    /// Whether all of the default scenarios are put to the backends.
+    pub(crate) const fn is_whole_suite(&self) -> bool {
+        self.only.is_empty() && self.group.is_empty() && self.scenarios.is_none()
+    }
+
     /// How the result is shown.
     pub(crate) const fn format(&self) -> Format {
         Format::of_json_flag(self.json)

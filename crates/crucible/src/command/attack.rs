@@ -3,12 +3,19 @@
 use super::runtime;
 use crate::arguments::{AttackArguments, RangeArguments};
 use crate::exit::Exit;
-use crate::output;
+use crate::output::{self, Format};
 use crucible::attack;
 use crucible::compose;
 use crucible::config::{Configuration, Environment};
-use crucible_attacks::{AttackSuite, Depth, scenario};
-use crucible_core::Result;
+use crucible_api::v1::AttackReport;
+use crucible_attacks::report::{self, Arms, ProgressDisplay, SuiteProgress};
+use crucible_attacks::{AttackSuite, Depth, Progress, scenario};
+use crucible_core::{
+    Error, ErrorKind, Policy, ReportContext, ReportNode, Result, SuiteResult, UserKind, Verdict, overall,
+};
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::path::Path;
 
 /// Runs the suite and shows what it found.
 ///
@@ -21,29 +28,95 @@ pub(crate) fn attack(arguments: &AttackArguments) -> Result<Exit> {
         None => scenario::built_in()?,
     };
     let suite = AttackSuite::new(scenarios).only(&arguments.only, &arguments.group)?;
+    if arguments.list {
+        return output::data(&list(&suite));
+    }
     let backends = arguments.backends(configuration.backend())?;
     let depth = if arguments.ablation { Depth::Layers } else { Depth::Verdicts };
     let runtime = runtime()?;
-    let results = runtime.block_on(async {
-        let mut results = Vec::new();
+    let attacked = runtime.block_on(async {
+        let (mut suites, mut context) = (Vec::new(), context(&configuration)?);
         for backend in backends {
             let policy = compose::policy(&configuration, backend)?;
-            let (result, _) = attack::attack(&suite, backend, &policy, depth, &configuration, &|_| {}).await?;
-            results.push(result);
+            suites.push(attack_one(&suite, backend, &policy, depth, arguments, &configuration, &mut context).await?);
         }
-        Ok::<_, crucible_core::Error>(results)
+        Ok::<_, Error>((suites, context))
     });
     runtime.shutdown_background();
-    for result in results? {
-        for property in &result.properties {
-            output::data(&format!(
-                "{:12} {:40} {}\n    {:?}\n    {:?}\n    {:?}\n",
-                property.verdict, property.id, property.reason, property.protected, property.control, property.held_by
-            ))?;
-        }
-        output::data(&format!("{} {:?}\n", result.backend, result.took))?;
+    let (suites, context) = attacked?;
+    if let Some(path) = &arguments.junit {
+        write(path, &report::junit(&suites, &context)?)?;
     }
-    Ok(Exit::Success)
+    if let Some(path) = &arguments.html {
+        write(path, &report::html(&suites, &context)?)?;
+    }
+    let shown = match arguments.format() {
+        Format::Json => output::json(&AttackReport::new(&suites, &context))?,
+        Format::Text => {
+            let arms = if arguments.controls { Arms::Both } else { Arms::Protected };
+            output::data(&report::table(&suites, &context, arms))?
+        }
+    };
+    Ok(match (shown, overall(&suites)) {
+        (Exit::Success, Verdict::Breached) => Exit::Breached,
+        (Exit::Success, Verdict::Inconclusive | Verdict::NotApplicable) => Exit::Inconclusive,
+        (shown, _) => shown,
+    })
+}
+
+async fn attack_one(
+    suite: &AttackSuite,
+    backend: &str,
+    policy: &Policy,
+    depth: Depth,
+    arguments: &AttackArguments,
+    configuration: &Configuration,
+    context: &mut ReportContext,
+) -> Result<SuiteResult> {
+    let display = ProgressDisplay::on_stderr();
+    let show = |Progress { done, total, current }: &Progress| {
+        let (backend, property) = (backend.to_owned(), current.clone());
+        display.show(&SuiteProgress { done: *done, total: *total, property, backend });
+    };
+    let attacked = attack::attack(suite, backend, policy, depth, configuration, &show).await;
+    display.finish();
+    let (result, under_attack) = attacked?;
+    // Only the whole default suite says anything about a run. What breached or proved nothing is attested as such.
+    if arguments.is_whole_suite() {
+        match compose::attest(configuration, under_attack.as_ref(), policy, &result).await {
+            Ok(stored) => {
+                context.attestations.insert(backend.to_owned(), stored.statement.id.to_string());
+            }
+            Err(error) => output::warning(&format!("nothing was attested: {}", output::chain(&error))),
+        }
+    }
+    Ok(result)
+}
+
+fn context(configuration: &Configuration) -> Result<ReportContext> {
+    let user = if rustix::process::geteuid().is_root() { UserKind::Root } else { UserKind::Ordinary };
+    Ok(ReportContext {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        node: ReportNode { kernel: compose::node().kernel, user },
+        policy: configuration.policy()?.name,
+        attestations: BTreeMap::new(),
+    })
+}
+
+fn list(suite: &AttackSuite) -> String {
+    let mut text = String::new();
+    for scenario in suite.scenarios() {
+        // Writing to a String can't fail.
+        let _ = writeln!(text, "{:34} {}", scenario.id, scenario.statement);
+    }
+    text
+}
+
+fn write(path: &Path, text: &str) -> Result<()> {
+    std::fs::write(path, text).map_err(|error| {
+        let message = format!("can't write {}", path.display());
+        Error::new(ErrorKind::Io, "write a report", message).with_source(error)
+    })
 }
 
 /// Serves the suite from inside a range.
