@@ -6,7 +6,8 @@ use crate::scenario::{Arm, Canary, End, Probe, Scenario};
 use crate::subject::{Place, Subject};
 use crucible_core::{
     ArmResult, Command, Error, ErrorKind, EvaluationId, EvaluationSpec, Evaluator, Execution, ExitStatus, GuestPath,
-    InputFile, Language, LimitKind, Limits, Outcome, Policy, Program, Reach, Result, SandboxId, SandboxRequest, Status,
+    InputFile, Isolation, Language, LimitKind, Limits, Outcome, Policy, Program, Reach, Result, SandboxId,
+    SandboxRequest, Status,
 };
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -37,6 +38,8 @@ pub struct World {
     pub evaluator: Option<Arc<dyn Evaluator>>,
     /// The backend's name.
     pub backend: String,
+    /// How strong it says that it is.
+    pub isolation: Isolation,
     /// The interpreter of Python probes, as a file of the host's.
     pub interpreter: Option<PathBuf>,
     /// A command that runs another one in a sandbox of this backend: what is added to it is that command.
@@ -68,7 +71,10 @@ async fn try_it(scenario: &Scenario, subject: &Subject, arm: Arm, world: &World)
         return kill_supervisor(scenario, arm, world).await;
     }
     let nonce = new_nonce()?;
-    let ground = Ground { base: &world.base, nonce: &nonce, arm, interpreter: world.interpreter.as_deref() };
+    // Where nothing is isolated, what is shared could be changed: a copy stands in for it.
+    let ground_arm = if world.isolation == Isolation::None { Arm::Control } else { arm };
+    let interpreter = world.interpreter.as_deref();
+    let ground = Ground { base: &world.base, nonce: &nonce, arm: ground_arm, interpreter };
     let armed = canary::arm(&scenario.canary, &ground).await;
     let mut armed = armed.map_err(|error| lost("put the canary in place", error))?;
     let attempt = Attempt { scenario, subject, arm, world };
@@ -254,7 +260,7 @@ async fn put_inside(place: &Place, armed: &Armed) -> Result<()> {
     let nonce = new_nonce()?;
     let path = format!("/work/probe-{nonce}");
     place.write_file(&GuestPath::parse(&path)?, crucible_probe::PROBE).await?;
-    let argv = vec![path, "hold".to_owned(), nonce.clone()];
+    let argv = vec![format!("./probe-{nonce}"), "hold".to_owned(), nonce.clone()];
     let Execution { stdin, mut stdout, stderr, process } =
         place.exec(Command { argv, env: BTreeMap::new(), directory: GuestPath::work() }).await?;
     let mut heard = Heard::new(&nonce);
@@ -351,9 +357,11 @@ struct ProbeFile<'a> {
 
 impl ProbeFile<'_> {
     fn argv(&self, interpreter: Option<&str>, nonce: &str) -> Result<Vec<String>> {
+        // From the work folder, wherever that is: not every backend has it under its guest path.
+        let path = format!("./{}", self.path.strip_prefix("/work/").unwrap_or(&self.path));
         let words = match (self.native, interpreter) {
-            (Some(name), _) => vec![self.path.as_str(), name, nonce],
-            (None, Some(interpreter)) => vec![interpreter, self.path.as_str(), nonce],
+            (Some(name), _) => vec![path.as_str(), name, nonce],
+            (None, Some(interpreter)) => vec![interpreter, path.as_str(), nonce],
             (None, None) => {
                 return Err(Error::new(ErrorKind::NotFound, "start the probe", "the sandbox has no interpreter"));
             }

@@ -124,6 +124,7 @@ fn world(backend: &Arc<dyn Backend>, policy: &Policy, configuration: &Configurat
         policy: policy.clone(),
         evaluator: Some(Arc::new(evaluator)),
         backend: backend.name().to_owned(),
+        isolation: backend.capabilities().isolation,
         interpreter,
         supervisor: supervisor(backend.name())?,
     })
