@@ -97,8 +97,17 @@ impl HeldProcess {
     }
 
     pub(crate) fn stack_bytes(&self) -> Option<u64> {
+        self.bytes("VmStk:")
+    }
+
+    /// The most that it ever had in memory.
+    pub(crate) fn resident_bytes(&self) -> Option<u64> {
+        self.bytes("VmHWM:")
+    }
+
+    fn bytes(&self, line: &str) -> Option<u64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.pid)).ok()?;
-        let kibibytes = status.lines().find_map(|line| line.strip_prefix("VmStk:"))?;
+        let kibibytes = status.lines().find_map(|found| found.strip_prefix(line))?;
         kibibytes.trim().trim_end_matches(" kB").parse::<u64>().ok().map(|count| count << 10)
     }
 }

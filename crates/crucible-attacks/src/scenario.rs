@@ -324,6 +324,13 @@ impl Scenario {
         self.id.split_once('.').map_or("", |(group, _)| group)
     }
 
+    /// Where its protected arm runs here. An ordinary user can't look into guests on the host, but can in a range.
+    #[must_use]
+    pub fn place(&self) -> Place {
+        let must_look = matches!(self.canary, Canary::Held { .. } | Canary::SharedFile {});
+        if must_look && !rustix::process::geteuid().is_root() { Place::Range } else { self.place }
+    }
+
     /// Whether it is about a backend.
     #[must_use]
     pub fn is_about(&self, backend: &str) -> bool {

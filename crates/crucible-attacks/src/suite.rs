@@ -2,7 +2,7 @@
 
 use crate::arm::{self, World};
 use crate::range::Range;
-use crate::scenario::{Arm, Place, Scenario};
+use crate::scenario::{Arm, Canary, Place, Scenario};
 use crate::subject::Subject;
 use crucible_core::{
     ArmResult, ControlResult, Error, ErrorKind, HeldBy, Layer, LayerState, Layers, PropertyResult, Reach, Result,
@@ -141,7 +141,7 @@ async fn property(scenario: &Scenario, target: &Target<'_>, range: &mut Range, d
         result.reason = reason;
         return result;
     }
-    let protected = match (&target.node, scenario.place) {
+    let protected = match (&target.node, scenario.place()) {
         (Node::Here { subject, world }, Place::Host) => {
             Ok(Some(arm::run(scenario, subject, Arm::Protected, world).await))
         }
@@ -174,6 +174,12 @@ fn not_applicable(scenario: &Scenario, target: &Target<'_>) -> Option<String> {
             _ => None,
         })
         .collect();
+    let has_groups = [Layer::CgroupMemory, Layer::CgroupPids, Layer::CgroupCpu]
+        .iter()
+        .any(|layer| target.layers.get(layer).is_some_and(LayerState::is_active));
+    if scenario.canary == (Canary::Cgroup {}) && !target.layers.is_empty() && !has_groups {
+        return Some("no control group is delegated to this user".to_owned());
+    }
     let declares_layers = target.layers.values().any(LayerState::is_active);
     (declares_layers && !absent.is_empty() && absent.len() == scenario.control.len())
         .then(|| format!("the backend says that it doesn't have this here ({})", absent.join("; ")))

@@ -22,20 +22,20 @@ pub(super) async fn look(limit: LimitKind, scene: &Scene<'_>) -> Sight {
         LimitKind::Memory => {
             // What is written to files is memory, too.
             let most = limits.memory.get() + limits.disk.get() + UPKEEP;
-            match counters.memory_peak_bytes {
+            match counters.memory_peak_bytes.or_else(|| resident(scene.held)) {
                 Some(peak) if peak > most => Sight::Reached(over("bytes of memory", peak, most)),
                 Some(peak) if counters.out_of_memory_kills > 0 => {
                     Sight::Stopped(format!("it was killed at {peak} bytes of memory"))
                 }
                 Some(peak) => Sight::Nothing(within("bytes of memory", peak, most)),
-                None => Sight::Unknown("the host doesn't count memory".to_owned()),
+                None => Sight::Unknown("the host can't count memory".to_owned()),
             }
         }
-        LimitKind::Pids => match counters.processes_peak {
+        LimitKind::Pids => match counters.processes_peak.or_else(|| count(scene.held)) {
             Some(peak) if peak > u64::from(limits.pids) => Sight::Reached(over("processes", peak, limits.pids.into())),
             Some(peak) if refused(limit) => Sight::Stopped(format!("it was refused more than {peak} processes")),
             Some(peak) => Sight::Nothing(within("processes", peak, limits.pids.into())),
-            None => Sight::Unknown("the host doesn't count processes".to_owned()),
+            None => Sight::Unknown("the host can't count processes".to_owned()),
         },
         LimitKind::Disk | LimitKind::Inodes | LimitKind::FileSize => files(limit, scene, refused(limit)),
         LimitKind::OpenFiles => match scene.held.first().and_then(HeldProcess::descriptors) {
@@ -75,6 +75,17 @@ pub(super) async fn look(limit: LimitKind, scene: &Scene<'_>) -> Sight {
             Sight::Unknown("nobody here holds this limit".to_owned())
         }
     }
+}
+
+/// The most memory that the probe's processes had, where nothing counts it for the whole sandbox.
+fn resident(held: &[HeldProcess]) -> Option<u64> {
+    let sizes: Vec<u64> = held.iter().filter_map(HeldProcess::resident_bytes).collect();
+    (!sizes.is_empty()).then(|| sizes.iter().sum())
+}
+
+/// How many processes the probe has, where nothing counts them.
+fn count(held: &[HeldProcess]) -> Option<u64> {
+    u64::try_from(held.len()).ok().filter(|count| *count > 0)
 }
 
 /// By what the probe has open, with a name or without, and by what has its nonce in the name.

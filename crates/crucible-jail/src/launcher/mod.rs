@@ -140,7 +140,11 @@ impl Launcher {
         match privilege {
             Privilege::Bare => Ok(LauncherReply::Begun { time_namespace: false }),
             Privilege::Root => {
-                rustix::thread::set_thread_groups(&[]).step("drop supplementary groups")?;
+                match rustix::thread::set_thread_groups(&[]) {
+                    // A user namespace in which nobody may, such as an ordinary user's range: the groups stay.
+                    Err(Errno::PERM) if groups_are_fixed() => {}
+                    dropped => dropped.step("drop supplementary groups")?,
+                }
                 self.make_realm()
             }
             Privilege::Ordinary { spare_ids } => {
@@ -172,4 +176,9 @@ impl Launcher {
             }
         }
     }
+}
+
+/// Whether nobody in this user namespace may change supplementary groups.
+fn groups_are_fixed() -> bool {
+    std::fs::read_to_string("/proc/self/setgroups").is_ok_and(|text| text.trim() == "deny")
 }

@@ -124,8 +124,8 @@ fn confine_weakened(plan: &JailPlan, surroundings: Surroundings<'_>, control: &O
     }
     confine::wait_for_ids(&surroundings.go)?;
     if !plan.has(Protection::UserNamespace) && plan.outside_id == 0 {
-        // The launcher gave its groups up; this is as if it had not.
-        rustix::thread::set_thread_groups(&[Gid::ROOT]).step("keep a supplementary group")?;
+        // The launcher gave its groups up; this is as if it had not. Refused where it couldn't give them up either.
+        let _kept = rustix::thread::set_thread_groups(&[Gid::ROOT]).is_ok();
     }
     confine::take_id(if plan.has(Protection::UserNamespace) { GUEST_ID } else { plan.outside_id })?;
     confine::die_with(surroundings.launcher)?;
