@@ -24,12 +24,19 @@ def main():
     if not hasattr(os, "fork"):
         attempt(use)
         return
-    child = os.fork()
-    if child == 0:
+    told, tell_end = os.pipe()
+    leash, leash_end = os.pipe()
+    if os.fork() == 0:
+        os.close(leash_end)
         attempt(use)
-        tell(b"used")
+        os.write(tell_end, b"used")
+        # Until the parent has gone.
+        os.read(leash, 1)
         os._exit(0)
-    attempt(os.waitpid, child, 0)
+    os.close(tell_end)
+    HELD.append(leash_end)
+    # Nothing comes from a child that was killed.
+    attempt(os.read, told, 4)
 
 
 # The frame, the same in every probe.
