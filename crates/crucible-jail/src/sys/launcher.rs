@@ -206,7 +206,8 @@ pub(crate) fn bring_up_loopback(addresses: &[IpAddr]) -> Result<(), Errno> {
     let socket = |family| rustix::net::socket_with(family, SocketType::DGRAM, SocketFlags::CLOEXEC, None);
     let socket4 = socket(AddressFamily::INET)?;
     let mut request = interface("lo");
-    request.ifr_ifru.ifru_flags = (libc::IFF_UP | libc::IFF_RUNNING) as libc::c_short;
+    // IFF_UP and IFF_RUNNING.
+    request.ifr_ifru.ifru_flags = 0x41;
     interface_call(&socket4, libc::SIOCSIFFLAGS, &request)?;
     let mut aliases = 0;
     for address in addresses {
@@ -250,7 +251,7 @@ fn interface(name: &str) -> libc::ifreq {
 
 fn socket_address(address: std::net::Ipv4Addr) -> libc::sockaddr {
     let address = libc::sockaddr_in {
-        sin_family: libc::AF_INET as libc::sa_family_t,
+        sin_family: libc::sa_family_t::try_from(libc::AF_INET).unwrap_or_default(),
         sin_port: 0,
         sin_addr: libc::in_addr { s_addr: u32::from_ne_bytes(address.octets()) },
         sin_zero: [0; 8],
