@@ -8,7 +8,7 @@ use crucible_core::{
     ArmResult, ControlResult, Error, ErrorKind, HeldBy, Layer, LayerState, Layers, PropertyResult, Reach, Result,
     SuiteResult, Verdict, nearest,
 };
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Instant, SystemTime};
 
 /// A set of scenarios to be put to backends.
@@ -56,8 +56,8 @@ pub struct Target<'a> {
     pub name: &'a str,
     /// The layers it says it has.
     pub layers: &'a Layers,
-    /// The layers that can be left off.
-    pub removable: &'a BTreeSet<Layer>,
+    /// The layers that can be left off, each with those that it can't stand without.
+    pub removable: &'a BTreeMap<Layer, BTreeSet<Layer>>,
     /// Where its protected arms run.
     pub node: Node<'a>,
 }
@@ -208,10 +208,13 @@ fn judge(protected: &Result<Option<ArmResult>>, control: &Result<Option<ArmResul
 async fn ablate(scenario: &Scenario, target: &Target<'_>, range: &mut Range) -> HeldBy {
     let mut held_by = HeldBy::default();
     let is_active = |layer: &&Layer| target.layers.get(layer).is_some_and(LayerState::is_active);
-    let layers: Vec<Layer> = target.removable.iter().filter(is_active).copied().collect();
+    let layers: Vec<Layer> = target.removable.keys().filter(is_active).copied().collect();
     for layer in &layers {
         let one = BTreeSet::from([*layer]);
-        let others = layers.iter().copied().filter(|other| other != layer).collect();
+        // Alone means with what it can't stand without.
+        let below = target.removable.get(layer);
+        let is_below = |other: &Layer| below.is_some_and(|below| below.contains(other));
+        let others = layers.iter().copied().filter(|other| other != layer && !is_below(other)).collect();
         let without = range.run(scenario, Some(one)).await.ok().flatten().map(|arm| arm.reach);
         let alone = range.run(scenario, Some(others)).await.ok().flatten().map(|arm| arm.reach);
         match (without, alone) {

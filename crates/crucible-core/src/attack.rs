@@ -95,7 +95,7 @@ pub struct ControlResult {
 /// Which layers hold a property, as found by leaving them off.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HeldBy {
-    /// Each of these held it with all other layers left off that can be.
+    /// Each of these held it with all other layers left off that can be, but for those that it can't stand without.
     pub alone: Vec<Layer>,
     /// Without any one of these it was breached: it rests on each of them.
     pub needed: Vec<Layer>,

@@ -9,14 +9,14 @@ use crate::evidence::Posture;
 use crate::layer::{Layer, Layers};
 use crate::path::GuestPath;
 use async_trait::async_trait;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use tokio::io::AsyncRead;
 
 /// A backend that can leave layers off.
 #[async_trait]
 pub trait ControlArms: Send + Sync {
-    /// The layers that can be left off.
-    fn removable(&self) -> BTreeSet<Layer>;
+    /// The layers that can be left off, each with those that it can't stand without: they are left off together.
+    fn removable(&self) -> BTreeMap<Layer, BTreeSet<Layer>>;
 
     /// Makes a sandbox without some layers. [`ControlSandbox::layers`] says what it has: some layers rest on others, and are
     /// left off with them.

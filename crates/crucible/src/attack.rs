@@ -13,7 +13,7 @@ use crucible_core::{
     Layers, Outcome, Policy, Result, SuiteResult,
 };
 use crucible_engine::{Engine, RunIo};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -55,7 +55,7 @@ pub async fn attack(
         (suite.run(&target, &mut range, depth, progress).await, under_attack)
     } else {
         let under_attack = compose::start(backend, configuration, Ahead::Never).await?;
-        let (layers, removable) = (Layers::new(), BTreeSet::new());
+        let (layers, removable) = (Layers::new(), BTreeMap::new());
         let target = Target { name: backend, layers: &layers, removable: &removable, node: Node::InRange };
         (suite.run(&target, &mut range, depth, progress).await, under_attack)
     };

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use crucible_core::{ControlArms, ControlSandbox, Error, ErrorKind, Layer, LayerState, Layers, Result, SandboxRequest};
 use crucible_jail::host;
 use crucible_jail::plan::{ProcessLimit, Protection};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// How each layer is left off, where the launcher does it.
 const PROTECTIONS: [(Layer, Protection); 17] = [
@@ -36,9 +36,10 @@ const MANY_INODES: u64 = 100_000;
 
 #[async_trait]
 impl ControlArms for JailBackend {
-    fn removable(&self) -> BTreeSet<Layer> {
+    fn removable(&self) -> BTreeMap<Layer, BTreeSet<Layer>> {
         // Clocks are the launcher's, for all its sandboxes.
-        Layer::ALL.into_iter().filter(|layer| *layer != Layer::TimeNamespace).collect()
+        let removable = Layer::ALL.into_iter().filter(|layer| *layer != Layer::TimeNamespace);
+        removable.map(|layer| (layer, rests_on(layer))).collect()
     }
 
     async fn create_control(&self, request: SandboxRequest, without: &BTreeSet<Layer>) -> Result<ControlSandbox> {
@@ -53,18 +54,20 @@ impl ControlArms for JailBackend {
     }
 }
 
+/// What a layer can't stand without.
+fn rests_on(layer: Layer) -> BTreeSet<Layer> {
+    match layer {
+        Layer::PrivateRoot | Layer::DiskQuota => BTreeSet::from([Layer::MountNamespace]),
+        Layer::PrivateProc => BTreeSet::from([Layer::MountNamespace, Layer::PidNamespace]),
+        Layer::PrivateDev => BTreeSet::from([Layer::MountNamespace, Layer::PrivateRoot]),
+        _ => BTreeSet::new(),
+    }
+}
+
 /// Adds the layers that can't stand without those that are left off.
 fn with_dependents(without: &BTreeSet<Layer>) -> BTreeSet<Layer> {
-    let mut all = without.clone();
-    if all.contains(&Layer::MountNamespace) {
-        all.extend([Layer::PrivateRoot, Layer::PrivateProc, Layer::DiskQuota]);
-    }
-    if all.contains(&Layer::PrivateRoot) {
-        all.insert(Layer::PrivateDev);
-    }
-    if all.contains(&Layer::PidNamespace) {
-        all.insert(Layer::PrivateProc);
-    }
+    let falls = |layer: &Layer| rests_on(*layer).iter().any(|below| without.contains(below));
+    let mut all: BTreeSet<_> = without.iter().copied().chain(Layer::ALL.into_iter().filter(falls)).collect();
     // The kernel lets nobody else filter calls or enter a Landlock domain.
     if all.contains(&Layer::NoNewPrivs) && !all.contains(&Layer::Capabilities) {
         all.extend([Layer::Landlock, Layer::Seccomp]);
