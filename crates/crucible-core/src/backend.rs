@@ -83,6 +83,17 @@ pub enum ExitStatus {
     SandboxLost,
 }
 
+/// Why a sandbox is lost, as far as the host can tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Loss {
+    /// What runs the guest's commands inside has ended, and Crucible didn't end it.
+    RunnerEnded,
+    /// What runs the guest's commands inside says what it never would by itself.
+    RunnerBrokeItsWord,
+    /// A part of Crucible outside of the sandbox is gone, and the sandbox with it.
+    MachineryLost,
+}
+
 /// A started command's process.
 #[async_trait]
 pub trait ProcessHandle: Send {
@@ -193,11 +204,21 @@ pub trait Sandbox: Send + Sync {
     /// `Infrastructure` where the counters can't be read.
     async fn counters(&self) -> Result<Counters>;
 
-    /// Reads the sandbox's state from outside and compares it with the plan.
+    /// Reads the sandbox's state from outside and compares it with the plan. What this user can't see is said, not claimed.
     ///
     /// # Errors
-    /// `Infrastructure` where it can't be read.
+    /// `Infrastructure` where the sandbox is lost.
     async fn posture(&self) -> Result<Posture>;
+
+    /// Looks again, when every process of the guest is dead, at what a guest would have changed that took over what runs it:
+    /// privileges, ids and namespaces. A part of [`Sandbox::posture`], and cheaper.
+    ///
+    /// # Errors
+    /// As there.
+    async fn posture_again(&self) -> Result<Posture>;
+
+    /// Why the sandbox is lost, if it is. Once [`Sandbox::destroy`] is called the question makes no sense any more.
+    fn loss(&self) -> Option<Loss>;
 
     /// Ends everything and removes every trace. Dropping a sandbox ends its processes, too, but doesn't wait.
     ///

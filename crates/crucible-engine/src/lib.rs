@@ -16,9 +16,11 @@ mod journal;
 mod languages;
 mod monitor;
 mod patience;
+mod posture;
 mod runner;
 mod self_test;
 mod streams;
+mod validity;
 mod verdict;
 
 pub use engine::{Engine, NodeFacts, RunIo};

@@ -1,11 +1,13 @@
 //! Version 1 of the wire format.
 
 mod outcome;
+mod posture;
 mod problem;
 mod protection;
 mod report;
 
 pub use outcome::{Behavior, CollectedFile, Evidence, Finding, Outcome, RefusedFile, Status, Timings, Usage, Validity};
+pub use posture::{PostureDifference, PostureRecord, PostureSummary};
 pub use problem::{Problem, ProblemDetail};
 pub use protection::{Layer, Layers, LimitEnforcement, layers, limits};
 pub use report::{

@@ -1,5 +1,6 @@
 //! The outcome of an evaluation on the wire.
 
+use super::posture::PostureRecord;
 use super::protection::{Layers, LimitEnforcement, isolation, layers, limits};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -57,6 +58,9 @@ pub struct Outcome {
     pub behavior: Vec<Behavior>,
     /// Whether the result says something about the task.
     pub validity: Validity,
+    /// Why, where it isn't simply valid.
+    #[serde(default)]
+    pub validity_reasons: Vec<String>,
     /// What it was protected by.
     pub evidence: Evidence,
 }
@@ -89,7 +93,7 @@ pub enum Validity {
     Valid,
     /// Crucible or the node failed.
     InfrastructureFailure,
-    /// The guest interfered with what was measuring it.
+    /// Somebody interfered with what was measuring the guest: the guest itself, or whoever tampered with the node.
     SabotageSuspected,
 }
 
@@ -133,6 +137,9 @@ pub struct Timings {
     pub queue_ms: f64,
     /// Making the sandbox and putting the files in.
     pub create_ms: f64,
+    /// What looking at the sandbox from outside added. A part of the times before and after.
+    #[serde(default)]
+    pub posture_ms: f64,
     /// The command itself.
     pub exec_ms: f64,
     /// Collecting and clearing away.
@@ -190,6 +197,9 @@ pub struct Evidence {
     pub policy_hash: String,
     /// BLAKE3 of the program and its input files.
     pub code_hash: String,
+    /// What looking at the sandbox from outside showed; `null` where it didn't come to that.
+    #[serde(default)]
+    pub posture: Option<PostureRecord>,
     /// The attestation that covers exactly this configuration.
     pub attestation: Option<String>,
 }
@@ -237,6 +247,7 @@ impl From<&core::Outcome> for Outcome {
             findings: outcome.findings.iter().map(Finding::from).collect(),
             behavior: outcome.behavior.iter().map(Behavior::from).collect(),
             validity: outcome.validity.into(),
+            validity_reasons: outcome.validity_reasons.iter().map(|reason| reason.as_str().to_owned()).collect(),
             evidence: (&outcome.evidence).into(),
         }
     }
@@ -300,6 +311,7 @@ impl From<&core::Timings> for Timings {
         Self {
             queue_ms: milliseconds(timings.queue),
             create_ms: milliseconds(timings.create),
+            posture_ms: milliseconds(timings.posture),
             exec_ms: milliseconds(timings.exec),
             destroy_ms: milliseconds(timings.destroy),
         }
@@ -332,6 +344,7 @@ impl From<&core::Evidence> for Evidence {
             policy: evidence.policy.clone(),
             policy_hash: evidence.policy_hash.clone(),
             code_hash: evidence.code_hash.clone(),
+            posture: evidence.posture.as_ref().map(PostureRecord::from),
             attestation: evidence.attestation.clone(),
         }
     }

@@ -4,6 +4,7 @@ mod backend;
 mod config;
 mod layers;
 mod place;
+mod posture;
 mod root;
 mod self_test;
 

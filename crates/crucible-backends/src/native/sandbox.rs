@@ -4,9 +4,10 @@ use super::translate;
 use async_trait::async_trait;
 use crucible_core::{
     Command, Counters, Error, ErrorKind, Execution, ExitStatus, FileContent, FileEntry, FileKind, GuestPath, Layers,
-    LimitKind, Posture, PostureFact, ProcessHandle, Result, Sandbox, SandboxId,
+    LimitKind, Loss, Posture, PostureFact, PostureState, ProcessHandle, Result, Sandbox, SandboxId,
 };
 use crucible_jail::host::cgroup::Cgroup;
+use crucible_jail::host::posture::{Extent, Fact, Look, Seen};
 use crucible_jail::host::{self, JailError, Started};
 use crucible_jail::plan::{Ended, EntryKind, ProcessLimit};
 use std::fs::File;
@@ -21,6 +22,9 @@ use tokio::sync::oneshot;
 /// How many bytes are moved at a time.
 const PIECE: usize = 64 << 10;
 
+/// What is being done when a sandbox is looked at.
+const LOOK: &str = "look at the sandbox from outside";
+
 /// What a native sandbox is made of.
 pub(crate) struct NativeParts {
     pub(crate) id: SandboxId,
@@ -31,6 +35,8 @@ pub(crate) struct NativeParts {
     pub(crate) env: Vec<(String, String)>,
     pub(crate) limits: Vec<(ProcessLimit, u64)>,
     pub(crate) cgroup: Option<Cgroup>,
+    /// Looks at it from outside; `None` where there is no wall to look at.
+    pub(crate) look: Option<Arc<Look>>,
     /// The host folder that stands for the work folder where there is no file system of its own.
     pub(crate) folder: Option<TempDir>,
     /// The id that the guest has on the host, where it has one of its own.
@@ -51,6 +57,21 @@ impl NativeSandbox {
     pub(crate) fn new(mut parts: NativeParts) -> Self {
         let when_busy = Mutex::new(parts.when_busy.take());
         Self { parts, when_busy }
+    }
+
+    /// What was seen, if the sandbox still lived when all was: else it may be another process that was looked at.
+    fn posture_of(&self, facts: Vec<Fact>) -> Result<Posture> {
+        let is_dead = self.parts.started.sandbox.is_dead();
+        if is_dead.map_err(|error| translate(LOOK, error))? {
+            return Err(translate(LOOK, JailError::SandboxLost));
+        }
+        let state = |seen| match seen {
+            Seen::AsPlanned => PostureState::AsPlanned,
+            Seen::Differs => PostureState::Differs,
+            Seen::NotVisible => PostureState::NotVisible,
+        };
+        let facts = facts.into_iter().map(|fact| PostureFact::new(fact.name, fact.seen, state(fact.state)));
+        Ok(Posture { facts: facts.collect() })
     }
 
     fn is_jailed(&self) -> bool {
@@ -218,18 +239,37 @@ impl Sandbox for NativeSandbox {
     }
 
     async fn posture(&self) -> Result<Posture> {
-        if !self.is_jailed() {
-            let fact =
-                PostureFact { name: "isolation".to_owned(), seen: "none, as planned".to_owned(), as_planned: true };
+        let Some(look) = self.parts.look.as_ref().map(Arc::clone) else {
+            let fact = PostureFact::new("isolation", "none, as planned", PostureState::AsPlanned);
             return Ok(Posture { facts: vec![fact] });
-        }
-        let facts = host::posture_facts(self.parts.started.pid, self.parts.outside_id).map_err(|error| {
-            Error::new(ErrorKind::Infrastructure, "read the sandbox's posture", "the sandbox's init can't be looked at")
-                .with_source(error)
+        };
+        // Beside the runtime, which has files to put in meanwhile.
+        let looked = tokio::task::spawn_blocking(move || look.look(Extent::All)).await;
+        let facts = looked.map_err(|error| {
+            Error::new(ErrorKind::Infrastructure, LOOK, "the sandbox can't be looked at").with_source(error)
         })?;
-        Ok(Posture {
-            facts: facts.into_iter().map(|(name, seen, as_planned)| PostureFact { name, seen, as_planned }).collect(),
-        })
+        self.posture_of(facts)
+    }
+
+    async fn posture_again(&self) -> Result<Posture> {
+        match &self.parts.look {
+            Some(look) => self.posture_of(look.look(Extent::Privileges)),
+            None => self.posture().await,
+        }
+    }
+
+    fn loss(&self) -> Option<Loss> {
+        let started = &self.parts.started;
+        if started.sandbox.broke_its_word() {
+            return Some(Loss::RunnerBrokeItsWord);
+        }
+        // What can't be watched any more isn't there any more.
+        let has_ended = started.sandbox.has_hung_up() || started.sandbox.is_dead().unwrap_or(true);
+        match (has_ended, started.launcher_has_ended()) {
+            (_, true) => Some(Loss::MachineryLost),
+            (true, false) => Some(Loss::RunnerEnded),
+            (false, false) => None,
+        }
     }
 
     async fn destroy(self: Box<Self>) -> Result<()> {

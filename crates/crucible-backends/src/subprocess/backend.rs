@@ -153,6 +153,7 @@ impl Backend for SubprocessBackend {
             env,
             limits: all_limits,
             cgroup: None,
+            look: None,
             folder: Some(folder),
             outside_id: None,
             _in_use: Arc::default(),

@@ -7,3 +7,4 @@ mod collection;
 mod lifecycle;
 mod limits;
 mod support;
+mod validity;

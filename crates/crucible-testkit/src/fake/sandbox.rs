@@ -5,7 +5,7 @@ use super::script::{FakeFile, Fault, Script, Step};
 use async_trait::async_trait;
 use crucible_core::{
     Command, Counters, Error, ErrorKind, Execution, ExitStatus, FileContent, FileEntry, FileKind, GuestPath, Layers,
-    Posture, PostureFact, ProcessHandle, Result, Sandbox, SandboxId, SandboxRequest, Stream,
+    Loss, Posture, PostureFact, PostureState, ProcessHandle, Result, Sandbox, SandboxId, SandboxRequest, Stream,
 };
 use std::collections::BTreeMap;
 use std::future;
@@ -23,7 +23,7 @@ const PIPE: usize = 64 << 10;
 struct State {
     counters: Counters,
     burning: Option<(Instant, u32)>,
-    lost: bool,
+    lost: Option<Loss>,
     held: Vec<DuplexStream>,
     leaked: Vec<DuplexStream>,
     guests: Vec<JoinHandle<()>>,
@@ -99,12 +99,22 @@ impl FakeSandbox {
         written.chain(self.left.clone()).collect()
     }
 
+    fn facts(&self, differs: Fault) -> Posture {
+        let state = if self.script.has(differs) { PostureState::Differs } else { PostureState::AsPlanned };
+        let mut facts =
+            vec![PostureFact::new("fake", "yes", PostureState::AsPlanned), PostureFact::new("wall", "seen", state)];
+        if self.script.has(Fault::PostureHidden) {
+            facts.push(PostureFact::new("cellar", "can't be seen", PostureState::NotVisible));
+        }
+        Posture { facts }
+    }
+
     fn look(&self) -> Result<()> {
         let state = locked(&self.state);
         if state.living() > 0 {
             self.ledger.entries().read_beside_living = true;
         }
-        if state.lost || self.script.has(Fault::Read) {
+        if state.lost.is_some() || self.script.has(Fault::Read) {
             return Err(failure("read a file"));
         }
         Ok(())
@@ -225,7 +235,7 @@ impl Sandbox for FakeSandbox {
         if self.script.has(Fault::EndProcessesHangs) {
             future::pending::<()>().await;
         }
-        if self.script.has(Fault::EndProcesses) || locked(&self.state).lost {
+        if self.script.has(Fault::EndProcesses) || locked(&self.state).lost.is_some() {
             return Err(failure("end the processes"));
         }
         let mut state = locked(&self.state);
@@ -250,8 +260,24 @@ impl Sandbox for FakeSandbox {
     }
 
     async fn posture(&self) -> Result<Posture> {
-        let fact = PostureFact { name: "fake".to_owned(), seen: "yes".to_owned(), as_planned: true };
-        Ok(Posture { facts: vec![fact] })
+        if self.script.has(Fault::PostureUnreadable) {
+            return Err(failure("look at the sandbox from outside"));
+        }
+        if self.script.has(Fault::PostureEmpty) {
+            return Ok(Posture::default());
+        }
+        Ok(self.facts(Fault::PostureDiffers))
+    }
+
+    async fn posture_again(&self) -> Result<Posture> {
+        if self.script.has(Fault::PostureUnreadableAfter) || locked(&self.state).lost.is_some() {
+            return Err(failure("look at the sandbox from outside"));
+        }
+        Ok(self.facts(Fault::PostureDiffersAfter))
+    }
+
+    fn loss(&self) -> Option<Loss> {
+        locked(&self.state).lost
     }
 
     async fn destroy(mut self: Box<Self>) -> Result<()> {
@@ -350,8 +376,8 @@ impl Guest {
                     status = ExitStatus::Signaled(signal);
                     break;
                 }
-                Step::LoseSandbox => {
-                    locked(&self.state).lost = true;
+                Step::LoseSandbox(loss) => {
+                    locked(&self.state).lost = Some(loss);
                     status = ExitStatus::SandboxLost;
                     break;
                 }

@@ -1,6 +1,6 @@
 //! What a fake guest does, and what goes wrong around it.
 
-use crucible_core::{Counters, LimitKind, Stream};
+use crucible_core::{Counters, LimitKind, Loss, Stream};
 use std::time::Duration;
 
 /// One thing that the main process of a fake guest does.
@@ -33,7 +33,7 @@ pub enum Step {
     /// Dies of a signal.
     Signal(i32),
     /// Takes the whole sandbox with it: from now on the sandbox's calls fail, but for the counters.
-    LoseSandbox,
+    LoseSandbox(Loss),
 }
 
 /// What goes wrong in the backend.
@@ -67,6 +67,18 @@ pub enum Fault {
     Read,
     /// Reading an opened file never ends.
     ReadHangs,
+    /// Before the first command, the sandbox looks otherwise than planned.
+    PostureDiffers,
+    /// After a command, the sandbox looks otherwise than planned.
+    PostureDiffersAfter,
+    /// A part of the sandbox's state can't be seen from outside.
+    PostureHidden,
+    /// Nothing is looked at.
+    PostureEmpty,
+    /// Before the first command, the sandbox can't be looked at.
+    PostureUnreadable,
+    /// After a command, the sandbox can't be looked at.
+    PostureUnreadableAfter,
     /// Destroying the sandbox fails.
     Destroy,
     /// Destroying the sandbox never ends.

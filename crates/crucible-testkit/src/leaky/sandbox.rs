@@ -6,8 +6,8 @@ use super::processes;
 use super::streams::{HeldBack, Input};
 use async_trait::async_trait;
 use crucible_core::{
-    Command, Counters, Error, ErrorKind, Execution, ExitStatus, FileContent, FileEntry, GuestPath, Layers, Posture,
-    ProcessHandle, Result, Sandbox, SandboxId,
+    Command, Counters, Error, ErrorKind, Execution, ExitStatus, FileContent, FileEntry, GuestPath, Layers, Loss,
+    Posture, ProcessHandle, Result, Sandbox, SandboxId,
 };
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::process::ExitStatusExt as _;
@@ -203,6 +203,14 @@ impl Sandbox for LeakySandbox {
 
     async fn posture(&self) -> Result<Posture> {
         Ok(Posture { facts: Vec::new() })
+    }
+
+    async fn posture_again(&self) -> Result<Posture> {
+        self.posture().await
+    }
+
+    fn loss(&self) -> Option<Loss> {
+        None
     }
 
     async fn destroy(self: Box<Self>) -> Result<()> {
