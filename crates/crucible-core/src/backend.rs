@@ -211,7 +211,7 @@ pub trait Sandbox: Send + Sync {
     async fn posture(&self) -> Result<Posture>;
 
     /// Looks again, when every process of the guest is dead, at what a guest would have changed that took over what runs it:
-    /// privileges, ids and namespaces. A part of [`Sandbox::posture`], and cheaper.
+    /// privileges and ids. A part of [`Sandbox::posture`], and cheaper.
     ///
     /// # Errors
     /// As there.

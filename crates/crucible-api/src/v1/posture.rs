@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 pub struct PostureRecord {
     /// Before the program was let in.
     pub before: PostureSummary,
-    /// When every process of it was dead: at privileges, ids and namespaces alone. `null` where it didn't come to that.
+    /// When every process of it was dead: at privileges and ids alone. `null` where it didn't come to that.
     pub after: Option<PostureSummary>,
 }
 

@@ -7,7 +7,7 @@ use crucible_core::{
     LimitKind, Loss, Posture, PostureFact, PostureState, ProcessHandle, Result, Sandbox, SandboxId,
 };
 use crucible_jail::host::cgroup::Cgroup;
-use crucible_jail::host::posture::{Extent, Fact, Look, Seen};
+use crucible_jail::host::posture::{Aspect, Fact, Look, Seen};
 use crucible_jail::host::{self, JailError, Started};
 use crucible_jail::plan::{Ended, EntryKind, ProcessLimit};
 use std::fs::File;
@@ -243,17 +243,25 @@ impl Sandbox for NativeSandbox {
             let fact = PostureFact::new("isolation", "none, as planned", PostureState::AsPlanned);
             return Ok(Posture { facts: vec![fact] });
         };
-        // Beside the runtime, which has files to put in meanwhile.
-        let looked = tokio::task::spawn_blocking(move || look.look(Extent::All)).await;
-        let facts = looked.map_err(|error| {
-            Error::new(ErrorKind::Infrastructure, LOOK, "the sandbox can't be looked at").with_source(error)
-        })?;
+        // On two threads beside the runtime's, which has files to put in meanwhile.
+        let on_a_thread = |aspects: &'static [Aspect]| {
+            let look = Arc::clone(&look);
+            tokio::task::spawn_blocking(move || look.look(aspects))
+        };
+        let (inner, outer) =
+            tokio::join!(on_a_thread(&[Aspect::Privileges, Aspect::Reach]), on_a_thread(&[Aspect::Surroundings]));
+        let mut facts = Vec::new();
+        for looked in [inner, outer] {
+            facts.extend(looked.map_err(|error| {
+                Error::new(ErrorKind::Infrastructure, LOOK, "the sandbox can't be looked at").with_source(error)
+            })?);
+        }
         self.posture_of(facts)
     }
 
     async fn posture_again(&self) -> Result<Posture> {
         match &self.parts.look {
-            Some(look) => self.posture_of(look.look(Extent::Privileges)),
+            Some(look) => self.posture_of(look.look(&[Aspect::Privileges])),
             None => self.posture().await,
         }
     }

@@ -202,13 +202,15 @@ pub struct Look {
     listed: Arc<AtomicBool>,
 }
 
-/// How far one looks.
+/// What one looks at. All three together are everything that is planned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Extent {
-    /// At everything that is planned.
-    All,
-    /// At what a guest that broke out into the init would have gained: privileges, ids and namespaces.
+pub enum Aspect {
+    /// Privileges and ids: what a guest that took over the init would have gained.
     Privileges,
+    /// Namespaces and descriptors: what the init can reach.
+    Reach,
+    /// Mounts and control groups: what surrounds it.
+    Surroundings,
 }
 
 impl Look {
@@ -224,24 +226,30 @@ impl Look {
         }
     }
 
-    /// Looks. Doesn't wait for anyone, but takes a tenth of a millisecond.
+    /// Looks. Doesn't wait for anyone, but each aspect takes some hundredths of a millisecond.
     #[must_use]
-    pub fn look(&self, extent: Extent) -> Vec<Fact> {
+    pub fn look(&self, aspects: &[Aspect]) -> Vec<Fact> {
         let mut facts = Facts(Vec::with_capacity(32));
         match open_folder(&format!("/proc/{}", self.pid)) {
-            Ok(folder) => self.look_into(&folder, extent, &mut facts),
+            Ok(folder) => {
+                let mut buffer = Vec::with_capacity(8 << 10);
+                for aspect in aspects {
+                    match aspect {
+                        Aspect::Privileges => self.privileges(&folder, &mut buffer, &mut facts),
+                        Aspect::Reach => self.reach(&folder, &mut buffer, &mut facts),
+                        Aspect::Surroundings => self.surroundings(&folder, &mut buffer, &mut facts),
+                    }
+                }
+            }
             // It is gone, or `/proc` hides what isn't the user's own.
             Err(_) => facts.hidden("process"),
         }
         facts.0
     }
 
-    fn look_into(&self, folder: &OwnedFd, extent: Extent, facts: &mut Facts) {
-        let mut buffer = Vec::with_capacity(8 << 10);
-        let read_status = read(folder, "status", &mut buffer).is_ok();
-        let status = if read_status { Status::parse(&buffer) } else { Status::default() };
-        let links = namespaces_of(folder);
-        let mut mounts = None;
+    fn privileges(&self, folder: &OwnedFd, buffer: &mut Vec<u8>, facts: &mut Facts) {
+        let read = read(folder, "status", buffer).is_ok();
+        let status = if read { Status::parse(buffer) } else { Status::default() };
         for planned in &self.planned {
             match planned {
                 Planned::NoCapabilities => status.capabilities(facts),
@@ -252,28 +260,49 @@ impl Look {
                     status::ids_are(facts, "group", status.group, *group);
                 }
                 Planned::Groups(planned) => status.supplementary(facts, *planned, supervisor().groups.as_deref()),
-                Planned::Namespace(namespace) => look_at_namespace(links.as_ref(), *namespace, &status, facts),
-                Planned::Descriptors(rules) if extent == Extent::All => {
-                    descriptors::look(folder, *rules, self.device, &self.listed, facts);
-                }
-                Planned::Mounts(planned) if extent == Extent::All => mounts = Some(planned),
-                Planned::Descriptors(_) | Planned::Mounts(_) => {}
+                Planned::Namespace(_) | Planned::Descriptors(_) | Planned::Mounts(_) => {}
             }
         }
         facts.compare("tracer", status.tracer, |seen| seen == "0");
-        // From here on the buffer that the status is in is used again.
-        if let Some(mounts) = mounts {
-            let read = read(folder, "mountinfo", &mut buffer).is_ok();
-            mounts::look(read.then_some(buffer.as_slice()), mounts, self.device, facts);
+    }
+
+    fn reach(&self, folder: &OwnedFd, buffer: &mut Vec<u8>, facts: &mut Facts) {
+        let links = namespaces_of(folder);
+        for planned in &self.planned {
+            match planned {
+                Planned::Namespace(namespace) => look_at_namespace(links.as_ref(), *namespace, folder, buffer, facts),
+                Planned::Descriptors(rules) => descriptors::look(folder, *rules, self.device, &self.listed, facts),
+                Planned::NoCapabilities
+                | Planned::NoNewPrivileges
+                | Planned::Filter
+                | Planned::Ids { .. }
+                | Planned::Groups(_)
+                | Planned::Mounts(_) => {}
+            }
         }
-        if extent == Extent::All && !self.cgroups.is_empty() {
-            let read = read(folder, "cgroup", &mut buffer).is_ok();
+    }
+
+    fn surroundings(&self, folder: &OwnedFd, buffer: &mut Vec<u8>, facts: &mut Facts) {
+        for planned in &self.planned {
+            if let Planned::Mounts(planned) = planned {
+                let read = read(folder, "mountinfo", buffer).is_ok();
+                mounts::look(read.then_some(buffer.as_slice()), planned, self.device, facts);
+            }
+        }
+        if !self.cgroups.is_empty() {
+            let read = read(folder, "cgroup", buffer).is_ok();
             look_at_cgroups(read.then_some(buffer.as_slice()), &self.cgroups, facts);
         }
     }
 }
 
-fn look_at_namespace(links: Option<&OwnedFd>, namespace: Namespace, status: &Status<'_>, facts: &mut Facts) {
+fn look_at_namespace(
+    links: Option<&OwnedFd>,
+    namespace: Namespace,
+    folder: &OwnedFd,
+    buffer: &mut Vec<u8>,
+    facts: &mut Facts,
+) {
     let (file, name) = namespace.names();
     let own = Namespace::ALL
         .iter()
@@ -286,6 +315,8 @@ fn look_at_namespace(links: Option<&OwnedFd>, namespace: Namespace, status: &Sta
         }
         // The kernel says how a process is numbered in each process namespace that it is in, to everyone.
         _ if namespace == Namespace::Process => {
+            let read = read(folder, "status", buffer).is_ok();
+            let status = if read { Status::parse(buffer) } else { Status::default() };
             let depth = status.numbers.map(|numbers| numbers.split_ascii_whitespace().count().to_string());
             facts.compare(name, depth.as_deref(), |depth| !matches!(depth, "0" | "1"));
         }
