@@ -7,7 +7,7 @@ use crucible_api::v1;
 use crucible_core::{
     Behavior, CollectedFile, Enforcement, EvaluationId, Evidence, Finding, GuestPath, Isolation, Layer, LayerState,
     LimitKind, Outcome, Output, PostureFact, PostureRecord, PostureState, PostureSummary, RefusedFile, Status, Timings,
-    Usage, Validity, ValidityReason,
+    TouchKind, TouchRecord, TripwireKind, TripwireRecord, Usage, Validity, ValidityReason,
 };
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
@@ -51,6 +51,14 @@ fn outcome() -> Outcome {
             count: 2,
             first_at_ms: Some(1.0),
         }],
+        tripwires: vec![
+            TripwireRecord { name: "TOKEN".to_owned(), kind: TripwireKind::Environment, touched: None },
+            TripwireRecord {
+                name: "/work/key".to_owned(),
+                kind: TripwireKind::File,
+                touched: Some(TouchRecord { how: TouchKind::Opened, first_at: Some(Duration::from_micros(1500)) }),
+            },
+        ],
         validity: Validity::Valid,
         validity_reasons: BTreeSet::new(),
         evidence: Evidence {
@@ -112,6 +120,8 @@ fn the_outcome_is_exactly_as_the_contract_says() {
         r#""limits_observed":["pids"],"#,
         r#""findings":[{"rule":"R1","severity":"low","line":3,"message":"suspicious"}],"#,
         r#""behavior":[{"kind":"syscall_denied","name":"socket","count":2,"first_at_ms":1.0}],"#,
+        r#""tripwires":[{"name":"TOKEN","kind":"environment","touched":false,"first_at_ms":null,"how":null},"#,
+        r#"{"name":"/work/key","kind":"file","touched":true,"first_at_ms":1.5,"how":"opened"}],"#,
         r#""validity":"valid","validity_reasons":[],"evidence":{"isolation":"shared_kernel","layers":{"#
     );
     let tail = concat!(
@@ -187,7 +197,7 @@ fn a_reader_accepts_fields_that_it_does_not_know_and_old_outcomes_without_the_ex
     let mut json = json(&outcome());
     let fields = json.as_object_mut().unwrap();
     fields.insert("news".to_owned(), serde_json::json!({"a": [1]}));
-    for extra in ["files_refused", "limits_observed", "validity_reasons"] {
+    for extra in ["files_refused", "limits_observed", "validity_reasons", "tripwires"] {
         fields.remove(extra);
     }
     for extra in ["isolation", "limits", "interpreter", "policy", "posture"] {

@@ -13,6 +13,7 @@ use crate::layer::Layers;
 use crate::limits::{LimitKind, Limits};
 use crate::path::GuestPath;
 use crate::policy::Policy;
+use crate::tripwire::{TripwireWatch, WatchedPlace};
 use async_trait::async_trait;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -216,6 +217,12 @@ pub trait Sandbox: Send + Sync {
     /// # Errors
     /// As there.
     async fn posture_again(&self) -> Result<Posture>;
+
+    /// Watches places from the host's side, from now on. Nothing of the guest has run yet, and the files are there.
+    ///
+    /// # Errors
+    /// `Refused` for a kind that the backend's capabilities don't name; `Infrastructure` where the kernel refuses to watch.
+    async fn watch(&self, places: &[WatchedPlace]) -> Result<Box<dyn TripwireWatch>>;
 
     /// Why the sandbox is lost, if it is. Once [`Sandbox::destroy`] is called the question makes no sense any more.
     fn loss(&self) -> Option<Loss>;

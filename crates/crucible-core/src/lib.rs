@@ -23,6 +23,7 @@ mod path;
 mod policy;
 mod spec;
 mod suggest;
+mod tripwire;
 mod units;
 
 pub use attack::{ArmResult, ControlResult, Expected, HeldBy, PropertyResult, Reach, SuiteResult, Verdict};
@@ -47,4 +48,7 @@ pub use path::{GuestPath, HostPath};
 pub use policy::{NetworkPolicy, Policy, UnenforcedLimits, UnseenPosture};
 pub use spec::{EvaluationSpec, InputFile, Program};
 pub use suggest::nearest;
+pub use tripwire::{
+    TouchKind, TouchRecord, Touched, Tripwire, TripwireKind, TripwireRecord, TripwireWatch, WatchedPlace,
+};
 pub use units::{ByteSize, CpuCount, TimeSpan};

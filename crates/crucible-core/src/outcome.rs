@@ -4,6 +4,7 @@ use crate::evidence::Evidence;
 use crate::id::EvaluationId;
 use crate::limits::LimitKind;
 use crate::path::GuestPath;
+use crate::tripwire::TripwireRecord;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -53,6 +54,8 @@ pub enum Validity {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ValidityReason {
+    /// Something was touched that was planted to be left alone.
+    TripwireTouched,
     /// Seen from outside, the sandbox wasn't as planned, before or after the guest was in it.
     PostureDiffered,
     /// What runs the guest's commands inside ended while the guest was there, and no limit explains it.
@@ -70,6 +73,7 @@ impl ValidityReason {
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::TripwireTouched => "tripwire_touched",
             Self::PostureDiffered => "posture_differed",
             Self::RunnerEnded => "runner_ended",
             Self::RunnerBrokeItsWord => "runner_broke_its_word",
@@ -193,6 +197,8 @@ pub struct Outcome {
     pub findings: Vec<Finding>,
     /// What the host saw.
     pub behavior: Vec<Behavior>,
+    /// What was planted, and whether it was touched. Empty where nothing was started.
+    pub tripwires: Vec<TripwireRecord>,
     /// Whether the result says something about the task.
     pub validity: Validity,
     /// Why, where it isn't simply valid.

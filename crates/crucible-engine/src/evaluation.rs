@@ -12,12 +12,13 @@ use crate::patience::{SET_UP, TEAR_DOWN, within};
 use crate::posture::{self, Looked};
 use crate::runner::{Ran, Setting, run};
 use crate::streams::Kept;
+use crate::tripwire::{Armed, Tripwires};
 use crate::verdict::{Ending, Facts, OutputSeen, Verdict, decide};
 use crate::{hash, languages, validity};
 use crucible_core::{
     Command, Error, ErrorKind, EvaluationSpec, Event, Evidence, ExitStatus, GuestPath, LayerState, Layers, LimitKind,
     Outcome, Policy, PostureRecord, PostureSummary, Program, Result, Sandbox, SandboxId, SandboxRequest, Status,
-    Timings, Usage, ValidityReason,
+    Timings, TripwireRecord, Usage, ValidityReason,
 };
 use std::collections::BTreeSet;
 use std::future::Future;
@@ -40,7 +41,9 @@ pub(crate) async fn evaluate(engine: &Engine, mut spec: EvaluationSpec, io: RunI
     let (journal, readout) = journal::open();
     let id = spec.id;
     let work = async move {
-        let evaluation = Evaluation { engine, spec: &spec, admitted: &admitted, journal: &journal, cancel: &cancel };
+        let tripwires = &Tripwires::new(&spec.tripwires);
+        let (spec, admitted, journal, cancel) = (&spec, &admitted, &journal, &cancel);
+        let evaluation = Evaluation { engine, spec, admitted, tripwires, journal, cancel };
         evaluation.perform(stdin).await
     };
     let (outcome, ()) = tokio::join!(work, readout.publish_to(events, id));
@@ -51,6 +54,7 @@ struct Evaluation<'a> {
     engine: &'a Engine,
     spec: &'a EvaluationSpec,
     admitted: &'a Admitted,
+    tripwires: &'a Tripwires<'a>,
     journal: &'a Journal,
     cancel: &'a CancellationToken,
 }
@@ -66,6 +70,7 @@ struct Finished {
     layers: Layers,
     interpreter: Option<String>,
     posture: Option<PostureRecord>,
+    tripwires: Vec<TripwireRecord>,
     reasons: BTreeSet<ValidityReason>,
     /// What looking from outside added.
     looking: Duration,
@@ -129,17 +134,19 @@ impl Evaluation<'_> {
             let finished = self.never_started(sandbox.layers().clone(), Status::Cancelled);
             return Ok((Finished { posture: Some(posture), looking, ..finished }, create, Duration::ZERO));
         }
+        let mut armed = self.tripwires.arm(sandbox).await?;
         let enforcement = self.admitted.backend.capabilities().enforcement(LimitKind::Cpus);
         let setting = Setting {
             sandbox,
             limits: &self.spec.limits,
             rate: Rate::of(&self.spec.limits, enforcement),
             journal: self.journal,
+            tripwires: self.tripwires,
             cancel: self.cancel,
         };
         let ran = run(setting, command, stdin).await?;
         let collecting = Instant::now();
-        let mut finished = self.finish(sandbox, ran, posture).await?;
+        let mut finished = self.finish(sandbox, ran, &mut armed, posture).await?;
         finished.looking += looking;
         Ok((finished, create, collecting.elapsed()))
     }
@@ -156,7 +163,7 @@ impl Evaluation<'_> {
             }
             within(SET_UP, "write an input file", sandbox.write_file(path, &mut content, executable)).await?;
         }
-        Ok(())
+        self.tripwires.plant(sandbox).await
     }
 
     /// Whether the program's file is itself what is executed, and not something that reads it.
@@ -179,7 +186,9 @@ impl Evaluation<'_> {
             }
             (Program::Source { args: argv, .. }, None) | (Program::Command { argv }, _) => argv.clone(),
         };
-        Ok(Command { argv, env: environment(self.spec, language, fill)?, directory: GuestPath::work() })
+        let mut env = environment(self.spec, language, fill)?;
+        self.tripwires.add_variables(&mut env);
+        Ok(Command { argv, env, directory: GuestPath::work() })
     }
 
     fn never_started(&self, layers: Layers, status: Status) -> Finished {
@@ -196,7 +205,13 @@ impl Evaluation<'_> {
     }
 
     /// Weighs what was seen and brings the files out.
-    async fn finish(&self, sandbox: &dyn Sandbox, ran: Ran, mut posture: PostureRecord) -> Result<Finished> {
+    async fn finish(
+        &self,
+        sandbox: &dyn Sandbox,
+        ran: Ran,
+        armed: &mut Armed,
+        mut posture: PostureRecord,
+    ) -> Result<Finished> {
         let counters = within(SET_UP, "read the counters", sandbox.counters()).await?;
         let Ran { ending, main, mut stdout, mut stderr, processes_ended, wall, exec, processes_peak } = ran;
         let usage = Usage {
@@ -208,6 +223,8 @@ impl Evaluation<'_> {
         let by_itself = matches!(ending, Ending::ByItself(_));
         let main_lost = main == Some(ExitStatus::SandboxLost);
         let files_lost = processes_ended.is_err() || (by_itself && main_lost);
+        // Before Crucible itself opens anything.
+        armed.disarm();
         let began_look = Instant::now();
         let mut reasons = BTreeSet::new();
         if !files_lost && sandbox.loss().is_none() {
@@ -245,7 +262,7 @@ impl Evaluation<'_> {
         }
         self.journal.record(Event::CommandEnded { status: verdict.status });
         let lost = || Collection::none(&self.spec.collect, "the sandbox was lost with its files");
-        let collection = if files_lost {
+        let mut collection = if files_lost {
             lost()
         } else {
             match collect(sandbox, &self.spec.collect, &self.spec.limits).await {
@@ -261,6 +278,10 @@ impl Evaluation<'_> {
                 }
             }
         };
+        collection.leave_out(|path| self.tripwires.planted(path), "it was planted as a tripwire");
+        let tripwires = self.tripwires.records(armed, &collection.files);
+        let is_touched = tripwires.iter().any(|tripwire| tripwire.touched.is_some());
+        reasons.extend(is_touched.then_some(ValidityReason::TripwireTouched));
         let (layers, interpreter) = (sandbox.layers().clone(), sandbox.interpreter().map(str::to_owned));
         let posture = Some(posture);
         Ok(Finished {
@@ -273,6 +294,7 @@ impl Evaluation<'_> {
             layers,
             interpreter,
             posture,
+            tripwires,
             reasons,
             looking,
         })
@@ -289,6 +311,7 @@ impl Evaluation<'_> {
             layers,
             interpreter,
             posture,
+            tripwires,
             reasons,
             looking,
         } = finished;
@@ -310,6 +333,7 @@ impl Evaluation<'_> {
             limits_observed: verdict.observed,
             findings: Vec::new(),
             behavior: Vec::new(),
+            tripwires,
             validity: validity::decide(&reasons),
             validity_reasons: reasons,
             evidence: Evidence {
@@ -360,6 +384,7 @@ fn never_started(layers: Layers, status: Status, collect: &[GuestPath]) -> Finis
         layers,
         interpreter: None,
         posture: None,
+        tripwires: Vec::new(),
         reasons: BTreeSet::new(),
         looking: Duration::ZERO,
     }

@@ -20,6 +20,7 @@ mod posture;
 mod runner;
 mod self_test;
 mod streams;
+mod tripwire;
 mod validity;
 mod verdict;
 

@@ -9,9 +9,10 @@ use std::collections::BTreeSet;
 /// What one reason means. Every reason is decided here.
 const fn weight(reason: ValidityReason) -> Validity {
     match reason {
-        ValidityReason::PostureDiffered | ValidityReason::RunnerEnded | ValidityReason::RunnerBrokeItsWord => {
-            Validity::SabotageSuspected
-        }
+        ValidityReason::TripwireTouched
+        | ValidityReason::PostureDiffered
+        | ValidityReason::RunnerEnded
+        | ValidityReason::RunnerBrokeItsWord => Validity::SabotageSuspected,
         ValidityReason::PostureUnreadable | ValidityReason::MachineryLost => Validity::InfrastructureFailure,
     }
 }
@@ -43,12 +44,15 @@ pub(crate) fn of_loss(loss: Loss, counters: &Counters) -> Option<ValidityReason>
 mod tests {
     use super::*;
     use Validity::{InfrastructureFailure, SabotageSuspected, Valid};
-    use ValidityReason::{MachineryLost, PostureDiffered, PostureUnreadable, RunnerBrokeItsWord, RunnerEnded};
+    use ValidityReason::{
+        MachineryLost, PostureDiffered, PostureUnreadable, RunnerBrokeItsWord, RunnerEnded, TripwireTouched,
+    };
 
     #[test]
     fn every_reason_alone_and_together_gives_its_validity() {
-        let cases: [(&[ValidityReason], Validity); 9] = [
+        let cases: [(&[ValidityReason], Validity); 10] = [
             (&[], Valid),
+            (&[TripwireTouched], SabotageSuspected),
             (&[PostureDiffered], SabotageSuspected),
             (&[RunnerEnded], SabotageSuspected),
             (&[RunnerBrokeItsWord], SabotageSuspected),

@@ -6,7 +6,9 @@ mod problem;
 mod protection;
 mod report;
 
-pub use outcome::{Behavior, CollectedFile, Evidence, Finding, Outcome, RefusedFile, Status, Timings, Usage, Validity};
+pub use outcome::{
+    Behavior, CollectedFile, Evidence, Finding, Outcome, RefusedFile, Status, Timings, Tripwire, Usage, Validity,
+};
 pub use posture::{PostureDifference, PostureRecord, PostureSummary};
 pub use problem::{Problem, ProblemDetail};
 pub use protection::{Layer, Layers, LimitEnforcement, layers, limits};

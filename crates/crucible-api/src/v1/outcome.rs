@@ -56,6 +56,9 @@ pub struct Outcome {
     pub findings: Vec<Finding>,
     /// What the host saw during the run.
     pub behavior: Vec<Behavior>,
+    /// What was planted in the sandbox to be left alone.
+    #[serde(default)]
+    pub tripwires: Vec<Tripwire>,
     /// Whether the result says something about the task.
     pub validity: Validity,
     /// Why, where it isn't simply valid.
@@ -172,6 +175,21 @@ pub struct Behavior {
     pub first_at_ms: Option<f64>,
 }
 
+/// Something that was planted to be left alone, and whether it was.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Tripwire {
+    /// Its path, or the variable's name.
+    pub name: String,
+    /// `credentials`, `file`, `environment` or `listener`.
+    pub kind: String,
+    /// Whether the host saw it touched.
+    pub touched: bool,
+    /// When first, from the start of the command; `null` where it wasn't, or where that can't be told.
+    pub first_at_ms: Option<f64>,
+    /// How first: `opened`, `read`, `changed`, `removed`, `called`, `secret_in_output` or `secret_in_file`.
+    pub how: Option<String>,
+}
+
 /// What a run was protected by.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Evidence {
@@ -246,6 +264,7 @@ impl From<&core::Outcome> for Outcome {
             limits_observed: outcome.limits_observed.iter().map(|limit| limit.as_str().to_owned()).collect(),
             findings: outcome.findings.iter().map(Finding::from).collect(),
             behavior: outcome.behavior.iter().map(Behavior::from).collect(),
+            tripwires: outcome.tripwires.iter().map(Tripwire::from).collect(),
             validity: outcome.validity.into(),
             validity_reasons: outcome.validity_reasons.iter().map(|reason| reason.as_str().to_owned()).collect(),
             evidence: (&outcome.evidence).into(),
@@ -329,6 +348,19 @@ impl From<&core::Behavior> for Behavior {
     fn from(behavior: &core::Behavior) -> Self {
         let core::Behavior { kind, name, count, first_at_ms } = behavior.clone();
         Self { kind, name, count, first_at_ms }
+    }
+}
+
+impl From<&core::TripwireRecord> for Tripwire {
+    fn from(tripwire: &core::TripwireRecord) -> Self {
+        let touch = tripwire.touched;
+        Self {
+            name: tripwire.name.clone(),
+            kind: tripwire.kind.as_str().to_owned(),
+            touched: touch.is_some(),
+            first_at_ms: touch.and_then(|touch| touch.first_at).map(milliseconds),
+            how: touch.map(|touch| touch.how.as_str().to_owned()),
+        }
     }
 }
 

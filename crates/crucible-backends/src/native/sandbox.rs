@@ -4,10 +4,12 @@ use super::translate;
 use async_trait::async_trait;
 use crucible_core::{
     Command, Counters, Error, ErrorKind, Execution, ExitStatus, FileContent, FileEntry, FileKind, GuestPath, Layers,
-    LimitKind, Loss, Posture, PostureFact, PostureState, ProcessHandle, Result, Sandbox, SandboxId,
+    LimitKind, Loss, Posture, PostureFact, PostureState, ProcessHandle, Result, Sandbox, SandboxId, TouchKind, Touched,
+    TripwireWatch, WatchedPlace,
 };
 use crucible_jail::host::cgroup::Cgroup;
 use crucible_jail::host::posture::{Aspect, Fact, Look, Seen};
+use crucible_jail::host::tripwire::{Place, Touch, Watch};
 use crucible_jail::host::{self, JailError, Started};
 use crucible_jail::plan::{Ended, EntryKind, ProcessLimit};
 use std::fs::File;
@@ -266,6 +268,22 @@ impl Sandbox for NativeSandbox {
         }
     }
 
+    async fn watch(&self, places: &[WatchedPlace]) -> Result<Box<dyn TripwireWatch>> {
+        let places: Vec<Place<'_>> = places
+            .iter()
+            .map(|place| match place {
+                WatchedPlace::File(path) => Place::File(path.as_str()),
+                WatchedPlace::Listener(path) => Place::Listener(path.as_str()),
+            })
+            .collect();
+        if !self.is_jailed() && places.iter().any(|place| matches!(place, Place::Listener(_))) {
+            let message = "this backend can't listen inside a sandbox";
+            return Err(Error::new(ErrorKind::Refused, "plant the tripwires", message).with_hint("use the jail"));
+        }
+        let watch = self.parts.started.sandbox.watch(&places);
+        Ok(Box::new(NativeWatch(watch.map_err(|error| translate("plant the tripwires", error))?)))
+    }
+
     fn loss(&self) -> Option<Loss> {
         let started = &self.parts.started;
         if started.sandbox.broke_its_word() {
@@ -307,6 +325,22 @@ impl Sandbox for NativeSandbox {
             })?;
         }
         Ok(())
+    }
+}
+
+struct NativeWatch(Watch);
+
+impl TripwireWatch for NativeWatch {
+    fn touched(&mut self) -> Vec<Option<Touched>> {
+        let how = |touch| match touch {
+            Touch::Opened => TouchKind::Opened,
+            Touch::Read => TouchKind::Read,
+            Touch::Changed => TouchKind::Changed,
+            Touch::Removed => TouchKind::Removed,
+            Touch::Called => TouchKind::Called,
+        };
+        let touches = self.0.touches().into_iter();
+        touches.map(|touch| touch.map(|(touch, at)| Touched { how: how(touch), at })).collect()
     }
 }
 

@@ -1,6 +1,6 @@
 //! The launcher as seen by the supervisor.
 
-use super::sandbox::{Reach, Sandbox, has_ended};
+use super::sandbox::{Reach, Sandbox, is_readable};
 use super::socket::MessageSocket;
 use super::{JailError, image};
 use crate::plan::{LauncherReply, LauncherRequest, Privilege, RootEntry, SandboxPlan};
@@ -46,7 +46,7 @@ impl Started {
     /// Whether the launcher has ended, which ends every sandbox that it started.
     #[must_use]
     pub fn launcher_has_ended(&self) -> bool {
-        has_ended(&self.launcher).unwrap_or(true)
+        is_readable(&self.launcher).unwrap_or(true)
     }
 }
 

@@ -12,6 +12,7 @@ pub mod posture;
 mod process_tree;
 mod sandbox;
 mod socket;
+pub mod tripwire;
 
 pub use error::JailError;
 pub use facts::{effective_user, kernel_release, landlock_abi, random_below, root_is_somebody_else_outside, spare_ids};

@@ -301,6 +301,16 @@ impl Sandbox {
         let _killed = rustix::process::pidfd_send_signal(self.init.get_ref(), Signal::KILL).is_ok();
     }
 
+    /// Its writable file system.
+    pub(super) const fn storage(&self) -> &OwnedFd {
+        &self.storage
+    }
+
+    /// What ends with its init.
+    pub(super) const fn reach(&self) -> Reach {
+        self.reach
+    }
+
     /// The device number of its writable file system.
     pub(super) const fn device(&self) -> u64 {
         self.device
@@ -317,7 +327,7 @@ impl Sandbox {
     /// # Errors
     /// [`JailError::Os`] where it can't be watched.
     pub fn is_dead(&self) -> Result<bool, JailError> {
-        has_ended(self.init.get_ref()).map_err(JailError::os("look whether the sandbox lives"))
+        is_readable(self.init.get_ref()).map_err(JailError::os("look whether the sandbox lives"))
     }
 
     /// Waits until nothing of the sandbox runs any more.
@@ -385,9 +395,9 @@ fn lock(waiting: &Waiting) -> std::sync::MutexGuard<'_, BTreeMap<u32, oneshot::S
     waiting.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Whether the process that a descriptor stands for has ended.
-pub(super) fn has_ended(process: &OwnedFd) -> Result<bool, Errno> {
-    let mut wait = [PollFd::new(process, PollFlags::IN)];
+/// Whether there is something to read, or for a process whether it has ended.
+pub(super) fn is_readable(descriptor: &OwnedFd) -> Result<bool, Errno> {
+    let mut wait = [PollFd::new(descriptor, PollFlags::IN)];
     rustix::event::poll(&mut wait, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).map(|ready| ready > 0)
 }
 

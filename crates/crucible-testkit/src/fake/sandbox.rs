@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use crucible_core::{
     Command, Counters, Error, ErrorKind, Execution, ExitStatus, FileContent, FileEntry, FileKind, GuestPath, Layers,
     Loss, Posture, PostureFact, PostureState, ProcessHandle, Result, Sandbox, SandboxId, SandboxRequest, Stream,
+    Touched, TripwireWatch, WatchedPlace,
 };
 use std::collections::BTreeMap;
 use std::future;
@@ -24,6 +25,7 @@ struct State {
     counters: Counters,
     burning: Option<(Instant, u32)>,
     lost: Option<Loss>,
+    watched: Vec<(WatchedPlace, Option<Touched>)>,
     held: Vec<DuplexStream>,
     leaked: Vec<DuplexStream>,
     guests: Vec<JoinHandle<()>>,
@@ -142,6 +144,7 @@ impl Sandbox for FakeSandbox {
         if self.script.has(Fault::Exec) {
             return Err(failure("start the command"));
         }
+        let env = command.env.clone();
         self.ledger.entries().commands.push(command);
         let (host_stdin, stdin) = duplex(PIPE);
         let (host_stdout, stdout) = duplex(PIPE);
@@ -154,6 +157,7 @@ impl Sandbox for FakeSandbox {
             state: Arc::clone(&self.state),
             ledger: Arc::clone(&self.ledger),
             end: end.clone(),
+            env,
         };
         let mut state = locked(&self.state);
         state.ends.push(end);
@@ -276,6 +280,14 @@ impl Sandbox for FakeSandbox {
         Ok(self.facts(Fault::PostureDiffersAfter))
     }
 
+    async fn watch(&self, places: &[WatchedPlace]) -> Result<Box<dyn TripwireWatch>> {
+        if self.script.has(Fault::Watch) {
+            return Err(failure("watch a place"));
+        }
+        locked(&self.state).watched = places.iter().map(|place| (place.clone(), None)).collect();
+        Ok(Box::new(FakeWatch(Arc::clone(&self.state))))
+    }
+
     fn loss(&self) -> Option<Loss> {
         locked(&self.state).lost
     }
@@ -305,6 +317,14 @@ impl Drop for FakeSandbox {
     }
 }
 
+struct FakeWatch(Arc<Mutex<State>>);
+
+impl TripwireWatch for FakeWatch {
+    fn touched(&mut self) -> Vec<Option<Touched>> {
+        locked(&self.0).watched.iter().map(|(_, touched)| *touched).collect()
+    }
+}
+
 struct FakeProcess {
     ended: watch::Receiver<Option<ExitStatus>>,
     broken: bool,
@@ -329,6 +349,7 @@ struct Guest {
     state: Arc<Mutex<State>>,
     ledger: Arc<Ledger>,
     end: watch::Sender<Option<ExitStatus>>,
+    env: BTreeMap<String, String>,
 }
 
 impl Guest {
@@ -375,6 +396,23 @@ impl Guest {
                 Step::Signal(signal) => {
                     status = ExitStatus::Signaled(signal);
                     break;
+                }
+                Step::Touch(path, how) => {
+                    let mut state = locked(&self.state);
+                    let is_it = |place: &WatchedPlace| match place {
+                        WatchedPlace::File(watched) | WatchedPlace::Listener(watched) => *watched == path,
+                    };
+                    for (_, touched) in state.watched.iter_mut().filter(|(place, _)| is_it(place)) {
+                        touched.get_or_insert(Touched { how, at: std::time::Instant::now() });
+                    }
+                }
+                Step::WriteVariable(stream, name) => {
+                    let value = self.env.get(&name).cloned().unwrap_or_default();
+                    self.write(stream, value.as_bytes()).await;
+                }
+                Step::KeepVariable(name, path) => {
+                    let value = self.env.get(&name).cloned().unwrap_or_default();
+                    self.ledger.entries().written.insert(path, (value.into_bytes(), false));
                 }
                 Step::LoseSandbox(loss) => {
                     locked(&self.state).lost = Some(loss);

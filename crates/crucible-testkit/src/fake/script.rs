@@ -1,6 +1,6 @@
 //! What a fake guest does, and what goes wrong around it.
 
-use crucible_core::{Counters, LimitKind, Loss, Stream};
+use crucible_core::{Counters, GuestPath, LimitKind, Loss, Stream, TouchKind};
 use std::time::Duration;
 
 /// One thing that the main process of a fake guest does.
@@ -32,6 +32,12 @@ pub enum Step {
     Exit(i32),
     /// Dies of a signal.
     Signal(i32),
+    /// Touches a place that is watched.
+    Touch(GuestPath, TouchKind),
+    /// Writes the value of its environment's variable.
+    WriteVariable(Stream, String),
+    /// Writes the value of its environment's variable to a file.
+    KeepVariable(String, GuestPath),
     /// Takes the whole sandbox with it: from now on the sandbox's calls fail, but for the counters.
     LoseSandbox(Loss),
 }
@@ -79,6 +85,8 @@ pub enum Fault {
     PostureUnreadable,
     /// After a command, the sandbox can't be looked at.
     PostureUnreadableAfter,
+    /// Watching a place fails.
+    Watch,
     /// Destroying the sandbox fails.
     Destroy,
     /// Destroying the sandbox never ends.

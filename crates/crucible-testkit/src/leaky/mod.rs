@@ -15,7 +15,7 @@ use crucible_core::{
     SandboxRequest, SelfTest,
 };
 use sandbox::LeakySandbox;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, PoisonError};
 use tempfile::TempDir;
@@ -101,7 +101,8 @@ impl LeakyBackend {
     /// A backend that claims everything and has this leak.
     #[must_use]
     pub fn new(leak: Leak) -> Self {
-        Self { leak, capabilities: everything(), shared: Arc::default() }
+        let capabilities = Capabilities { tripwires: BTreeSet::new(), ..everything() };
+        Self { leak, capabilities, shared: Arc::default() }
     }
 
     /// A backend without a leak that admits to isolate nothing and to enforce no limit.

@@ -7,7 +7,7 @@ use super::streams::{HeldBack, Input};
 use async_trait::async_trait;
 use crucible_core::{
     Command, Counters, Error, ErrorKind, Execution, ExitStatus, FileContent, FileEntry, GuestPath, Layers, Loss,
-    Posture, ProcessHandle, Result, Sandbox, SandboxId,
+    Posture, ProcessHandle, Result, Sandbox, SandboxId, TripwireWatch, WatchedPlace,
 };
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::process::ExitStatusExt as _;
@@ -207,6 +207,10 @@ impl Sandbox for LeakySandbox {
 
     async fn posture_again(&self) -> Result<Posture> {
         self.posture().await
+    }
+
+    async fn watch(&self, _places: &[WatchedPlace]) -> Result<Box<dyn TripwireWatch>> {
+        Err(Error::new(ErrorKind::Refused, "plant the tripwires", "this backend watches nothing"))
     }
 
     fn loss(&self) -> Option<Loss> {

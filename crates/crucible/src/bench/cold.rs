@@ -219,6 +219,7 @@ async fn run_in_jail(engine: &Engine) -> Result<Duration> {
         stdin: Vec::new(),
         files: Vec::new(),
         collect: Vec::new(),
+        tripwires: Vec::new(),
         env: BTreeMap::new(),
         limits: Limits::default(),
         policy: Policy::default(),

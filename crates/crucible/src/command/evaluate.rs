@@ -54,6 +54,7 @@ fn evaluate(
         stdin: Vec::new(),
         files: input::files(&flags.files, configuration.limits())?,
         collect: flags.collect.clone(),
+        tripwires: flags.tripwires.clone(),
         env: input::environment(configuration.env(), &flags.env, |name| std::env::var_os(name))?,
         limits: configuration.limits().clone(),
         policy: compose::policy(configuration, backend)?,
@@ -195,7 +196,16 @@ fn doubt(outcome: &Outcome) -> Option<String> {
         let names: Vec<_> = all.map(|fact| format!("{} ({})", fact.name, fact.seen)).collect();
         Some(names.join(", "))
     };
+    let touched = || {
+        let touched = outcome.tripwires.iter().filter_map(|tripwire| {
+            let touch = tripwire.touched?;
+            let when = touch.first_at.map(|at| format!(" after {} ms", at.as_millis())).unwrap_or_default();
+            Some(format!("{} ({}{when})", tripwire.name, touch.how.as_str().replace('_', " ")))
+        });
+        touched.collect::<Vec<_>>().join(", ")
+    };
     let reason = |reason: &ValidityReason| match reason {
+        ValidityReason::TripwireTouched => format!("the program touched what it should have left alone: {}", touched()),
         ValidityReason::PostureDiffered if outcome.status == Status::Denied => {
             format!(
                 "the program wasn't started: seen from outside, its sandbox isn't as planned: {}",
