@@ -172,12 +172,12 @@ impl FromStr for Tripwire {
         let (kind, place) = text.split_once('=').map_or((text, None), |(kind, place)| (kind, Some(place)));
         let Some(kind) = TripwireKind::ALL.into_iter().find(|known| known.as_str() == kind) else {
             let shown: String = kind.chars().take(64).collect();
-            let message = format!("unknown kind of tripwire {shown:?}");
-            let error = Error::new(ErrorKind::InvalidInput, "read a tripwire", message);
             let known = TripwireKind::ALL.map(TripwireKind::as_str);
+            let message = format!("unknown kind of tripwire {shown:?}; known: {}", known.join(", "));
+            let error = Error::new(ErrorKind::InvalidInput, "read a tripwire", message);
             return Err(match nearest(kind, known) {
                 Some(near) => error.with_hint(format!("did you mean '{near}'?")),
-                None => error.with_hint(format!("known: {}", known.join(", "))),
+                None => error,
             });
         };
         let place = place.unwrap_or(kind.usual_place());
@@ -209,10 +209,10 @@ pub enum TouchKind {
     Opened,
     /// The file was read.
     Read,
-    /// The file was written, cut, or given other attributes or another name.
+    /// The file was written, removed, or given other attributes or one more name.
     Changed,
-    /// The file was moved or removed.
-    Removed,
+    /// The file was moved.
+    Moved,
     /// The socket was called.
     Called,
     /// The secret came out on standard output or standard error.
@@ -229,7 +229,7 @@ impl TouchKind {
             Self::Opened => "opened",
             Self::Read => "read",
             Self::Changed => "changed",
-            Self::Removed => "removed",
+            Self::Moved => "moved",
             Self::Called => "called",
             Self::SecretInOutput => "secret_in_output",
             Self::SecretInFile => "secret_in_file",

@@ -186,7 +186,7 @@ pub struct Tripwire {
     pub touched: bool,
     /// When first, from the start of the command; `null` where it wasn't, or where that can't be told.
     pub first_at_ms: Option<f64>,
-    /// How first: `opened`, `read`, `changed`, `removed`, `called`, `secret_in_output` or `secret_in_file`.
+    /// How first: `opened`, `read`, `changed`, `moved`, `called`, `secret_in_output` or `secret_in_file`.
     pub how: Option<String>,
 }
 

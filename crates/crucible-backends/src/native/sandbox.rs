@@ -336,7 +336,7 @@ impl TripwireWatch for NativeWatch {
             Touch::Opened => TouchKind::Opened,
             Touch::Read => TouchKind::Read,
             Touch::Changed => TouchKind::Changed,
-            Touch::Removed => TouchKind::Removed,
+            Touch::Moved => TouchKind::Moved,
             Touch::Called => TouchKind::Called,
         };
         let touches = self.0.touches().into_iter();

@@ -39,13 +39,17 @@ pub enum Touch {
     Opened,
     /// It was read.
     Read,
-    /// It was written, or given other attributes or another name.
+    /// It was written, removed, or given other attributes or one more name.
     Changed,
-    /// It was moved or removed.
-    Removed,
+    /// It was moved.
+    Moved,
     /// It was called.
     Called,
 }
+
+/// Notices of a change. That the last name is gone comes as another attribute, too, since a file's names are counted.
+const CHANGES: ReadFlags =
+    ReadFlags::MODIFY.union(ReadFlags::ATTRIB).union(ReadFlags::DELETE_SELF).union(ReadFlags::QUEUE_OVERFLOW);
 
 type Touches = Arc<Mutex<Vec<Option<(Touch, Instant)>>>>;
 
@@ -176,9 +180,9 @@ impl Files {
                 Touch::Opened
             } else if events.contains(ReadFlags::ACCESS) {
                 Touch::Read
-            } else if events.intersects(ReadFlags::MOVE_SELF | ReadFlags::DELETE_SELF) {
-                Touch::Removed
-            } else if events.intersects(ReadFlags::MODIFY | ReadFlags::ATTRIB | ReadFlags::QUEUE_OVERFLOW) {
+            } else if events.contains(ReadFlags::MOVE_SELF) {
+                Touch::Moved
+            } else if events.intersects(CHANGES) {
                 Touch::Changed
             } else {
                 continue;

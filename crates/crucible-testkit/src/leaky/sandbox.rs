@@ -7,7 +7,7 @@ use super::streams::{HeldBack, Input};
 use async_trait::async_trait;
 use crucible_core::{
     Command, Counters, Error, ErrorKind, Execution, ExitStatus, FileContent, FileEntry, GuestPath, Layers, Loss,
-    Posture, ProcessHandle, Result, Sandbox, SandboxId, TripwireWatch, WatchedPlace,
+    Posture, ProcessHandle, Result, Sandbox, SandboxId, Touched, TripwireWatch, WatchedPlace,
 };
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::process::ExitStatusExt as _;
@@ -209,8 +209,8 @@ impl Sandbox for LeakySandbox {
         self.posture().await
     }
 
-    async fn watch(&self, _places: &[WatchedPlace]) -> Result<Box<dyn TripwireWatch>> {
-        Err(Error::new(ErrorKind::Refused, "plant the tripwires", "this backend watches nothing"))
+    async fn watch(&self, places: &[WatchedPlace]) -> Result<Box<dyn TripwireWatch>> {
+        Ok(Box::new(Blind(places.len())))
     }
 
     fn loss(&self) -> Option<Loss> {
@@ -226,6 +226,15 @@ impl Sandbox for LeakySandbox {
 impl Drop for LeakySandbox {
     fn drop(&mut self) {
         self.end_all();
+    }
+}
+
+/// Sees nothing of so many places.
+struct Blind(usize);
+
+impl TripwireWatch for Blind {
+    fn touched(&mut self) -> Vec<Option<Touched>> {
+        vec![None; self.0]
     }
 }
 

@@ -10,3 +10,4 @@ mod running;
 mod signals;
 mod support;
 mod terminal;
+mod validity;
