@@ -155,7 +155,7 @@ fn supervisor() -> &'static Supervisor {
         let status = if read { Status::parse(&buffer) } else { Status::default() };
         Supervisor {
             namespaces: Namespace::ALL.map(|namespace| identity(links.as_ref(), namespace.names().0).ok()),
-            groups: status.groups.as_deref().and_then(status::ids),
+            groups: status.groups.and_then(status::ids),
             filters: status.filters.and_then(|filters| filters.parse().ok()),
         }
     })
