@@ -44,6 +44,7 @@ async fn sandbox(launcher: &Launcher) -> Started {
         seccomp: crucible_jail::seccomp::compile(),
         proc: Need::Preferred,
         terminals: Need::Preferred,
+        without: Vec::new(),
     };
     launcher.start_sandbox(SandboxPlan::Jailed(plan), &[]).await.unwrap()
 }

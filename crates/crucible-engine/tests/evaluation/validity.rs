@@ -64,13 +64,13 @@ async fn what_this_user_cannot_see_is_recorded_or_refused_as_the_policy_says() {
     assert_eq!(outcome.evidence.posture.unwrap().before.not_visible, ["cellar"]);
 
     let bench = hidden();
-    let error = bench.evaluate(strict()).await.unwrap_err();
+    let policy = Policy { unseen_posture: UnseenPosture::Refuse, ..Policy::default() };
+    let error = bench.evaluate(EvaluationSpec { policy, ..spec() }).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Refused);
     assert!(error.to_string().contains("cellar") && error.hint().is_some());
     assert_eq!((bench.ledger.commands().len(), bench.ledger.destroyed()), (0, 1));
 
-    let policy = Policy { unseen_posture: UnseenPosture::Record, ..Policy::strict() };
-    hidden().evaluate(EvaluationSpec { policy, ..spec() }).await.unwrap();
+    hidden().evaluate(strict()).await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
