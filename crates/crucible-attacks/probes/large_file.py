@@ -25,6 +25,10 @@ def main():
         attempt(resource.setrlimit, resource.RLIMIT_FSIZE, (-1, -1))
     descriptor = attempt(open_file) if SIZE else None
     if isinstance(descriptor, int):
+        # As large as it may be, step by step, and then larger.
+        for size in range(1 << 16, SIZE, 1 << 16):
+            if attempt(os.ftruncate, descriptor, size) is not None:
+                break
         attempt(os.ftruncate, descriptor, SIZE)
         attempt(os.pwrite, descriptor, b"x", SIZE - 1)
         # As far as it gets.

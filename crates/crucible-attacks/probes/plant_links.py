@@ -15,6 +15,8 @@ PATH = os.environ.get("CANARY_PATH", "")
 def main():
     if not PATH:
         return
+    with open("collected-plain", "w") as file:
+        file.write(sys.argv[1])
     attempt(os.symlink, PATH, "collected")
     attempt(os.symlink, os.path.dirname(PATH), "collected-folder")
     attempt(os.symlink, "/proc/self/root" + PATH, "collected-by-proc")

@@ -10,7 +10,7 @@ use crucible_core::{
     SandboxRequest, Status,
 };
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,8 +28,8 @@ const MOST_OUTPUT: usize = 4 << 20;
 
 /// Where arms take place.
 pub struct World {
-    /// A folder for canaries that sandboxes don't have.
-    pub base: PathBuf,
+    /// Where it is.
+    pub site: Site,
     /// The language of Python probes.
     pub python: Arc<Language>,
     /// The policy of every sandbox.
@@ -45,6 +45,43 @@ pub struct World {
     /// A command that runs another one in a sandbox of this backend: what is added to it is that command.
     pub supervisor: Vec<String>,
 }
+
+/// Where canaries are put.
+#[derive(Clone, Debug)]
+pub enum Site {
+    /// On the host: files below a folder, processes and listeners. Nothing that the whole machine has once.
+    Host(PathBuf),
+    /// In a range.
+    Range {
+        /// A mount that was there before the backend started.
+        mounted: PathBuf,
+    },
+}
+
+impl Site {
+    /// Prepares a range. To be called before the backend starts in it.
+    ///
+    /// # Errors
+    /// The kernel's answer.
+    pub fn in_range() -> std::io::Result<Self> {
+        let mounted = Path::new(RANGE_BASE).join(format!("mount-{}", crate::nonce()?));
+        std::fs::create_dir(&mounted)?;
+        let flags = rustix::mount::MountFlags::NODEV | rustix::mount::MountFlags::NOSUID;
+        rustix::mount::mount("canary", &mounted, "tmpfs", flags, None)?;
+        Ok(Self::Range { mounted })
+    }
+
+    /// The folder for canaries that sandboxes don't have.
+    pub(crate) fn base(&self) -> &Path {
+        match self {
+            Self::Host(folder) => folder,
+            Self::Range { .. } => Path::new(RANGE_BASE),
+        }
+    }
+}
+
+/// The folder for canaries in a range.
+const RANGE_BASE: &str = "/canary";
 
 /// Runs one arm. A failure of the machinery is no verdict either: it comes out as unproven.
 pub(crate) async fn run(scenario: &Scenario, subject: &Subject, arm: Arm, world: &World) -> ArmResult {
@@ -74,7 +111,7 @@ async fn try_it(scenario: &Scenario, subject: &Subject, arm: Arm, world: &World)
     // Where nothing is isolated, what is shared could be changed: a copy stands in for it.
     let ground_arm = if world.isolation == Isolation::None { Arm::Control } else { arm };
     let interpreter = world.interpreter.as_deref();
-    let ground = Ground { base: &world.base, nonce: &nonce, arm: ground_arm, interpreter };
+    let ground = Ground { site: &world.site, nonce: &nonce, arm: ground_arm, interpreter };
     let armed = canary::arm(&scenario.canary, &ground).await;
     let mut armed = armed.map_err(|error| lost("put the canary in place", error))?;
     let attempt = Attempt { scenario, subject, arm, world };
@@ -120,10 +157,10 @@ async fn evaluate(scenario: &Scenario, arm: Arm, world: &World, evaluator: &dyn 
 /// Runs the probe under a supervisor of its own, and kills that.
 async fn kill_supervisor(scenario: &Scenario, arm: Arm, world: &World) -> Result<(Sight, bool)> {
     let nonce = new_nonce()?;
-    let ground = Ground { base: &world.base, nonce: &nonce, arm, interpreter: None };
+    let ground = Ground { site: &world.site, nonce: &nonce, arm, interpreter: None };
     let armed = canary::arm(&scenario.canary, &ground).await.map_err(|error| lost("put the canary in place", error))?;
     let file = program(scenario, &nonce)?;
-    let outside = world.base.join(format!("probe-{nonce}"));
+    let outside = world.site.base().join(format!("probe-{nonce}"));
     std::fs::write(&outside, file.content).map_err(|error| lost("write the probe", error))?;
     let inside = file.path.strip_prefix("/work/").unwrap_or(&file.path);
     let argv = file.argv(Some("python3"), &nonce)?;
@@ -248,10 +285,11 @@ impl Attempt<'_> {
         }
         let running = started.elapsed();
         let held = process::find(nonce);
-        let scene = Scene { output: &heard.kept, held: &held, ended, place, limits: &limits, nonce, running };
+        let output = heard.all();
+        let scene = Scene { output: &output, held: &held, ended, place, limits: &limits, nonce, running };
         let sight = armed.look(&scene, self.arm).await;
         leave(stdin, stdout, stderr, process, ended).await;
-        Ok(Visit { sight, has_tried: heard.has_tried, output: heard.kept })
+        Ok(Visit { sight, has_tried: heard.has_tried, output })
     }
 }
 
@@ -315,6 +353,7 @@ async fn leave(
 struct Heard {
     word: Vec<u8>,
     kept: Vec<u8>,
+    errors: Vec<u8>,
     tail: Vec<u8>,
     has_tried: bool,
 }
@@ -327,7 +366,18 @@ enum Voice {
 
 impl Heard {
     fn new(nonce: &str) -> Self {
-        Self { word: format!("tried {nonce}\n").into_bytes(), kept: Vec::new(), tail: Vec::new(), has_tried: false }
+        Self {
+            word: format!("tried {nonce}\n").into_bytes(),
+            kept: Vec::new(),
+            errors: Vec::new(),
+            tail: Vec::new(),
+            has_tried: false,
+        }
+    }
+
+    /// Everything that was kept.
+    fn all(&self) -> Vec<u8> {
+        [self.kept.as_slice(), b"\n", &self.errors].concat()
     }
 
     /// Takes what was read. Returns whether the stream goes on.
@@ -335,8 +385,10 @@ impl Heard {
         let Some(bytes) = read.ok().filter(|count| *count > 0).and_then(|count| buffer.get(..count)) else {
             return false;
         };
-        let room = MOST_OUTPUT.saturating_sub(self.kept.len());
-        self.kept.extend_from_slice(bytes.get(..room).unwrap_or(bytes));
+        // Apart, so that what comes on one doesn't cut in two what comes on the other.
+        let kept = if voice == Voice::Output { &mut self.kept } else { &mut self.errors };
+        let room = MOST_OUTPUT.saturating_sub(kept.len());
+        kept.extend_from_slice(bytes.get(..room).unwrap_or(bytes));
         if voice == Voice::Output {
             self.tail.extend_from_slice(bytes);
             self.has_tried |= self.tail.windows(self.word.len()).any(|window| window == self.word);

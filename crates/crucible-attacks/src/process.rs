@@ -63,16 +63,17 @@ impl HeldProcess {
     }
 
     /// Whether it has a file of the host's open so that it could write to it.
-    pub(crate) fn has_open_for_writing(&self, path: &Path) -> bool {
+    /// `None` where that can't be seen.
+    pub(crate) fn has_open_for_writing(&self, path: &Path) -> Option<bool> {
         let identity = |path: &Path| fs::metadata(path).ok().map(|seen| (seen.dev(), seen.ino()));
-        let Some(wanted) = identity(path) else { return false };
-        self.descriptors().unwrap_or_default().iter().any(|(number, _)| {
+        let wanted = identity(path)?;
+        Some(self.descriptors()?.iter().any(|(number, _)| {
             let info = fs::read_to_string(self.folder().join(format!("fdinfo/{number}"))).unwrap_or_default();
             let flags = info.lines().find_map(|line| line.strip_prefix("flags:"));
             let flags = flags.and_then(|flags| u32::from_str_radix(flags.trim(), 8).ok()).unwrap_or(0);
             // The lowest two bits are 1 for writing and 2 for both.
             flags & 0b11 != 0 && identity(&self.folder().join(format!("fd/{number}"))) == Some(wanted)
-        })
+        }))
     }
 
     pub(crate) fn namespace(&self, name: &str) -> Option<String> {

@@ -1,12 +1,13 @@
 //! The suite's two ends of a range: what runs in it and makes arms on request, and what asks for them from outside.
 //!
-//! Invariant: what comes out of a range is the suite's own word, but sandboxes in it are weakened. A weakened guest could
-//! put words into its mouth; so nothing from a range ever turns a property green by itself: that takes the protected arm.
+//! Invariant: there are two ranges. In one run sandboxes as they are used and nothing else, in the other weakened ones, whose
+//! guests could put words into the mouth of what serves them. So what a weakened guest says or does never stands for a
+//! protected arm. Every answer names its request by a random word.
 
 use crate::arm::{self, World};
 use crate::scenario::{Arm, Scenario};
 use crate::subject::Subject;
-use crucible_core::{ArmResult, ControlArms, Error, ErrorKind, Execution, Layer, Result};
+use crucible_core::{ArmResult, ControlArms, Error, ErrorKind, Execution, Layer, Layers, Result};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -23,9 +24,27 @@ const CLOSING: Duration = Duration::from_secs(5);
 /// Folders that arms without a mount namespace share, and leave things in.
 const SHARED: [&str; 3] = ["/work", "/tmp", "/dev/shm"];
 
+/// The first thing that is said from inside.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Hello {
+    /// The layers that the backend has there.
+    layers: BTreeSet<Layer>,
+}
+
+/// The answer to a request.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Answer {
+    /// The request's word.
+    word: String,
+    /// How the probe fared; `None` where nothing can be weakened.
+    result: Option<ArmResult>,
+}
+
 /// Asks for an arm.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Request {
+    /// A random word, to know the answer by.
+    word: String,
     scenario: Scenario,
     /// The layers to leave off; `None` for a protected arm.
     without: Option<BTreeSet<Layer>>,
@@ -39,11 +58,13 @@ pub async fn serve(
     world: &World,
     protected: &Subject,
     arms: Option<Arc<dyn ControlArms>>,
+    layers: &Layers,
     requests: impl AsyncRead + Unpin,
     mut answers: impl AsyncWrite + Unpin,
 ) -> Result<()> {
     let mut requests = BufReader::new(requests);
-    while let Some(Request { scenario, without }) = receive::<Request>(&mut requests).await? {
+    send(&mut answers, &Hello { layers: active(layers) }).await?;
+    while let Some(Request { word, scenario, without }) = receive::<Request>(&mut requests).await? {
         let result = match (without, &arms) {
             (None, _) => Some(arm::run(&scenario, protected, Arm::Protected, world).await),
             (Some(without), Some(arms)) => {
@@ -53,7 +74,7 @@ pub async fn serve(
             (Some(_), None) => None,
         };
         tidy(world);
-        send(&mut answers, &result).await?;
+        send(&mut answers, &Answer { word, result }).await?;
     }
     Ok(())
 }
@@ -61,7 +82,7 @@ pub async fn serve(
 /// Removes what an arm left in folders that the next one would find it in.
 fn tidy(world: &World) {
     let _named = rustix::system::sethostname(b"crucible-range").is_ok();
-    for folder in SHARED.map(std::path::Path::new).into_iter().chain([world.base.as_path()]) {
+    for folder in SHARED.map(std::path::Path::new).into_iter().chain([world.site.base()]) {
         for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
             let path = entry.path();
             // What can't be removed is in nobody's way but the next arm's, which will say so.
@@ -70,8 +91,56 @@ fn tidy(world: &World) {
     }
 }
 
+/// The layers that are in force.
+pub(crate) fn active(layers: &Layers) -> BTreeSet<Layer> {
+    layers.iter().filter(|(_, state)| state.is_active()).map(|(layer, _)| *layer).collect()
+}
+
+/// The ranges of a suite.
+pub struct Ranges {
+    /// For sandboxes as they are used.
+    protected: Range,
+    /// For weakened ones.
+    control: Range,
+}
+
+impl TryFrom<Vec<Range>> for Ranges {
+    type Error = Error;
+
+    fn try_from(ranges: Vec<Range>) -> Result<Self> {
+        match <[Range; 2]>::try_from(ranges) {
+            Ok([protected, control]) => Ok(Self { protected, control }),
+            Err(_) => Err(Error::new(ErrorKind::Infrastructure, "open the ranges", "the suite needs two")),
+        }
+    }
+}
+
+impl Ranges {
+    /// Has a scenario tried in a sandbox as it is used.
+    pub(crate) async fn protected(&mut self, scenario: &Scenario) -> Result<Option<ArmResult>> {
+        self.protected.run(scenario, None).await
+    }
+
+    /// Has a scenario tried in a weakened sandbox.
+    pub(crate) async fn control(&mut self, scenario: &Scenario, without: BTreeSet<Layer>) -> Result<Option<ArmResult>> {
+        self.control.run(scenario, Some(without)).await
+    }
+
+    /// The layers that the backend has where its protected arms run.
+    pub(crate) const fn layers(&self) -> &BTreeSet<Layer> {
+        &self.protected.layers
+    }
+
+    /// Lets what serves in the ranges end by itself, which clears away what it made there.
+    pub async fn close(self) {
+        self.protected.close().await;
+        self.control.close().await;
+    }
+}
+
 /// A range with the suite's other end in it.
 pub struct Range {
+    layers: BTreeSet<Layer>,
     requests: Box<dyn AsyncWrite + Send + Unpin>,
     answers: BufReader<Box<dyn AsyncRead + Send + Unpin>>,
     /// Why it is of no use any more.
@@ -80,32 +149,41 @@ pub struct Range {
 
 impl Range {
     /// Takes what was started in a range, and serves there with [`serve`].
-    #[must_use]
-    pub fn new(execution: Execution) -> Self {
+    ///
+    /// # Errors
+    /// `Infrastructure` where it doesn't say hello.
+    pub async fn open(execution: Execution) -> Result<Self> {
         let Execution { stdin, stdout, mut stderr, .. } = execution;
         tokio::spawn(async move {
             // What it says beside the answers is for whoever debugs it.
             let _said = tokio::io::copy(&mut stderr, &mut tokio::io::stderr()).await;
         });
-        Self { requests: stdin, answers: BufReader::new(stdout), broken: None }
+        let mut answers = BufReader::new(stdout);
+        let hello = tokio::time::timeout(PATIENCE, receive::<Hello>(&mut answers)).await;
+        match hello {
+            Ok(Ok(Some(Hello { layers }))) => Ok(Self { layers, requests: stdin, answers, broken: None }),
+            _ => Err(Error::new(ErrorKind::Infrastructure, "open a range", "what serves in the range didn't start")),
+        }
     }
 
     /// Has an arm run; `None` where the backend there can't weaken anything.
     ///
     /// # Errors
     /// `Infrastructure` where the range is lost, and from then on.
-    pub async fn run(&mut self, scenario: &Scenario, without: Option<BTreeSet<Layer>>) -> Result<Option<ArmResult>> {
+    async fn run(&mut self, scenario: &Scenario, without: Option<BTreeSet<Layer>>) -> Result<Option<ArmResult>> {
         let lost = |why: String| Error::new(ErrorKind::Infrastructure, "run an arm in the range", why);
         if let Some(why) = &self.broken {
             return Err(lost(why.clone()));
         }
-        let request = Request { scenario: scenario.clone(), without };
+        let word = crate::nonce().map_err(|error| lost(error.to_string()))?;
+        let request = Request { word: word.clone(), scenario: scenario.clone(), without };
         let exchange = async {
             send(&mut self.requests, &request).await?;
-            receive::<Option<ArmResult>>(&mut self.answers).await
+            receive::<Answer>(&mut self.answers).await
         };
         let answer = match tokio::time::timeout(PATIENCE, exchange).await {
-            Ok(Ok(Some(answer))) => return Ok(answer),
+            Ok(Ok(Some(answer))) if answer.word == word => return Ok(answer.result),
+            Ok(Ok(Some(_))) => "an answer came that nobody asked for".to_owned(),
             Ok(Ok(None)) => "the range ended".to_owned(),
             Ok(Err(error)) => error.to_string(),
             Err(_) => format!("the range didn't answer within {} seconds", PATIENCE.as_secs()),
@@ -116,8 +194,7 @@ impl Range {
 }
 
 impl Range {
-    /// Lets what serves in the range end by itself, which clears away what it made there.
-    pub async fn close(self) {
+    async fn close(self) {
         drop(self.requests);
         let mut rest = Vec::new();
         let mut answers = self.answers.take(LONGEST_LINE);

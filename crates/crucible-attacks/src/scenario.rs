@@ -227,6 +227,20 @@ pub enum Canary {
 }
 
 impl Canary {
+    /// Whether there is one of it in a whole machine, so that it is only ever put in place in a range.
+    pub(crate) const fn is_the_machines(&self) -> bool {
+        matches!(
+            self,
+            Self::HostName {}
+                | Self::Cgroup {}
+                | Self::MountName {}
+                | Self::Sysctl {}
+                | Self::Interface {}
+                | Self::SetuidProgram {}
+                | Self::Residue {}
+        )
+    }
+
     /// Whether what it is about is held by the engine, and not by the backend alone.
     pub(crate) const fn is_the_engines(&self) -> bool {
         match self {
@@ -328,7 +342,11 @@ impl Scenario {
     #[must_use]
     pub fn place(&self) -> Place {
         let must_look = matches!(self.canary, Canary::Held { .. } | Canary::SharedFile {});
-        if must_look && !rustix::process::geteuid().is_root() { Place::Range } else { self.place }
+        if self.canary.is_the_machines() || (must_look && !rustix::process::geteuid().is_root()) {
+            Place::Range
+        } else {
+            self.place
+        }
     }
 
     /// Whether it is about a backend.

@@ -1,7 +1,7 @@
 //! The suite: puts every scenario to a backend in two arms, and judges.
 
 use crate::arm::{self, World};
-use crate::range::Range;
+use crate::range::{self, Ranges};
 use crate::scenario::{Arm, Canary, Place, Scenario};
 use crate::subject::Subject;
 use crucible_core::{
@@ -110,7 +110,7 @@ impl AttackSuite {
     pub async fn run(
         &self,
         target: &Target<'_>,
-        range: &mut Range,
+        ranges: &mut Ranges,
         depth: Depth,
         progress: &(dyn Fn(&Progress) + Sync),
     ) -> SuiteResult {
@@ -118,13 +118,13 @@ impl AttackSuite {
         let mut properties = Vec::with_capacity(self.scenarios.len());
         for (done, scenario) in self.scenarios.iter().enumerate() {
             progress(&Progress { done, total: self.scenarios.len(), current: scenario.id.clone() });
-            properties.push(property(scenario, target, range, depth).await);
+            properties.push(property(scenario, target, ranges, depth).await);
         }
         SuiteResult { backend: target.name.to_owned(), started, took: clock.elapsed(), properties }
     }
 }
 
-async fn property(scenario: &Scenario, target: &Target<'_>, range: &mut Range, depth: Depth) -> PropertyResult {
+async fn property(scenario: &Scenario, target: &Target<'_>, ranges: &mut Ranges, depth: Depth) -> PropertyResult {
     let mut result = PropertyResult {
         id: scenario.id.clone(),
         group: scenario.group().to_owned(),
@@ -145,17 +145,29 @@ async fn property(scenario: &Scenario, target: &Target<'_>, range: &mut Range, d
         (Node::Here { subject, world }, Place::Host) => {
             Ok(Some(arm::run(scenario, subject, Arm::Protected, world).await))
         }
-        (Node::InRange, _) | (Node::Here { .. }, Place::Range) => range.run(scenario, None).await,
+        (Node::InRange, _) | (Node::Here { .. }, Place::Range) => in_range(scenario, target, ranges).await,
     };
-    let control = range.run(scenario, Some(scenario.control.clone())).await;
+    let control = ranges.control(scenario, scenario.control.clone()).await;
     (result.verdict, result.reason) = judge(&protected, &control);
     result.protected = protected.ok().flatten();
     let without = scenario.control.iter().copied().collect();
     result.control = control.ok().flatten().map(|control| ControlResult { without, result: control });
-    if depth == Depth::Layers && result.verdict == Verdict::Held {
-        result.held_by = Some(ablate(scenario, target, range).await);
+    // Where no layer is left off in the control arm, no layer holds it.
+    if depth == Depth::Layers && result.verdict == Verdict::Held && !scenario.control.is_empty() {
+        result.held_by = Some(ablate(scenario, target, ranges).await);
     }
     result
+}
+
+/// Runs a protected arm in the range. It stands for the node only where the backend has the same layers there.
+async fn in_range(scenario: &Scenario, target: &Target<'_>, ranges: &mut Ranges) -> Result<Option<ArmResult>> {
+    let here = range::active(target.layers);
+    if matches!(target.node, Node::Here { .. }) && *ranges.layers() != here {
+        let differing: Vec<_> = here.symmetric_difference(ranges.layers()).map(Layer::to_string).collect();
+        let message = format!("the backend has other layers in the range than here: {}", differing.join(", "));
+        return Err(Error::new(ErrorKind::Unavailable, "run an arm in the range", message));
+    }
+    ranges.protected(scenario).await
 }
 
 /// Why a scenario says nothing about a backend, where it doesn't: only what the backend itself declares counts.
@@ -205,7 +217,7 @@ fn judge(protected: &Result<Option<ArmResult>>, control: &Result<Option<ArmResul
 }
 
 /// Finds out which layers hold a property: leaves off each one, and then all but each one.
-async fn ablate(scenario: &Scenario, target: &Target<'_>, range: &mut Range) -> HeldBy {
+async fn ablate(scenario: &Scenario, target: &Target<'_>, ranges: &mut Ranges) -> HeldBy {
     let mut held_by = HeldBy::default();
     let is_active = |layer: &&Layer| target.layers.get(layer).is_some_and(LayerState::is_active);
     let layers: Vec<Layer> = target.removable.keys().filter(is_active).copied().collect();
@@ -215,8 +227,8 @@ async fn ablate(scenario: &Scenario, target: &Target<'_>, range: &mut Range) -> 
         let below = target.removable.get(layer);
         let is_below = |other: &Layer| below.is_some_and(|below| below.contains(other));
         let others = layers.iter().copied().filter(|other| other != layer && !is_below(other)).collect();
-        let without = range.run(scenario, Some(one)).await.ok().flatten().map(|arm| arm.reach);
-        let alone = range.run(scenario, Some(others)).await.ok().flatten().map(|arm| arm.reach);
+        let without = ranges.control(scenario, one).await.ok().flatten().map(|arm| arm.reach);
+        let alone = ranges.control(scenario, others).await.ok().flatten().map(|arm| arm.reach);
         match (without, alone) {
             (Some(Reach::Unproven) | None, _) | (_, Some(Reach::Unproven) | None) => held_by.unknown.push(*layer),
             _ => {}

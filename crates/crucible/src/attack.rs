@@ -5,8 +5,8 @@
 
 use crate::compose::{self, JAIL, SUBPROCESS};
 use crate::config::Configuration;
-use crucible_attacks::range::{self, Range};
-use crucible_attacks::{AttackSuite, Depth, Node, Progress, Subject, Target, World};
+use crucible_attacks::range::{self, Range, Ranges};
+use crucible_attacks::{AttackSuite, Depth, Node, Progress, Site, Subject, Target, World};
 use crucible_backends::jail::{self, Ahead};
 use crucible_core::{
     Backend, Command, ControlArms, Discard, Error, ErrorKind, EvaluationSpec, Evaluator, GuestPath, HostPath, Language,
@@ -14,8 +14,8 @@ use crucible_core::{
 };
 use crucible_engine::{Engine, RunIo};
 use std::collections::BTreeMap;
-use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
@@ -39,12 +39,20 @@ pub async fn attack(
 ) -> Result<(SuiteResult, Arc<dyn Backend>)> {
     let jail = Arc::new(compose::start_jail(configuration, Ahead::Never).await?);
     let program = std::env::current_exe().map_err(|error| failed("find this program's own file", error))?;
-    let sandbox = jail.open_range(&HostPath::new(program)).await?;
-    let mut range = Range::new(sandbox.exec(range_command(backend, policy)?).await?);
+    // One for sandboxes as they are used, and one for weakened ones, whose guests could reach what serves them.
+    let mut sandboxes = Vec::new();
+    for _ in 0..2 {
+        sandboxes.push(jail.open_range(&HostPath::new(program.clone())).await?);
+    }
+    let mut ranges = Vec::new();
+    for sandbox in &sandboxes {
+        ranges.push(Range::open(sandbox.exec(range_command(backend, policy)?).await?).await?);
+    }
+    let mut ranges = Ranges::try_from(ranges)?;
     let result = if backend == JAIL {
         let folder = canary_folder()?;
         let under_attack: Arc<dyn Backend> = jail.clone();
-        let world = world(&under_attack, policy, configuration, folder.path().to_owned())?;
+        let world = world(&under_attack, policy, configuration, Site::Host(folder.path().to_owned()))?;
         let (removable, subject) = (jail.removable(), Subject::Protected(Arc::clone(&under_attack)));
         let target = Target {
             name: backend,
@@ -52,15 +60,17 @@ pub async fn attack(
             removable: &removable,
             node: Node::Here { subject: &subject, world: &world },
         };
-        (suite.run(&target, &mut range, depth, progress).await, under_attack)
+        (suite.run(&target, &mut ranges, depth, progress).await, under_attack)
     } else {
         let under_attack = compose::start(backend, configuration, Ahead::Never).await?;
         let (layers, removable) = (Layers::new(), BTreeMap::new());
         let target = Target { name: backend, layers: &layers, removable: &removable, node: Node::InRange };
-        (suite.run(&target, &mut range, depth, progress).await, under_attack)
+        (suite.run(&target, &mut ranges, depth, progress).await, under_attack)
     };
-    range.close().await;
-    sandbox.destroy().await?;
+    ranges.close().await;
+    for sandbox in sandboxes {
+        sandbox.destroy().await?;
+    }
     Ok(result)
 }
 
@@ -72,9 +82,7 @@ fn range_command(backend: &str, policy: &Policy) -> Result<Command> {
     })?;
     let argv = [jail::RANGE_PROGRAM, RANGE_VERB, backend, &policy].map(str::to_owned).to_vec();
     let mut env = BTreeMap::from([("XDG_CACHE_HOME".to_owned(), "/run/cache".to_owned())]);
-    for name in ["PATH", "HOME", "PYENV_ROOT"] {
-        env.extend(std::env::var(name).ok().map(|value| (name.to_owned(), value)));
-    }
+    env.extend(std::env::var("PATH").ok().map(|value| ("PATH".to_owned(), value)));
     Ok(Command { argv, env, directory: GuestPath::work() })
 }
 
@@ -89,6 +97,8 @@ pub async fn serve_in_range(backend: &str, policy: &str) -> Result<()> {
             .with_hint("`crucible attack` makes one and starts it there"));
     }
     jail::leave_top_of_cgroups();
+    // Before the backend starts, so that it has seen what is mounted here.
+    let site = Site::in_range().map_err(|error| failed("prepare the range", error))?;
     let policy: Policy = serde_json::from_str(policy).map_err(|error| {
         Error::new(ErrorKind::InvalidInput, "read the policy", "the policy can't be read").with_source(error)
     })?;
@@ -103,23 +113,23 @@ pub async fn serve_in_range(backend: &str, policy: &str) -> Result<()> {
             return Err(Error::new(ErrorKind::NotFound, "serve the attack suite", format!("no backend {other:?}")));
         }
     };
-    let mut world = world(&protected, &policy, &configuration, PathBuf::from("/canary"))?;
-    // Without a root of its own a guest can't walk to an interpreter in somebody's home.
-    if std::path::Path::new(SYSTEM_PYTHON).exists() {
-        Arc::make_mut(&mut world.python).interpreters = vec![SYSTEM_PYTHON.to_owned()];
-    }
+    let world = world(&protected, &policy, &configuration, site)?;
+    let has = protected.capabilities().layers.clone();
     let subject = Subject::Protected(protected);
-    range::serve(&world, &subject, arms, tokio::io::stdin(), tokio::io::stdout()).await
+    range::serve(&world, &subject, arms, &has, tokio::io::stdin(), tokio::io::stdout()).await
 }
 
-fn world(backend: &Arc<dyn Backend>, policy: &Policy, configuration: &Configuration, base: PathBuf) -> Result<World> {
-    let (_, python) = configuration.languages().find("python")?;
-    let python: Arc<Language> = python;
+fn world(backend: &Arc<dyn Backend>, policy: &Policy, configuration: &Configuration, site: Site) -> Result<World> {
+    let (_, mut python): (_, Arc<Language>) = configuration.languages().find("python")?;
+    if matches!(site, Site::Range { .. }) && Path::new(SYSTEM_PYTHON).exists() {
+        // Neither a range's root nor a guest without a root of its own can walk to an interpreter in somebody's home.
+        Arc::make_mut(&mut python).interpreters = vec![SYSTEM_PYTHON.to_owned()];
+    }
     let interpreter =
         crucible_backends::runtime::describe(&python, None)?.interpreter.map(|found| PathBuf::from(found.path));
     let evaluator = EngineEvaluator(compose::engine(vec![Arc::clone(backend)], configuration));
     Ok(World {
-        base,
+        site,
         python,
         policy: policy.clone(),
         evaluator: Some(Arc::new(evaluator)),
@@ -143,14 +153,32 @@ fn supervisor(backend: &str) -> Result<Vec<String>> {
 
 /// A folder for canaries outside of everything that a sandbox has one of its own of.
 fn canary_folder() -> Result<tempfile::TempDir> {
-    let folder = ["/var/tmp", "/tmp"]
-        .into_iter()
-        .find_map(|place| tempfile::Builder::new().prefix("crucible-attack-").tempdir_in(place).ok());
+    let places = ["/var/tmp", "/tmp"];
+    places.into_iter().for_each(|place| remove_stale_folders(Path::new(place)));
+    let prefix = format!("{CANARY_FOLDER}{}-", std::process::id());
+    let folder = places.into_iter().find_map(|place| tempfile::Builder::new().prefix(&prefix).tempdir_in(place).ok());
     let folder =
         folder.map_or_else(tempfile::tempdir, Ok).map_err(|error| failed("make a folder for canaries", error))?;
     std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755))
         .map_err(|error| failed("open the folder for canaries", error))?;
     Ok(folder)
+}
+
+/// How folders for canaries are called, with the process that made them.
+const CANARY_FOLDER: &str = "crucible-attack-";
+
+/// Removes what suites left that were killed.
+fn remove_stale_folders(place: &Path) {
+    for entry in std::fs::read_dir(place).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let owner =
+            name.to_str().and_then(|name| name.strip_prefix(CANARY_FOLDER)?.split_once('-')?.0.parse::<u32>().ok());
+        let is_ours =
+            entry.metadata().is_ok_and(|seen| seen.is_dir() && seen.uid() == rustix::process::geteuid().as_raw());
+        if is_ours && owner.is_some_and(|pid| !Path::new(&format!("/proc/{pid}")).exists()) {
+            let _removed = std::fs::remove_dir_all(entry.path()).is_ok();
+        }
+    }
 }
 
 fn failed(operation: &'static str, error: std::io::Error) -> Error {

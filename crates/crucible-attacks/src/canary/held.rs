@@ -97,7 +97,7 @@ fn status(process: &HeldProcess, keys: &[&str], is_bad: impl Fn(&str) -> bool) -
             }
         }
     }
-    Ok(Sight::Stopped(format!("{} of {} threads is as it should be", keys.join(", "), threads.len())))
+    Ok(Sight::Nothing(format!("{} of {} threads is as it should be", keys.join(", "), threads.len())))
 }
 
 /// Of the fields after the name: nice value, real-time priority and policy.
@@ -198,21 +198,32 @@ fn core_limit(process: &HeldProcess) -> Looked {
     if line.split_ascii_whitespace().take(2).any(above) {
         Ok(Sight::Reached("it may write core files".to_owned()))
     } else {
-        Ok(Sight::Stopped("it may write no core file".to_owned()))
+        Ok(Sight::Nothing("it may write no core file".to_owned()))
     }
 }
 
+/// The devices that a sandbox may have: major and minor number.
+const EXPECTED_DEVICES: [(u32, u32); 7] = [(1, 3), (1, 5), (1, 7), (1, 8), (1, 9), (5, 1), (5, 2)];
+/// The major numbers of pseudo-terminals.
+const TERMINALS: std::ops::RangeInclusive<u32> = 136..=143;
+
 fn devices(process: &HeldProcess) -> Looked {
-    const EXPECTED: [&str; 8] = ["null", "zero", "full", "random", "urandom", "console", "ptmx", "fd"];
-    let entries = fs::read_dir(process.root().join("dev")).map_err(|_| "its /dev can't be seen")?;
+    let mut folders = vec![process.root().join("dev")];
     let mut count = 0;
-    for entry in entries.flatten() {
-        // Not what the folder says of the entry: something may be mounted on it.
-        let kind = entry.metadata().map_err(|_| "its /dev can't be seen")?.file_type();
-        if kind.is_char_device() || kind.is_block_device() {
-            count += 1;
-            if !entry.file_name().to_str().is_some_and(|name| EXPECTED.contains(&name)) {
-                return Ok(Sight::Reached("there is a device beyond the expected ones".to_owned()));
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).map_err(|_| "its /dev can't be seen")?.flatten() {
+            // Not what the folder says of the entry: something may be mounted on it.
+            let seen = entry.metadata().map_err(|_| "its /dev can't be seen")?;
+            let kind = seen.file_type();
+            if kind.is_dir() {
+                folders.push(entry.path());
+            } else if kind.is_char_device() || kind.is_block_device() {
+                count += 1;
+                let number = (rustix::fs::major(seen.rdev()), rustix::fs::minor(seen.rdev()));
+                let is_terminal = TERMINALS.contains(&number.0);
+                if kind.is_block_device() || !(is_terminal || EXPECTED_DEVICES.contains(&number)) {
+                    return Ok(Sight::Reached("there is a device beyond the expected ones".to_owned()));
+                }
             }
         }
     }
@@ -220,6 +231,7 @@ fn devices(process: &HeldProcess) -> Looked {
 }
 
 fn readable(process: &HeldProcess, paths: &[String]) -> Looked {
+    fs::read_dir(process.root()).map_err(|_| "its root folder can't be seen")?;
     for path in paths {
         let inside = process.root().join(path.trim_start_matches('/'));
         let shows = match fs::symlink_metadata(&inside) {

@@ -34,7 +34,7 @@ pub(super) async fn look(limit: LimitKind, scene: &Scene<'_>) -> Sight {
         LimitKind::Pids => match counters.processes_peak.or_else(|| count(scene.held)) {
             Some(peak) if peak > u64::from(limits.pids) => Sight::Reached(over("processes", peak, limits.pids.into())),
             Some(peak) if refused(limit) => Sight::Stopped(format!("it was refused more than {peak} processes")),
-            Some(peak) => Sight::Nothing(within("processes", peak, limits.pids.into())),
+            Some(peak) => near("processes", peak, limits.pids.into()),
             None => Sight::Unknown("the host can't count processes".to_owned()),
         },
         LimitKind::Disk | LimitKind::Inodes | LimitKind::FileSize => files(limit, scene, refused(limit)),
@@ -44,7 +44,7 @@ pub(super) async fn look(limit: LimitKind, scene: &Scene<'_>) -> Sight {
                 if open > most {
                     Sight::Reached(over("descriptors", open, most))
                 } else {
-                    Sight::Nothing(within("descriptors", open, most))
+                    near("descriptors", open, most)
                 }
             }
             None => Sight::Unknown("its descriptors can't be seen".to_owned()),
@@ -53,8 +53,8 @@ pub(super) async fn look(limit: LimitKind, scene: &Scene<'_>) -> Sight {
             (Some(bytes), _) if bytes > limits.stack.get() => {
                 Sight::Reached(over("bytes of stack", bytes, limits.stack.get()))
             }
-            (Some(bytes), _) => Sight::Nothing(within("bytes of stack", bytes, limits.stack.get())),
-            (None, Some(ExitStatus::Signaled(signal))) => Sight::Stopped(format!("it died of signal {signal}")),
+            (Some(bytes), _) => near("bytes of stack", bytes, limits.stack.get()),
+
             (None, _) => Sight::Unknown("its stack can't be seen".to_owned()),
         },
         LimitKind::Cpus => {
@@ -98,25 +98,28 @@ fn files(limit: LimitKind, scene: &Scene<'_>, refused: bool) -> Sight {
         return if refused { Sight::Stopped(why) } else { Sight::Unknown(why) };
     }
     let limits = scene.limits;
+    let (Some(sizes), Some(named)) = (open_files(scene.held), named(scene)) else {
+        return Sight::Unknown("its files can't be seen".to_owned());
+    };
     let (what, used, most) = match limit {
-        LimitKind::Disk => ("bytes on disk", open_files(scene.held).iter().sum(), limits.disk.get()),
-        LimitKind::Inodes => ("files", named(scene), limits.inodes),
-        _ => ("bytes in one file", open_files(scene.held).into_iter().max().unwrap_or(0), limits.file_size.get()),
+        LimitKind::Disk => ("bytes on disk", sizes.iter().sum(), limits.disk.get()),
+        LimitKind::Inodes => ("files", named, limits.inodes),
+        _ => ("bytes in one file", sizes.into_iter().max().unwrap_or(0), limits.file_size.get()),
     };
     if used > most {
         Sight::Reached(over(what, used, most))
     } else if refused || (limit == LimitKind::FileSize && used == most) {
         Sight::Stopped(format!("it was refused more than {used} {what}"))
     } else {
-        Sight::Nothing(within(what, used, most))
+        near(what, used, most)
     }
 }
 
 /// The sizes of the regular files that are open for writing, each once.
-fn open_files(held: &[HeldProcess]) -> Vec<u64> {
+fn open_files(held: &[HeldProcess]) -> Option<Vec<u64>> {
     let mut sizes = BTreeMap::new();
     for process in held {
-        for (number, _) in process.descriptors().unwrap_or_default() {
+        for (number, _) in process.descriptors()? {
             if let Ok(seen) = std::fs::metadata(process.folder().join(format!("fd/{number}")))
                 && seen.is_file()
             {
@@ -124,21 +127,31 @@ fn open_files(held: &[HeldProcess]) -> Vec<u64> {
             }
         }
     }
-    sizes.into_values().collect()
+    Some(sizes.into_values().collect())
 }
 
 /// How many files have the probe's nonce at the beginning of their names.
-fn named(scene: &Scene<'_>) -> u64 {
-    let Some(process) = scene.held.first() else { return 0 };
+fn named(scene: &Scene<'_>) -> Option<u64> {
+    let process = scene.held.first()?;
+    std::fs::read_dir(process.root()).ok()?;
     let count = |folder: &str| {
         let entries = std::fs::read_dir(process.root().join(folder)).into_iter().flatten().flatten();
         entries.filter(|entry| entry.file_name().as_encoded_bytes().starts_with(scene.nonce.as_bytes())).count()
     };
-    u64::try_from(["work", "tmp", "dev/shm"].into_iter().map(count).sum::<usize>()).unwrap_or(u64::MAX)
+    u64::try_from(["work", "tmp", "dev/shm"].into_iter().map(count).sum::<usize>()).ok()
 }
 
 fn over(what: &str, used: u64, most: u64) -> String {
     format!("{used} {what} under a limit of {most}")
+}
+
+/// What stayed below a limit. It shows something only if it came near: else something other than the limit stopped it.
+fn near(what: &str, used: u64, most: u64) -> Sight {
+    if used < most / 2 {
+        Sight::Unknown(format!("{}, which is far from the limit", within(what, used, most)))
+    } else {
+        Sight::Nothing(within(what, used, most))
+    }
 }
 
 fn within(what: &str, used: u64, most: u64) -> String {

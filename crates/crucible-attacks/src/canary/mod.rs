@@ -10,18 +10,19 @@ mod listeners;
 mod places;
 mod stand_in;
 
+use crate::arm::Site;
 use crate::process::{self, HeldProcess};
 use crate::scenario::{Arm, Canary, ProcessSecret};
 use crate::subject::Place;
 use crucible_core::{ExitStatus, GuestPath, Limits};
 use files::{SecretFile, WritableFolder};
 use listeners::Listener;
-use places::{Group, Mount, Name, Number, Shared};
+use places::{Group, Name, Number, Shared};
 use stand_in::StandIn;
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use tokio::net::TcpStream;
 
@@ -58,8 +59,7 @@ pub(crate) struct Scene<'a> {
 
 /// What a canary is put in place for.
 pub(crate) struct Ground<'a> {
-    /// Files go below this folder.
-    pub(crate) base: &'a Path,
+    pub(crate) site: &'a Site,
     pub(crate) nonce: &'a str,
     pub(crate) arm: Arm,
     /// The program that programs of the probe's language run with, as it is named outside.
@@ -84,14 +84,21 @@ enum Live {
     Port(SocketAddr),
     Number(Number),
     Group(Group),
-    Mount(Mount),
+    Mount(PathBuf),
     Name(Name),
     Shared(Vec<Shared>),
 }
 
 /// Puts a canary in place.
 pub(crate) async fn arm(kind: &Canary, ground: &Ground<'_>) -> io::Result<Armed> {
-    let Ground { base, nonce, .. } = *ground;
+    let Ground { site, nonce, .. } = *ground;
+    let base = site.base();
+    let mounted = match site {
+        Site::Range { mounted } => Some(mounted),
+        // There is one of these in the whole machine.
+        Site::Host(_) if kind.is_the_machines() => return Err(io::Error::other("it is put in place in a range only")),
+        Site::Host(_) => None,
+    };
     let mut env = BTreeMap::new();
     let mut set = |name: &str, value: String| env.insert(format!("CANARY_{name}"), value);
     let path = |path: &Path| path.display().to_string();
@@ -157,7 +164,7 @@ pub(crate) async fn arm(kind: &Canary, ground: &Ground<'_>) -> io::Result<Armed>
             set("PATH", path(&group.path));
             Live::Group(group)
         }
-        Canary::MountName {} => Live::Mount(Mount::make(base, nonce)?),
+        Canary::MountName {} => Live::Mount(mounted.cloned().ok_or_else(|| io::Error::other("nothing is mounted"))?),
         Canary::HostName {} => Live::Name(Name::give(nonce)?),
         Canary::SharedFile {} => {
             let interpreter = ground.interpreter.ok_or_else(|| io::Error::other("there is no interpreter to share"))?;
@@ -220,7 +227,7 @@ impl Armed {
             },
             (_, Live::Number(number)) => number.look(),
             (_, Live::Group(group)) => group.look(),
-            (_, Live::Mount(mount)) => secret_seen(scene.output, &mount.path.display().to_string()),
+            (_, Live::Mount(mount)) => secret_seen(scene.output, &mount.display().to_string()),
             (_, Live::Name(name)) => secret_seen(scene.output, &name.name),
             (_, Live::Shared(shared)) => {
                 let mut sights = shared.iter().map(|file| file.look(scene.held));
@@ -314,6 +321,16 @@ impl Armed {
 async fn collect(scene: &Scene<'_>, arm: Arm, secret: &str) -> Sight {
     const NAMES: [&str; 4] = ["collected", "collected-link", "collected-by-proc", "collected-folder/secret"];
     let mut refused = 0;
+    if arm == Arm::Protected {
+        // Something has to come out, or refusing the rest means nothing.
+        let plain = match GuestPath::parse("/work/collected-plain") {
+            Ok(path) => scene.place.read_file(&path).await.ok(),
+            Err(_) => None,
+        };
+        if plain.as_deref() != Some(scene.nonce.as_bytes()) {
+            return Sight::Unknown("an ordinary file couldn't be collected either".to_owned());
+        }
+    }
     for name in NAMES {
         let content = match (arm, scene.held.first()) {
             (Arm::Protected, _) => match GuestPath::parse(&format!("/work/{name}")) {
@@ -362,7 +379,7 @@ fn errnos(output: &[u8], denied: &[String]) -> Sight {
     }
     match answers.iter().find(|answer| !denied.iter().any(|denial| denial == *answer)) {
         Some(answer) => Sight::Reached(format!("the kernel answered {answer}")),
-        None => Sight::Stopped(format!("the kernel answered {}", answers.join(", "))),
+        None => Sight::Nothing(format!("the kernel answered {}", answers.join(", "))),
     }
 }
 
@@ -378,7 +395,7 @@ mod tests {
     fn an_answer_other_than_a_denial_is_a_reach_and_none_at_all_proves_nothing() {
         assert_eq!(
             errnos(b"errno EPERM\nerrno ENOSYS\n", &denied()),
-            Sight::Stopped("the kernel answered EPERM, ENOSYS".to_owned())
+            Sight::Nothing("the kernel answered EPERM, ENOSYS".to_owned())
         );
         assert!(matches!(errnos(b"errno EPERM\nerrno EINVAL\n", &denied()), Sight::Reached(_)));
         assert!(matches!(errnos(b"all is well\n", &denied()), Sight::Unknown(_)));

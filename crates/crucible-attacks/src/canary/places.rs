@@ -4,7 +4,6 @@
 
 use super::Sight;
 use crate::process::HeldProcess;
-use rustix::mount::MountFlags;
 use std::fs;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
@@ -74,7 +73,7 @@ impl Group {
                 fs::set_permissions(file, everybody())?;
             }
         }
-        // In version 2 a process is moved by who may write to the group above both.
+        // In version 2 a process is moved by who may write to the group above both: the range's own, which goes with it.
         let _permitted = fs::set_permissions(Path::new(tree).join("cgroup.procs"), everybody()).is_ok();
         Ok(group)
     }
@@ -95,41 +94,24 @@ impl Drop for Group {
     }
 }
 
-/// A mount on a folder with a random name.
-pub(super) struct Mount {
-    pub(super) path: PathBuf,
-}
-
-impl Mount {
-    pub(super) fn make(base: &Path, nonce: &str) -> io::Result<Self> {
-        let path = super::files::folder(base, nonce, 0o755)?;
-        rustix::mount::mount("canary", &path, "tmpfs", MountFlags::NODEV | MountFlags::NOSUID, None)?;
-        Ok(Self { path })
-    }
-}
-
-impl Drop for Mount {
-    fn drop(&mut self) {
-        let _unmounted = rustix::mount::unmount(&self.path, rustix::mount::UnmountFlags::DETACH).is_ok();
-    }
-}
-
 /// A random name of the range.
 pub(super) struct Name {
     pub(super) name: String,
+    before: Vec<u8>,
 }
 
 impl Name {
     pub(super) fn give(nonce: &str) -> io::Result<Self> {
         let name = format!("{RANGE_NAME}-{}", nonce.get(..16).unwrap_or(nonce));
+        let before = rustix::system::uname().nodename().to_bytes().to_vec();
         rustix::system::sethostname(name.as_bytes())?;
-        Ok(Self { name })
+        Ok(Self { name, before })
     }
 }
 
 impl Drop for Name {
     fn drop(&mut self) {
-        let _restored = rustix::system::sethostname(RANGE_NAME.as_bytes()).is_ok();
+        let _restored = rustix::system::sethostname(&self.before).is_ok();
     }
 }
 
@@ -164,8 +146,12 @@ impl Shared {
         if before != now {
             return Sight::Reached("the shared file was changed".to_owned());
         }
-        if held.iter().any(|process| process.has_open_for_writing(&self.path)) {
-            return Sight::Reached("the shared file is open for writing".to_owned());
+        for process in held {
+            match process.has_open_for_writing(&self.path) {
+                Some(true) => return Sight::Reached("the shared file is open for writing".to_owned()),
+                Some(false) => {}
+                None => return Sight::Unknown("its descriptors can't be seen".to_owned()),
+            }
         }
         Sight::Nothing("the shared file is as it was".to_owned())
     }

@@ -16,6 +16,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// What all the files of a range may take.
 const RANGE_DISK: u64 = 512 << 20;
 const RANGE_INODES: u64 = 200_000;
+/// How many ids a range has besides its root's.
+const RANGE_IDS: u32 = 65_535;
 /// Addresses that stand for some outside, for probes that try to get there: two set aside for documentation, and the one
 /// under which clouds give out credentials. They lead nowhere but to the range itself.
 const RANGE_ADDRESSES: [IpAddr; 3] = [
@@ -167,12 +169,19 @@ impl Places {
         let cgroup = self.cgroups.create(limits).map_err(|error| translate("make the range's control group", error))?;
         let (clone_into, join) =
             cgroup.entrances().map_err(|error| translate("open the range's control group", error))?;
-        let mut ids = vec![(0, 0, 1)];
-        ids.extend(match self.ids {
-            Ids::Range { start, count } => Some((start, start, count)),
-            Ids::Spare { count } => Some((1, 1, count)),
-            Ids::Own => None,
-        });
+        // Never the host's root: it owns files that take no capability to write, such as most of /proc/sys.
+        let (root_outside, spare) = match self.ids {
+            Ids::Range { start, count } => (start, Some((start.saturating_add(1), count.saturating_sub(1)))),
+            Ids::Spare { count } => (0, Some((1, count))),
+            Ids::Own => (0, None),
+        };
+        let mut ids = vec![(0, root_outside, 1)];
+        ids.extend(spare.map(|(first, count)| (1, first, count.min(RANGE_IDS))));
+        if root_outside != 0 {
+            cgroup
+                .delegate(root_outside)
+                .map_err(|error| translate("give the range's control group to its root", error))?;
+        }
         let plan = RangePlan {
             root,
             ids,

@@ -32,9 +32,16 @@ fn used() -> Duration {
     Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
 }
 
-/// Uses CANARY_SIZE bytes of stack in a child, and holds there. Harmless: 64 MiB at most, and the child ends with it.
+/// Uses CANARY_SIZE bytes of stack in a child, and holds there; and less of it in another child, step by step, to show how far
+/// it gets. Harmless: 64 MiB at most, and the children end with it.
 pub(super) fn stack(attempt: &mut Attempt) {
     let Some(most) = number("CANARY_SIZE").and_then(|size| usize::try_from(size.min(64 << 20)).ok()) else { return };
+    for part in [8, 4, 3, 2, 1] {
+        descend_in_a_child(attempt, most / part);
+    }
+}
+
+fn descend_in_a_child(attempt: &mut Attempt, most: usize) {
     let Ok((read, write)) = rustix::pipe::pipe() else { return };
     match sys::fork() {
         Ok(Forked::Child) => {

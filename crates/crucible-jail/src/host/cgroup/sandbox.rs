@@ -144,6 +144,24 @@ impl Cgroup {
         Ok(())
     }
 
+    /// Lets a user make groups below this one and move processes there, but not change its limits.
+    ///
+    /// # Errors
+    /// [`JailError::Os`] where the owner can't be changed.
+    pub fn delegate(&self, user: u32) -> Result<(), JailError> {
+        let give = |path: &Path| match std::os::unix::fs::chown(path, Some(user), Some(user)) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            other => other.map_err(JailError::io("give a control group away")),
+        };
+        for group in &self.groups {
+            give(&group.folder)?;
+            for file in ["cgroup.procs", "cgroup.threads", "cgroup.subtree_control", "tasks"] {
+                give(&group.folder.join(file))?;
+            }
+        }
+        Ok(())
+    }
+
     /// Removes the groups that were made below this one. Everything in them has to be dying.
     pub fn remove_below(&self) {
         for group in &self.groups {
