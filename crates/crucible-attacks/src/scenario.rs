@@ -83,6 +83,9 @@ pub struct Needs {
     /// A file that is there where the kernel has the feature.
     #[serde(default)]
     pub path: Option<String>,
+    /// A layer without which the backend says that it can't hold this.
+    #[serde(default)]
+    pub layer: Option<Layer>,
     /// A file that holds 0 where the kernel doesn't keep everybody out by itself.
     #[serde(default)]
     pub zero: Option<String>,
@@ -341,7 +344,14 @@ impl Scenario {
     /// Where its protected arm runs here. An ordinary user can't look into guests on the host, but can in a range.
     #[must_use]
     pub fn place(&self) -> Place {
-        let must_look = matches!(self.canary, Canary::Held { .. } | Canary::SharedFile {});
+        let must_look = match &self.canary {
+            // Everybody may read a process's status.
+            Canary::Held { what: Some(what), .. } => {
+                !matches!(what, Held::Capabilities | Held::NoNewPrivs | Held::Seccomp | Held::UidZero | Held::Groups)
+            }
+            Canary::Held { .. } | Canary::SharedFile {} | Canary::SupervisorImage {} => true,
+            _ => false,
+        };
         if self.canary.is_the_machines() || (must_look && !rustix::process::geteuid().is_root()) {
             Place::Range
         } else {

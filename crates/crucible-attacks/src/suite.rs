@@ -178,6 +178,11 @@ fn not_applicable(scenario: &Scenario, target: &Target<'_>) -> Option<String> {
     if let Some(missing) = scenario.needs.missing() {
         return Some(format!("the control arm needs {missing}"));
     }
+    if let Some((layer, LayerState::Absent { reason, .. })) =
+        scenario.needs.layer.and_then(|layer| target.layers.get_key_value(&layer))
+    {
+        return Some(format!("the backend says that it doesn't have {layer} here: {reason}"));
+    }
     let absent: Vec<_> = scenario
         .control
         .iter()

@@ -122,7 +122,7 @@ fn every_scenario_has_the_keys_that_are_known() {
             }
         }
         for key in scenario.get("needs").iter().flat_map(|needs| needs.as_table().unwrap().keys()) {
-            assert!(["root", "path", "zero"].contains(&key.as_str()), "{id}: {key}");
+            assert!(["root", "path", "zero", "layer"].contains(&key.as_str()), "{id}: {key}");
         }
     }
 }

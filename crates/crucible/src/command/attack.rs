@@ -4,6 +4,7 @@ use super::runtime;
 use crate::arguments::{AttackArguments, RangeArguments};
 use crate::exit::Exit;
 use crate::output::{self, Format};
+use crate::signals::Signals;
 use crucible::attack;
 use crucible::compose;
 use crucible::config::{Configuration, Environment};
@@ -35,15 +36,27 @@ pub(crate) fn attack(arguments: &AttackArguments) -> Result<Exit> {
     let depth = if arguments.ablation { Depth::Layers } else { Depth::Verdicts };
     let runtime = runtime()?;
     let attacked = runtime.block_on(async {
-        let (mut suites, mut context) = (Vec::new(), context(&configuration)?);
-        for backend in backends {
-            let policy = compose::policy(&configuration, backend)?;
-            suites.push(attack_one(&suite, backend, &policy, depth, arguments, &configuration, &mut context).await?);
+        let mut signals = Signals::listen()?;
+        let attack = async {
+            let (mut suites, mut context) = (Vec::new(), context(&configuration)?);
+            for backend in backends {
+                let policy = compose::policy(&configuration, backend)?;
+                suites
+                    .push(attack_one(&suite, backend, &policy, depth, arguments, &configuration, &mut context).await?);
+            }
+            Ok::<_, Error>(Ended::Attacked(suites, context))
+        };
+        tokio::select! {
+            ended = attack => ended,
+            // What was made is removed when it is dropped.
+            number = signals.next() => Ok(Ended::Interrupted(number)),
         }
-        Ok::<_, Error>((suites, context))
     });
     runtime.shutdown_background();
-    let (suites, context) = attacked?;
+    let (suites, context) = match attacked? {
+        Ended::Attacked(suites, context) => (suites, context),
+        Ended::Interrupted(number) => return Ok(Exit::Interrupted(number)),
+    };
     if let Some(path) = &arguments.junit {
         write(path, &report::junit(&suites, &context)?)?;
     }
@@ -62,6 +75,13 @@ pub(crate) fn attack(arguments: &AttackArguments) -> Result<Exit> {
         (Exit::Success, Verdict::Inconclusive | Verdict::NotApplicable) => Exit::Inconclusive,
         (shown, _) => shown,
     })
+}
+
+/// How the suite ended.
+enum Ended {
+    Attacked(Vec<SuiteResult>, ReportContext),
+    /// A signal told us to stop.
+    Interrupted(u8),
 }
 
 async fn attack_one(
