@@ -6,7 +6,8 @@ use base64::engine::general_purpose::STANDARD;
 use crucible_api::v1;
 use crucible_core::{
     Behavior, CollectedFile, Enforcement, EvaluationId, Evidence, Finding, GuestPath, Isolation, Layer, LayerState,
-    LimitKind, Outcome, Output, RefusedFile, Status, Timings, Usage, Validity,
+    LimitKind, Outcome, Output, PostureFact, PostureRecord, PostureState, PostureSummary, RefusedFile, Status, Timings,
+    TouchKind, TouchRecord, TripwireKind, TripwireRecord, Usage, Validity, ValidityReason,
 };
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
@@ -33,6 +34,7 @@ fn outcome() -> Outcome {
         timings: Timings {
             queue: Duration::from_micros(100),
             create: Duration::from_micros(1200),
+            posture: Duration::from_micros(90),
             exec: Duration::from_micros(1500),
             destroy: Duration::from_micros(300),
         },
@@ -49,7 +51,16 @@ fn outcome() -> Outcome {
             count: 2,
             first_at_ms: Some(1.0),
         }],
+        tripwires: vec![
+            TripwireRecord { name: "TOKEN".to_owned(), kind: TripwireKind::Environment, touched: None },
+            TripwireRecord {
+                name: "/work/key".to_owned(),
+                kind: TripwireKind::File,
+                touched: Some(TouchRecord { how: TouchKind::Opened, first_at: Some(Duration::from_micros(1500)) }),
+            },
+        ],
         validity: Validity::Valid,
+        validity_reasons: BTreeSet::new(),
         evidence: Evidence {
             isolation: Isolation::SharedKernel,
             layers: Layer::ALL
@@ -69,6 +80,14 @@ fn outcome() -> Outcome {
             policy: "default".to_owned(),
             policy_hash: "aa".to_owned(),
             code_hash: "bb".to_owned(),
+            posture: Some(PostureRecord {
+                before: PostureSummary { as_planned: 23, ..PostureSummary::default() },
+                after: Some(PostureSummary {
+                    as_planned: 18,
+                    not_visible: vec!["namespace.ipc".into()],
+                    differing: vec![PostureFact::new("seccomp", "0", PostureState::Differs)],
+                }),
+            }),
             attestation: None,
         },
     }
@@ -97,17 +116,22 @@ fn the_outcome_is_exactly_as_the_contract_says() {
         r#""files":[{"path":"out.txt","size":3,"content_base64":"YWJj"}],"#,
         r#""files_refused":[{"path":"link","reason":"it is a link"}],"#,
         r#""usage":{"wall_ms":3.1,"cpu_ms":2.0,"memory_peak_bytes":123,"processes_peak":null},"#,
-        r#""timings":{"queue_ms":0.1,"create_ms":1.2,"exec_ms":1.5,"destroy_ms":0.3},"#,
+        r#""timings":{"queue_ms":0.1,"create_ms":1.2,"posture_ms":0.09,"exec_ms":1.5,"destroy_ms":0.3},"#,
         r#""limits_observed":["pids"],"#,
         r#""findings":[{"rule":"R1","severity":"low","line":3,"message":"suspicious"}],"#,
         r#""behavior":[{"kind":"syscall_denied","name":"socket","count":2,"first_at_ms":1.0}],"#,
-        r#""validity":"valid","evidence":{"isolation":"shared_kernel","layers":{"#
+        r#""tripwires":[{"name":"TOKEN","kind":"environment","touched":false,"first_at_ms":null,"how":null},"#,
+        r#"{"name":"/work/key","kind":"file","touched":true,"first_at_ms":1.5,"how":"opened"}],"#,
+        r#""validity":"valid","validity_reasons":[],"evidence":{"isolation":"shared_kernel","layers":{"#
     );
     let tail = concat!(
         r#"},"limits":{"cpu_time":"none","cpus":"none","disk":"none","file_size":"none","inodes":"none","memory":"sandbox","#,
         r#""open_files":"none","output":"none","pids":"none","stack":"process","timeout":"none"},"#,
         r#""kernel":"6.18.0","backend_version":"0.1.0","interpreter":"/usr/bin/python3","policy":"default","#,
-        r#""policy_hash":"aa","code_hash":"bb","attestation":null}}"#
+        r#""policy_hash":"aa","code_hash":"bb","#,
+        r#""posture":{"before":{"as_planned":23,"not_visible":[],"differing":[]},"#,
+        r#""after":{"as_planned":18,"not_visible":["namespace.ipc"],"differing":[{"name":"seccomp","seen":"0"}]}},"#,
+        r#""attestation":null}}"#
     );
     let expected = format!("{head}{}{tail}", layers.join(","));
     assert_eq!(serde_json::to_string(&v1::Outcome::from(&outcome())).unwrap(), expected);
@@ -144,6 +168,9 @@ fn every_status_has_its_name_and_only_a_limit_names_a_limit() {
     ] {
         assert_eq!(json(&Outcome { validity, ..outcome() })["validity"], name);
     }
+    let validity_reasons = BTreeSet::from([ValidityReason::RunnerEnded, ValidityReason::PostureDiffered]);
+    let json = json(&Outcome { validity_reasons, ..outcome() });
+    assert_eq!(json["validity_reasons"], serde_json::json!(["posture_differed", "runner_ended"]));
 }
 
 #[test]
@@ -170,10 +197,10 @@ fn a_reader_accepts_fields_that_it_does_not_know_and_old_outcomes_without_the_ex
     let mut json = json(&outcome());
     let fields = json.as_object_mut().unwrap();
     fields.insert("news".to_owned(), serde_json::json!({"a": [1]}));
-    for extra in ["files_refused", "limits_observed"] {
+    for extra in ["files_refused", "limits_observed", "validity_reasons", "tripwires"] {
         fields.remove(extra);
     }
-    for extra in ["isolation", "limits", "interpreter", "policy"] {
+    for extra in ["isolation", "limits", "interpreter", "policy", "posture"] {
         fields["evidence"].as_object_mut().unwrap().remove(extra);
     }
     let read: v1::Outcome = serde_json::from_value(json).unwrap();

@@ -411,6 +411,7 @@ fn specification(scenario: &Scenario, world: &World, limits: &Limits) -> Result<
         stdin: Vec::new(),
         files,
         collect: Vec::new(),
+        tripwires: Vec::new(),
         env: bounds(scenario),
         limits: limits.clone(),
         policy: world.policy.clone(),

@@ -13,6 +13,7 @@ use crate::layer::Layers;
 use crate::limits::{LimitKind, Limits};
 use crate::path::GuestPath;
 use crate::policy::Policy;
+use crate::tripwire::{TripwireWatch, WatchedPlace};
 use async_trait::async_trait;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -85,6 +86,17 @@ pub enum ExitStatus {
     Signaled(i32),
     /// With its whole sandbox: nobody is left who could tell. The counters say why.
     SandboxLost,
+}
+
+/// Why a sandbox is lost, as far as the host can tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Loss {
+    /// What runs the guest's commands inside has ended, and Crucible didn't end it.
+    RunnerEnded,
+    /// What runs the guest's commands inside says what it never would by itself.
+    RunnerBrokeItsWord,
+    /// A part of Crucible outside of the sandbox is gone, and the sandbox with it.
+    MachineryLost,
 }
 
 /// A started command's process.
@@ -197,11 +209,27 @@ pub trait Sandbox: Send + Sync {
     /// `Infrastructure` where the counters can't be read.
     async fn counters(&self) -> Result<Counters>;
 
-    /// Reads the sandbox's state from outside and compares it with the plan.
+    /// Reads the sandbox's state from outside and compares it with the plan. What this user can't see is said, not claimed.
     ///
     /// # Errors
-    /// `Infrastructure` where it can't be read.
+    /// `Infrastructure` where the sandbox is lost.
     async fn posture(&self) -> Result<Posture>;
+
+    /// Looks again, when every process of the guest is dead, at what a guest would have changed that took over what runs it:
+    /// privileges and ids. A part of [`Sandbox::posture`], and cheaper.
+    ///
+    /// # Errors
+    /// As there.
+    async fn posture_again(&self) -> Result<Posture>;
+
+    /// Watches places from the host's side, from now on. Nothing of the guest has run yet, and the files are there.
+    ///
+    /// # Errors
+    /// `Refused` for a kind that the backend's capabilities don't name; `Infrastructure` where the kernel refuses to watch.
+    async fn watch(&self, places: &[WatchedPlace]) -> Result<Box<dyn TripwireWatch>>;
+
+    /// Why the sandbox is lost, if it is. Once [`Sandbox::destroy`] is called the question makes no sense any more.
+    fn loss(&self) -> Option<Loss>;
 
     /// Ends everything and removes every trace. Dropping a sandbox ends its processes, too, but doesn't wait.
     ///

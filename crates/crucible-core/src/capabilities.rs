@@ -4,8 +4,9 @@ use crate::error::{Error, ErrorKind};
 use crate::layer::{LayerState, Layers};
 use crate::limits::LimitKind;
 use crate::policy::{NetworkPolicy, Policy, UnenforcedLimits};
+use crate::tripwire::TripwireKind;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// How strong the wall between guest and host is, weakest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -46,6 +47,8 @@ pub struct Capabilities {
     pub absolute_paths: bool,
     /// Whether any program of the guest's file system can be run, not only the language's.
     pub arbitrary_commands: bool,
+    /// What can be planted and watched.
+    pub tripwires: BTreeSet<TripwireKind>,
 }
 
 impl Capabilities {
@@ -107,6 +110,7 @@ mod tests {
             networks: vec![NetworkPolicy::None],
             absolute_paths: false,
             arbitrary_commands: true,
+            tripwires: BTreeSet::new(),
         }
     }
 

@@ -24,11 +24,12 @@ mod policy;
 mod report;
 mod spec;
 mod suggest;
+mod tripwire;
 mod units;
 
 pub use attack::{ArmResult, ControlResult, Evaluator, Expected, HeldBy, PropertyResult, Reach, SuiteResult, Verdict};
 pub use backend::{
-    Backend, Command, Counters, Execution, ExitStatus, FileContent, FileEntry, FileKind, ProcessHandle, Sandbox,
+    Backend, Command, Counters, Execution, ExitStatus, FileContent, FileEntry, FileKind, Loss, ProcessHandle, Sandbox,
     SandboxRequest,
 };
 pub use capabilities::{Capabilities, Enforcement, Isolation};
@@ -36,15 +37,20 @@ pub use component::{Check, CheckStatus, Component, Passed, SelfTest};
 pub use control::{ControlArms, ControlSandbox};
 pub use error::{Error, ErrorKind, Result};
 pub use event::{Discard, Event, EventSink, Stream};
-pub use evidence::{Evidence, Posture, PostureFact};
+pub use evidence::{Evidence, Posture, PostureFact, PostureRecord, PostureState, PostureSummary};
 pub use id::{EvaluationId, SandboxId};
 pub use language::Language;
 pub use layer::{Layer, LayerState, Layers};
 pub use limits::{LimitKind, Limits};
-pub use outcome::{Behavior, CollectedFile, Finding, Outcome, Output, RefusedFile, Status, Timings, Usage, Validity};
+pub use outcome::{
+    Behavior, CollectedFile, Finding, Outcome, Output, RefusedFile, Status, Timings, Usage, Validity, ValidityReason,
+};
 pub use path::{GuestPath, HostPath};
-pub use policy::{NetworkPolicy, Policy, UnenforcedLimits};
+pub use policy::{NetworkPolicy, Policy, UnenforcedLimits, UnseenPosture};
 pub use report::{ReportContext, ReportNode, UserKind, overall, rfc3339};
 pub use spec::{EvaluationSpec, InputFile, Program};
 pub use suggest::nearest;
+pub use tripwire::{
+    TouchKind, TouchRecord, Touched, Tripwire, TripwireKind, TripwireRecord, TripwireWatch, WatchedPlace,
+};
 pub use units::{ByteSize, CpuCount, TimeSpan};

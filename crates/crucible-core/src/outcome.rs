@@ -4,6 +4,7 @@ use crate::evidence::Evidence;
 use crate::id::EvaluationId;
 use crate::limits::LimitKind;
 use crate::path::GuestPath;
+use crate::tripwire::TripwireRecord;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -31,7 +32,7 @@ pub enum Status {
         /// Which.
         limit: LimitKind,
     },
-    /// The policy forbade it before anything ran.
+    /// It was not let in: the policy forbade it, or the sandbox wasn't as planned. Nothing of it ran.
     Denied,
     /// The caller ended it.
     Cancelled,
@@ -45,8 +46,41 @@ pub enum Validity {
     Valid,
     /// Crucible or the node failed; it says nothing about the task.
     InfrastructureFailure,
-    /// The guest interfered with what was measuring it.
+    /// Somebody interfered with what was measuring the guest: the guest itself, or whoever tampered with the node.
     SabotageSuspected,
+}
+
+/// Something that was seen and that decides over the validity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ValidityReason {
+    /// Something was touched that was planted to be left alone.
+    TripwireTouched,
+    /// Seen from outside, the sandbox wasn't as planned, before or after the guest was in it.
+    PostureDiffered,
+    /// What runs the guest's commands inside ended while the guest was there, and no limit explains it.
+    RunnerEnded,
+    /// What runs the guest's commands inside said what it never would by itself.
+    RunnerBrokeItsWord,
+    /// The sandbox couldn't be looked at when the guest had ended.
+    PostureUnreadable,
+    /// A part of Crucible outside of the sandbox was lost.
+    MachineryLost,
+}
+
+impl ValidityReason {
+    /// The name in records.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::TripwireTouched => "tripwire_touched",
+            Self::PostureDiffered => "posture_differed",
+            Self::RunnerEnded => "runner_ended",
+            Self::RunnerBrokeItsWord => "runner_broke_its_word",
+            Self::PostureUnreadable => "posture_unreadable",
+            Self::MachineryLost => "machinery_lost",
+        }
+    }
 }
 
 /// One captured stream.
@@ -96,6 +130,8 @@ pub struct Timings {
     pub queue: Duration,
     /// Making the sandbox and putting the files in.
     pub create: Duration,
+    /// What looking at the sandbox from outside added, before and after the command. A part of `create` and of `destroy`.
+    pub posture: Duration,
     /// The command itself.
     pub exec: Duration,
     /// Collecting and clearing away.
@@ -161,8 +197,12 @@ pub struct Outcome {
     pub findings: Vec<Finding>,
     /// What the host saw.
     pub behavior: Vec<Behavior>,
+    /// What was planted, and whether it was touched. Empty where nothing was started.
+    pub tripwires: Vec<TripwireRecord>,
     /// Whether the result says something about the task.
     pub validity: Validity,
+    /// Why, where it isn't simply valid.
+    pub validity_reasons: BTreeSet<ValidityReason>,
     /// What it was protected by.
     pub evidence: Evidence,
 }

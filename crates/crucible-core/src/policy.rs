@@ -24,6 +24,17 @@ pub enum UnenforcedLimits {
     Record,
 }
 
+/// What to do where a part of a sandbox's state can't be seen from outside.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum UnseenPosture {
+    /// Refuse to run.
+    Refuse,
+    /// Run, and say in the record what couldn't be seen.
+    #[default]
+    Record,
+}
+
 /// What a run must be protected by.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -38,6 +49,9 @@ pub struct Policy {
     /// What to do where a limit can't be enforced.
     #[serde(default)]
     pub unenforced_limits: UnenforcedLimits,
+    /// What to do where a part of a sandbox's state can't be seen from outside.
+    #[serde(default)]
+    pub unseen_posture: UnseenPosture,
 }
 
 impl Default for Policy {
@@ -60,6 +74,7 @@ impl Default for Policy {
             require,
             network: NetworkPolicy::None,
             unenforced_limits: UnenforcedLimits::Record,
+            unseen_posture: UnseenPosture::Record,
         }
     }
 }
@@ -73,6 +88,7 @@ impl Policy {
             require: Layer::ALL.into_iter().collect(),
             network: NetworkPolicy::None,
             unenforced_limits: UnenforcedLimits::Refuse,
+            unseen_posture: UnseenPosture::Record,
         }
     }
 
@@ -84,6 +100,7 @@ impl Policy {
             require: BTreeSet::new(),
             network: NetworkPolicy::None,
             unenforced_limits: UnenforcedLimits::Record,
+            unseen_posture: UnseenPosture::Record,
         }
     }
 
@@ -106,9 +123,10 @@ impl Policy {
     pub fn canonical(&self) -> String {
         let layers: Vec<_> = self.require.iter().map(|layer| layer.as_str()).collect();
         format!(
-            "crucible policy 1\nnetwork={:?}\nunenforced_limits={:?}\nrequire={}\n",
+            "crucible policy 1\nnetwork={:?}\nunenforced_limits={:?}\nunseen_posture={:?}\nrequire={}\n",
             self.network,
             self.unenforced_limits,
+            self.unseen_posture,
             layers.join(",")
         )
     }

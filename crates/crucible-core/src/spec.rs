@@ -4,6 +4,7 @@ use crate::id::EvaluationId;
 use crate::limits::Limits;
 use crate::path::GuestPath;
 use crate::policy::Policy;
+use crate::tripwire::Tripwire;
 use std::collections::BTreeMap;
 
 /// What to run.
@@ -51,6 +52,8 @@ pub struct EvaluationSpec {
     pub files: Vec<InputFile>,
     /// Files and folders to bring out.
     pub collect: Vec<GuestPath>,
+    /// Things to plant that an honest program leaves alone.
+    pub tripwires: Vec<Tripwire>,
     /// Environment variables in addition to the language's.
     pub env: BTreeMap<String, String>,
     /// What it may use.

@@ -5,7 +5,8 @@
 
 use crate::engine::Engine;
 use crucible_core::{
-    Backend, Error, ErrorKind, EvaluationSpec, GuestPath, Isolation, Language, Limits, Program, Result, nearest,
+    Backend, Error, ErrorKind, EvaluationSpec, GuestPath, Isolation, Language, Limits, Program, Result, Tripwire,
+    nearest,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -14,6 +15,8 @@ use std::sync::Arc;
 pub(crate) const AUTO: &str = "auto";
 /// Input files of one evaluation, and paths to collect.
 const MOST_FILES: usize = 4096;
+/// Tripwires of one evaluation.
+const MOST_TRIPWIRES: usize = 64;
 /// Bytes of one argument or variable; Linux takes 128 KiB with the final NUL (`MAX_ARG_STRLEN`).
 const MOST_TEXT: usize = (128 << 10) - 1;
 /// Bytes of all arguments and variables that Linux always takes, beyond which a quarter of the stack counts.
@@ -47,6 +50,7 @@ pub(crate) fn admit(engine: &Engine, spec: &EvaluationSpec) -> Result<Admitted> 
     };
     let program = language.as_ref().map(|(name, language)| program_path(name, language)).transpose()?;
     check_files(spec, program.as_ref())?;
+    check_tripwires(spec, language.as_ref().map(|(_, language)| language.as_ref()))?;
     let backend = choose(engine, spec)?;
     Ok(Admitted { backend, language, program })
 }
@@ -93,8 +97,14 @@ fn check_backend(backend: &dyn Backend, spec: &EvaluationSpec) -> Result<()> {
         let message = format!("backend '{name}' runs programs in its own languages only, not any command");
         return Err(Error::new(ErrorKind::Refused, "check the command against the backend", message));
     }
+    if let Some(tripwire) = spec.tripwires.iter().find(|tripwire| !capabilities.tripwires.contains(&tripwire.kind())) {
+        let message = format!("backend '{name}' can't plant a tripwire of the kind '{}'", tripwire.kind());
+        return Err(Error::new(ErrorKind::Refused, "check the tripwires against the backend", message)
+            .with_hint("leave it out, or choose a backend that can"));
+    }
     if !capabilities.absolute_paths {
-        let all = spec.files.iter().map(|file| &file.path).chain(&spec.collect);
+        let planted = spec.tripwires.iter().filter_map(Tripwire::file);
+        let all = spec.files.iter().map(|file| &file.path).chain(&spec.collect).chain(planted);
         if let Some(path) = all.into_iter().find(|path| path.within_work().is_none()) {
             let message = format!("backend '{name}' reaches files in {} only, not {path}", GuestPath::WORK);
             return Err(invalid("check the files against the backend", message));
@@ -175,6 +185,15 @@ fn check_files(spec: &EvaluationSpec, program: Option<&GuestPath>) -> Result<()>
         }
     }
     destinations.extend(program.map(GuestPath::as_str));
+    for tripwire in &spec.tripwires {
+        let is_place = !matches!(tripwire, Tripwire::Environment { .. });
+        if is_place && !destinations.insert(tripwire.name()) {
+            return Err(invalid(
+                operation,
+                format!("a tripwire is to be planted at {}, where something else is", tripwire.name()),
+            ));
+        }
+    }
     // A name above a destination is a folder, so no file may have it.
     for path in &destinations {
         let above = path.match_indices('/').filter_map(|(at, _)| path.get(..at));
@@ -183,6 +202,23 @@ fn check_files(spec: &EvaluationSpec, program: Option<&GuestPath>) -> Result<()>
         }
     }
     check_room(spec, destinations.len())
+}
+
+fn check_tripwires(spec: &EvaluationSpec, language: Option<&Language>) -> Result<()> {
+    let operation = "check the tripwires";
+    if spec.tripwires.len() > MOST_TRIPWIRES {
+        return Err(invalid(operation, format!("more than {MOST_TRIPWIRES} tripwires are to be planted")));
+    }
+    let mut names = BTreeSet::new();
+    for tripwire in &spec.tripwires {
+        tripwire.validate()?;
+        let Tripwire::Environment { name } = tripwire else { continue };
+        let is_given = spec.env.contains_key(name) || language.is_some_and(|language| language.env.contains_key(name));
+        if is_given || !names.insert(name) {
+            return Err(invalid(operation, format!("the environment variable {name} is given already")));
+        }
+    }
+    Ok(())
 }
 
 fn check_room(spec: &EvaluationSpec, files: usize) -> Result<()> {
@@ -234,6 +270,7 @@ pub(crate) mod tests {
             stdin: vec![],
             files: vec![],
             collect: vec![],
+            tripwires: vec![],
             env: BTreeMap::new(),
             limits: Limits::default(),
             policy: Policy::built_in("default").unwrap(),

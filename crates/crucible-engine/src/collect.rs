@@ -35,6 +35,16 @@ impl Collection {
         collection
     }
 
+    /// Leaves out files that are there for another purpose.
+    pub(crate) fn leave_out(&mut self, is_out: impl Fn(&GuestPath) -> bool, reason: &str) {
+        let (out, files) = std::mem::take(&mut self.files).into_iter().partition(|file| is_out(&file.path));
+        self.files = files;
+        let out: Vec<CollectedFile> = out;
+        for file in out {
+            self.refuse(file.path.as_str(), reason);
+        }
+    }
+
     fn refuse(&mut self, path: &str, reason: impl Into<String>) {
         if self.refused.len() < MOST_REFUSED {
             let path = path.chars().take(MOST_SHOWN).collect();

@@ -9,17 +9,20 @@ use crate::engine::{Engine, RunIo};
 use crate::journal::{self, Journal};
 use crate::monitor::Rate;
 use crate::patience::{SET_UP, TEAR_DOWN, within};
+use crate::posture::{self, Looked};
 use crate::runner::{Ran, Setting, run};
 use crate::streams::Kept;
+use crate::tripwire::{Armed, Tripwires};
 use crate::verdict::{Ending, Facts, OutputSeen, Verdict, decide};
-use crate::{hash, languages};
+use crate::{hash, languages, validity};
 use crucible_core::{
-    Command, Counters, Error, ErrorKind, EvaluationSpec, Event, Evidence, ExitStatus, GuestPath, LayerState, Layers,
-    LimitKind, Limits, Outcome, Policy, Program, Result, Sandbox, SandboxId, SandboxRequest, Status, Timings, Usage,
-    Validity,
+    Command, Error, ErrorKind, EvaluationSpec, Event, Evidence, ExitStatus, GuestPath, LayerState, Layers, LimitKind,
+    Outcome, Policy, PostureRecord, PostureSummary, Program, Result, Sandbox, SandboxId, SandboxRequest, Status,
+    Timings, TripwireRecord, Usage, ValidityReason,
 };
 use crucible_evidence::{Protection, policy_hash};
 use std::collections::BTreeSet;
+use std::future::Future;
 use std::io::Cursor;
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,7 +42,9 @@ pub(crate) async fn evaluate(engine: &Engine, mut spec: EvaluationSpec, io: RunI
     let (journal, readout) = journal::open();
     let id = spec.id;
     let work = async move {
-        let evaluation = Evaluation { engine, spec: &spec, admitted: &admitted, journal: &journal, cancel: &cancel };
+        let tripwires = &Tripwires::new(&spec.tripwires);
+        let (spec, admitted, journal, cancel) = (&spec, &admitted, &journal, &cancel);
+        let evaluation = Evaluation { engine, spec, admitted, tripwires, journal, cancel };
         evaluation.perform(stdin).await
     };
     let (outcome, ()) = tokio::join!(work, readout.publish_to(events, id));
@@ -50,6 +55,7 @@ struct Evaluation<'a> {
     engine: &'a Engine,
     spec: &'a EvaluationSpec,
     admitted: &'a Admitted,
+    tripwires: &'a Tripwires<'a>,
     journal: &'a Journal,
     cancel: &'a CancellationToken,
 }
@@ -64,6 +70,11 @@ struct Finished {
     exec: Duration,
     layers: Layers,
     interpreter: Option<String>,
+    posture: Option<PostureRecord>,
+    tripwires: Vec<TripwireRecord>,
+    reasons: BTreeSet<ValidityReason>,
+    /// What looking from outside added.
+    looking: Duration,
 }
 
 impl Evaluation<'_> {
@@ -71,7 +82,8 @@ impl Evaluation<'_> {
         let backend = &self.admitted.backend;
         self.journal.record(Event::BackendChosen { backend: backend.name().to_owned() });
         if self.cancel.is_cancelled() {
-            return Ok(self.outcome(self.never_started(Layers::new()), Duration::ZERO, Duration::ZERO));
+            let finished = self.never_started(Layers::new(), Status::Cancelled);
+            return Ok(self.outcome(finished, Duration::ZERO, Duration::ZERO));
         }
         let began = Instant::now();
         let id = SandboxId::generate();
@@ -104,23 +116,39 @@ impl Evaluation<'_> {
         began: Instant,
     ) -> Result<(Finished, Duration, Duration)> {
         check_layers(sandbox.layers(), &self.spec.policy)?;
-        self.write_files(sandbox).await?;
+        // Beside each other: files that are put in run nothing. Nothing is started before both are done.
+        let (looked, written) =
+            tokio::join!(timed(posture::before(sandbox, &self.spec.policy)), timed(self.write_files(sandbox)));
+        let looking = looked.1.saturating_duration_since(written.1);
+        let before = match looked.0? {
+            Looked::AsPlanned(summary) => summary,
+            Looked::Otherwise(summary) => {
+                let refused = self.refused(sandbox, summary, looking);
+                return Ok((refused, began.elapsed(), Duration::ZERO));
+            }
+        };
+        written.0?;
         let command = self.command(sandbox)?;
         let create = began.elapsed();
+        let posture = PostureRecord { before, after: None };
         if self.cancel.is_cancelled() {
-            return Ok((self.never_started(sandbox.layers().clone()), create, Duration::ZERO));
+            let finished = self.never_started(sandbox.layers().clone(), Status::Cancelled);
+            return Ok((Finished { posture: Some(posture), looking, ..finished }, create, Duration::ZERO));
         }
+        let mut armed = self.tripwires.arm(sandbox).await?;
         let enforcement = self.admitted.backend.capabilities().enforcement(LimitKind::Cpus);
         let setting = Setting {
             sandbox,
             limits: &self.spec.limits,
             rate: Rate::of(&self.spec.limits, enforcement),
             journal: self.journal,
+            tripwires: self.tripwires,
             cancel: self.cancel,
         };
         let ran = run(setting, command, stdin).await?;
         let collecting = Instant::now();
-        let finished = self.finish(sandbox, ran).await?;
+        let mut finished = self.finish(sandbox, ran, &mut armed, posture).await?;
+        finished.looking += looking;
         Ok((finished, create, collecting.elapsed()))
     }
 
@@ -136,7 +164,7 @@ impl Evaluation<'_> {
             }
             within(SET_UP, "write an input file", sandbox.write_file(path, &mut content, executable)).await?;
         }
-        Ok(())
+        self.tripwires.plant(sandbox).await
     }
 
     /// Whether the program's file is itself what is executed, and not something that reads it.
@@ -159,16 +187,32 @@ impl Evaluation<'_> {
             }
             (Program::Source { args: argv, .. }, None) | (Program::Command { argv }, _) => argv.clone(),
         };
-        Ok(Command { argv, env: environment(self.spec, language, fill)?, directory: GuestPath::work() })
+        let mut env = environment(self.spec, language, fill)?;
+        self.tripwires.add_variables(&mut env);
+        Ok(Command { argv, env, directory: GuestPath::work() })
     }
 
-    fn never_started(&self, layers: Layers) -> Finished {
-        self.journal.record(Event::CommandEnded { status: Status::Cancelled });
-        never_started(layers, &self.spec.collect)
+    fn never_started(&self, layers: Layers, status: Status) -> Finished {
+        self.journal.record(Event::CommandEnded { status });
+        never_started(layers, status, &self.spec.collect)
+    }
+
+    /// A sandbox that isn't as planned gets no program. Whether by a fault of Crucible's or by somebody who tampered with the
+    /// node: what is asked for here would not be what is recorded.
+    fn refused(&self, sandbox: &dyn Sandbox, before: PostureSummary, looking: Duration) -> Finished {
+        let finished = self.never_started(sandbox.layers().clone(), Status::Denied);
+        let posture = Some(PostureRecord { before, after: None });
+        Finished { posture, looking, reasons: BTreeSet::from([ValidityReason::PostureDiffered]), ..finished }
     }
 
     /// Weighs what was seen and brings the files out.
-    async fn finish(&self, sandbox: &dyn Sandbox, ran: Ran) -> Result<Finished> {
+    async fn finish(
+        &self,
+        sandbox: &dyn Sandbox,
+        ran: Ran,
+        armed: &mut Armed,
+        mut posture: PostureRecord,
+    ) -> Result<Finished> {
         let counters = within(SET_UP, "read the counters", sandbox.counters()).await?;
         let Ran { ending, main, mut stdout, mut stderr, processes_ended, wall, exec, processes_peak } = ran;
         let usage = Usage {
@@ -180,9 +224,32 @@ impl Evaluation<'_> {
         let by_itself = matches!(ending, Ending::ByItself(_));
         let main_lost = main == Some(ExitStatus::SandboxLost);
         let files_lost = processes_ended.is_err() || (by_itself && main_lost);
-        let verdict = decide(facts(ending, main, counters, &self.spec.limits, [&stdout, &stderr]))?;
-        if by_itself && verdict.limit.is_none() {
-            // Only the guest's own end says that its output and its files are whole; so nothing may have failed here.
+        // Before Crucible itself opens anything.
+        armed.disarm();
+        let began_look = Instant::now();
+        let mut reasons = BTreeSet::new();
+        if !files_lost && sandbox.loss().is_none() {
+            match posture::after(sandbox).await {
+                Ok(summary) => {
+                    reasons.extend((!summary.differing.is_empty()).then_some(ValidityReason::PostureDiffered));
+                    posture.after = Some(summary);
+                }
+                // Why it can't be looked at, its loss says, if it is one.
+                Err(_) if sandbox.loss().is_some() => {}
+                Err(_) => drop(reasons.insert(ValidityReason::PostureUnreadable)),
+            }
+        }
+        let looking = began_look.elapsed();
+        let loss = sandbox.loss();
+        reasons.extend(loss.and_then(|loss| validity::of_loss(loss, &counters)));
+        let over = stdout.output.truncated || stderr.output.truncated;
+        let output = if over { OutputSeen::OverLimit } else { OutputSeen::WithinLimit };
+        let cpu_limit = self.spec.limits.cpu_time.get();
+        let out_of_memory = counters.clone();
+        let verdict = decide(Facts { ending, main, counters, loss, cpu_limit, output })?;
+        if by_itself && verdict.limit.is_none() && reasons.is_empty() {
+            // Only the guest's own end says that its output and its files are whole; so nothing may have failed here, unless
+            // the record says that it isn't to be trusted anyway.
             processes_ended?;
             for kept in [&mut stdout, &mut stderr] {
                 if let Some(error) = kept.failure.take() {
@@ -196,21 +263,59 @@ impl Evaluation<'_> {
         }
         self.journal.record(Event::CommandEnded { status: verdict.status });
         let lost = || Collection::none(&self.spec.collect, "the sandbox was lost with its files");
-        let collection = if files_lost {
+        let mut collection = if files_lost {
             lost()
         } else {
             match collect(sandbox, &self.spec.collect, &self.spec.limits).await {
-                // Ended by the engine, and gone with it: the verdict stands, but for the files.
-                Err(_) if main_lost => lost(),
-                collected => collected?,
+                Ok(collection) => collection,
+                Err(error) => {
+                    let reason = sandbox.loss().and_then(|loss| validity::of_loss(loss, &out_of_memory));
+                    reasons.extend(reason);
+                    // Ended by the engine, and gone with it: the verdict stands, but for the files.
+                    if !main_lost && reasons.is_empty() {
+                        return Err(error);
+                    }
+                    lost()
+                }
             }
         };
+        collection.leave_out(|path| self.tripwires.planted(path), "it was planted as a tripwire");
+        let tripwires = self.tripwires.records(armed, &collection.files);
+        let is_touched = tripwires.iter().any(|tripwire| tripwire.touched.is_some());
+        reasons.extend(is_touched.then_some(ValidityReason::TripwireTouched));
         let (layers, interpreter) = (sandbox.layers().clone(), sandbox.interpreter().map(str::to_owned));
-        Ok(Finished { verdict, stdout, stderr, collection, usage, exec, layers, interpreter })
+        let posture = Some(posture);
+        Ok(Finished {
+            verdict,
+            stdout,
+            stderr,
+            collection,
+            usage,
+            exec,
+            layers,
+            interpreter,
+            posture,
+            tripwires,
+            reasons,
+            looking,
+        })
     }
 
     fn outcome(&self, finished: Finished, create: Duration, destroy: Duration) -> Outcome {
-        let Finished { verdict, stdout, stderr, collection, usage, exec, layers, interpreter } = finished;
+        let Finished {
+            verdict,
+            stdout,
+            stderr,
+            collection,
+            usage,
+            exec,
+            layers,
+            interpreter,
+            posture,
+            tripwires,
+            reasons,
+            looking,
+        } = finished;
         let backend = &self.admitted.backend;
         let capabilities = backend.capabilities();
         let policy = &self.spec.policy;
@@ -228,11 +333,13 @@ impl Evaluation<'_> {
             files: collection.files,
             files_refused: collection.refused,
             usage,
-            timings: Timings { queue: Duration::ZERO, create, exec, destroy },
+            timings: Timings { queue: Duration::ZERO, create, posture: looking, exec, destroy },
             limits_observed: verdict.observed,
             findings: Vec::new(),
             behavior: Vec::new(),
-            validity: Validity::Valid,
+            tripwires,
+            validity: validity::decide(&reasons),
+            validity_reasons: reasons,
             evidence: Evidence {
                 isolation: capabilities.isolation,
                 layers,
@@ -243,6 +350,7 @@ impl Evaluation<'_> {
                 policy: policy.name.clone(),
                 policy_hash: policy_hash(policy),
                 code_hash: hash::of_code(self.spec),
+                posture,
                 attestation,
             },
         }
@@ -262,22 +370,16 @@ fn check_layers(applied: &Layers, policy: &Policy) -> Result<()> {
     Ok(())
 }
 
-fn facts(ending: Ending, main: Option<ExitStatus>, counters: Counters, limits: &Limits, streams: [&Kept; 2]) -> Facts {
-    let over = streams.iter().any(|kept| kept.output.truncated);
-    let output = if over { OutputSeen::OverLimit } else { OutputSeen::WithinLimit };
-    Facts { ending, main, counters, cpu_limit: limits.cpu_time.get(), output }
+/// Does some work, and says when it was done.
+async fn timed<T>(work: impl Future<Output = T>) -> (T, Instant) {
+    let done = work.await;
+    (done, Instant::now())
 }
 
-/// An evaluation that was cancelled before its command started.
-fn never_started(layers: Layers, collect: &[GuestPath]) -> Finished {
+/// An evaluation that ended before its command started.
+fn never_started(layers: Layers, status: Status, collect: &[GuestPath]) -> Finished {
     Finished {
-        verdict: Verdict {
-            status: Status::Cancelled,
-            exit_code: None,
-            signal: None,
-            limit: None,
-            observed: BTreeSet::new(),
-        },
+        verdict: Verdict { status, exit_code: None, signal: None, limit: None, observed: BTreeSet::new() },
         stdout: Kept::default(),
         stderr: Kept::default(),
         collection: Collection::none(collect, "the program never started"),
@@ -285,5 +387,9 @@ fn never_started(layers: Layers, collect: &[GuestPath]) -> Finished {
         exec: Duration::ZERO,
         layers,
         interpreter: None,
+        posture: None,
+        tripwires: Vec::new(),
+        reasons: BTreeSet::new(),
+        looking: Duration::ZERO,
     }
 }

@@ -16,9 +16,12 @@ mod journal;
 mod languages;
 mod monitor;
 mod patience;
+mod posture;
 mod runner;
 mod self_test;
 mod streams;
+mod tripwire;
+mod validity;
 mod verdict;
 
 pub use engine::{Engine, NodeFacts, RunIo};

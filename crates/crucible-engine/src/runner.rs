@@ -7,7 +7,8 @@
 use crate::journal::Journal;
 use crate::monitor::{ProcessPeak, Rate, until_cpu_limit};
 use crate::patience::{DRAIN, LAST_WORD, SET_UP, TEAR_DOWN, within};
-use crate::streams::{Kept, Stopped, feed, pump};
+use crate::streams::{Ears, Kept, Stopped, feed, pump};
+use crate::tripwire::Tripwires;
 use crate::verdict::Ending;
 use crucible_core::{Command, Event, Execution, ExitStatus, Limits, Result, Sandbox, Stream};
 use std::pin::pin;
@@ -22,6 +23,7 @@ pub(crate) struct Setting<'a> {
     pub(crate) limits: &'a Limits,
     pub(crate) rate: Rate,
     pub(crate) journal: &'a Journal,
+    pub(crate) tripwires: &'a Tripwires<'a>,
     pub(crate) cancel: &'a CancellationToken,
 }
 
@@ -50,7 +52,8 @@ pub(crate) async fn run(
     command: Command,
     stdin: Option<Box<dyn AsyncRead + Send + Unpin>>,
 ) -> Result<Ran> {
-    let Setting { sandbox, limits, rate, journal, cancel } = setting;
+    let Setting { sandbox, limits, rate, journal, tripwires, cancel } = setting;
+    let ears = Ears { journal, tripwires };
     let started = Instant::now();
     let execution = within(SET_UP, "start the command", sandbox.exec(command)).await?;
     journal.record(Event::CommandStarted);
@@ -62,8 +65,8 @@ pub(crate) async fn run(
     let cap = limits.output.as_usize();
 
     let (ending, wall, processes_ended) = {
-        let mut read_stdout = pin!(pump(Stream::Stdout, &mut stdout_reader, cap, &mut stdout, journal, &closing));
-        let mut read_stderr = pin!(pump(Stream::Stderr, &mut stderr_reader, cap, &mut stderr, journal, &closing));
+        let mut read_stdout = pin!(pump(Stream::Stdout, &mut stdout_reader, cap, &mut stdout, ears, &closing));
+        let mut read_stderr = pin!(pump(Stream::Stderr, &mut stderr_reader, cap, &mut stderr, ears, &closing));
         let (mut stdout_stopped, mut stderr_stopped) = (false, false);
         let ending = {
             let mut give_stdin = pin!(async move {

@@ -2,7 +2,8 @@
 
 use crate::admission::AUTO;
 use crate::engine::Engine;
-use crate::streams::{Kept, Stopped, pump};
+use crate::streams::{Ears, Kept, Stopped, pump};
+use crate::tripwire::Tripwires;
 use crate::{journal, languages};
 use async_trait::async_trait;
 use crucible_core::{Check, Component, GuestPath, Isolation, Limits, SelfTest, Stream};
@@ -109,7 +110,8 @@ async fn output_limit() -> Check {
     let (mut kept, closing) = (Kept::default(), CancellationToken::new());
     closing.cancel();
     let mut three: &[u8] = b"abc";
-    let stopped = pump(Stream::Stdout, &mut three, 2, &mut kept, &journal, &closing).await;
+    let ears = Ears { journal: &journal, tripwires: &Tripwires::new(&[]) };
+    let stopped = pump(Stream::Stdout, &mut three, 2, &mut kept, ears, &closing).await;
     let noticed = stopped == Stopped::AtLimit && kept.output.bytes == b"ab" && kept.output.truncated;
     let seen = format!("{} bytes kept of 3 under a limit of 2", kept.output.bytes.len());
     Check::new("one byte above the output limit is noticed", noticed.into(), seen)

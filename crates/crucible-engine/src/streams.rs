@@ -4,6 +4,7 @@
 //! It doesn't interpret the bytes: they are hostile.
 
 use crate::journal::Journal;
+use crate::tripwire::Tripwires;
 use crucible_core::{Output, Stream};
 use std::io;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -18,6 +19,13 @@ pub(crate) struct Kept {
     pub(crate) output: Output,
     /// Why reading ended early, if it did.
     pub(crate) failure: Option<io::Error>,
+}
+
+/// Who hears of output as it comes.
+#[derive(Clone, Copy)]
+pub(crate) struct Ears<'a> {
+    pub(crate) journal: &'a Journal,
+    pub(crate) tripwires: &'a Tripwires<'a>,
 }
 
 /// Why a pump stopped.
@@ -37,7 +45,7 @@ pub(crate) async fn pump(
     reader: &mut (dyn AsyncRead + Send + Unpin),
     limit: usize,
     kept: &mut Kept,
-    journal: &Journal,
+    ears: Ears<'_>,
     closing: &CancellationToken,
 ) -> Stopped {
     let mut buffer = Vec::with_capacity(BUFFER);
@@ -55,8 +63,10 @@ pub(crate) async fn pump(
         let room = limit.saturating_sub(kept.output.bytes.len());
         let allowed = buffer.get(..room).unwrap_or(&buffer);
         if !allowed.is_empty() {
+            let before = kept.output.bytes.len();
             kept.output.bytes.extend_from_slice(allowed);
-            journal.record_output(stream, allowed.to_vec(), closing).await;
+            ears.tripwires.look_into(&kept.output.bytes, before);
+            ears.journal.record_output(stream, allowed.to_vec(), closing).await;
         }
         if buffer.len() > room {
             kept.output.truncated = true;
@@ -82,7 +92,15 @@ mod tests {
         let (mut kept, closing) = (Kept::default(), CancellationToken::new());
         closing.cancel();
         let mut reader = bytes;
-        let stopped = pump(Stream::Stdout, &mut reader, limit, &mut kept, &journal, &closing).await;
+        let stopped = pump(
+            Stream::Stdout,
+            &mut reader,
+            limit,
+            &mut kept,
+            Ears { journal: &journal, tripwires: &Tripwires::new(&[]) },
+            &closing,
+        )
+        .await;
         (stopped, kept.output)
     }
 
@@ -104,7 +122,15 @@ mod tests {
         let (mut kept, closing) = (Kept::default(), CancellationToken::new());
         closing.cancel();
         let mut endless = tokio::io::repeat(7).take(1 << 40);
-        let stopped = pump(Stream::Stderr, &mut endless, 100_000, &mut kept, &journal, &closing).await;
+        let stopped = pump(
+            Stream::Stderr,
+            &mut endless,
+            100_000,
+            &mut kept,
+            Ears { journal: &journal, tripwires: &Tripwires::new(&[]) },
+            &closing,
+        )
+        .await;
         assert_eq!((stopped, kept.output.bytes.len()), (Stopped::AtLimit, 100_000));
         assert!((1 << 40) - endless.limit() <= 100_000 + 65_536);
     }

@@ -2,14 +2,19 @@
 //!
 //! In order: the kernel's out-of-memory kills; the reason for which the engine ended the guest; a limit that the
 //! counters show to be passed although the guest ended by itself; the main process's own end. What none of these
-//! explains is Crucible's failure, never the guest's.
+//! explains is Crucible's failure, never the guest's; unless what ran the guest ended or lied while the rest of Crucible
+//! stood, which is told and not hidden behind an error: see the validity.
 
-use crucible_core::{Counters, Error, ErrorKind, ExitStatus, LimitKind, Result, Status};
+use crucible_core::{Counters, Error, ErrorKind, ExitStatus, LimitKind, Loss, Result, Status};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// The signal for a file that grew past the limit.
 const SIGXFSZ: i32 = 25;
+
+/// How everything ends that a lost runner leaves behind: the kernel, or Crucible clearing away, kills it. The validity says
+/// that this is no ordinary end.
+const KILLED: Status = Status::Signaled { signal: 9 };
 
 /// Why the run is over.
 #[derive(Debug)]
@@ -35,6 +40,8 @@ pub(crate) struct Facts {
     /// How the main process ended, where that could be told.
     pub(crate) main: Option<ExitStatus>,
     pub(crate) counters: Counters,
+    /// Why the sandbox is lost, if it is.
+    pub(crate) loss: Option<Loss>,
     pub(crate) cpu_limit: Duration,
     /// Whether a stream held more than the limit allows.
     pub(crate) output: OutputSeen,
@@ -67,7 +74,7 @@ pub(crate) struct Verdict {
 /// What the backend failed with, or [`ErrorKind::Infrastructure`] where the sandbox was lost for no reason that the host
 /// knows.
 pub(crate) fn decide(facts: Facts) -> Result<Verdict> {
-    let Facts { ending, main, counters, cpu_limit, output } = facts;
+    let Facts { ending, main, counters, loss, cpu_limit, output } = facts;
     let limit = |limit| Status::LimitExceeded { limit };
     let status = if counters.out_of_memory_kills > 0 {
         Status::OutOfMemory
@@ -77,12 +84,18 @@ pub(crate) fn decide(facts: Facts) -> Result<Verdict> {
             Ending::OutputLimit => limit(LimitKind::Output),
             Ending::CpuLimit => limit(LimitKind::CpuTime),
             Ending::Cancelled => Status::Cancelled,
-            Ending::Failed(error) => return Err(error),
+            Ending::Failed(error) => match loss {
+                Some(Loss::RunnerEnded | Loss::RunnerBrokeItsWord) => KILLED,
+                Some(Loss::MachineryLost) | None => return Err(error),
+            },
             Ending::ByItself(_) if output == OutputSeen::OverLimit => limit(LimitKind::Output),
             Ending::ByItself(_) if counters.cpu >= cpu_limit => limit(LimitKind::CpuTime),
             Ending::ByItself(ExitStatus::Exited(code)) => Status::Exited { code },
             Ending::ByItself(ExitStatus::Signaled(signal)) => Status::Signaled { signal },
-            Ending::ByItself(ExitStatus::SandboxLost) => return Err(lost()),
+            Ending::ByItself(ExitStatus::SandboxLost) => match loss {
+                Some(Loss::RunnerEnded | Loss::RunnerBrokeItsWord) => KILLED,
+                Some(Loss::MachineryLost) | None => return Err(lost()),
+            },
         }
     };
     let (exit_code, signal) = match main {
@@ -116,7 +129,8 @@ mod tests {
 
     fn facts(ending: Ending, main: Option<ExitStatus>) -> Facts {
         let cpu_limit = Duration::from_secs(1);
-        Facts { ending, main, counters: Counters::default(), cpu_limit, output: OutputSeen::WithinLimit }
+        let output = OutputSeen::WithinLimit;
+        Facts { ending, main, counters: Counters::default(), loss: None, cpu_limit, output }
     }
 
     fn ended(status: ExitStatus) -> Facts {
@@ -178,6 +192,27 @@ mod tests {
         assert_eq!(decide(ended(ExitStatus::SandboxLost)).unwrap_err().kind(), ErrorKind::Infrastructure);
         let verdict = decide(facts(Ending::TimedOut, Some(ExitStatus::SandboxLost))).unwrap();
         assert_eq!((verdict.status, verdict.exit_code, verdict.signal), (Status::TimedOut, None, None));
+    }
+
+    #[test]
+    fn a_runner_that_was_lost_is_told_and_a_lost_machinery_is_an_error() {
+        let failed = || Ending::Failed(Error::new(ErrorKind::Infrastructure, "wait", "gone"));
+        for (loss, expected) in [
+            (Some(Loss::RunnerEnded), Some(KILLED)),
+            (Some(Loss::RunnerBrokeItsWord), Some(KILLED)),
+            (Some(Loss::MachineryLost), None),
+            (None, None),
+        ] {
+            for ending in [Ending::ByItself(ExitStatus::SandboxLost), failed()] {
+                let lost = Facts { loss, ..facts(ending, Some(ExitStatus::SandboxLost)) };
+                assert_eq!(
+                    decide(lost).ok().map(|verdict| (verdict.status, verdict.signal)),
+                    expected.map(|status| (status, None))
+                );
+            }
+            let own = Facts { loss, ..ended(ExitStatus::Exited(3)) };
+            assert_eq!(decide(own).unwrap().status, Status::Exited { code: 3 });
+        }
     }
 
     #[test]

@@ -137,6 +137,7 @@ pub(crate) mod tests {
                     networks: vec![NetworkPolicy::None],
                     absolute_paths: true,
                     arbitrary_commands: true,
+                    tripwires: std::collections::BTreeSet::new(),
                 },
             }
         }

@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 /// Long enough for a probe, and short enough for those that can only notice that nothing comes.
 const PATIENCE: Duration = Duration::from_secs(8);
 
-const LEAKS: [(&str, Leak); 53] = [
+const LEAKS: [(&str, Leak); 55] = [
     ("the_exit_code_passes", Leak::ExitCodesChanged),
     ("death_by_signal_is_reported", Leak::SignalsHidden),
     ("arguments_pass_exactly", Leak::ArgumentsJoined),
@@ -57,6 +57,8 @@ const LEAKS: [(&str, Leak); 53] = [
     ("a_listener_of_the_host_is_never_reached", Leak::NothingElse),
     ("an_abstract_socket_of_the_host_is_never_reached", Leak::NothingElse),
     ("what_is_seen_from_outside_is_as_planned", Leak::NothingElse),
+    ("a_watched_file_that_is_opened_is_told_and_others_are_not", Leak::NothingElse),
+    ("a_planted_listener_that_is_called_is_told_and_others_are_not", Leak::NothingElse),
     ("the_memory_limit_kills_the_guest_and_is_told", Leak::NothingElse),
     ("a_crash_is_not_told_as_out_of_memory", Leak::CrashesAreOutOfMemory),
     ("the_peak_of_memory_is_told", Leak::PeakMadeUp),

@@ -77,6 +77,7 @@ Examples:
   echo 'console.log(1)' | crucible run -l javascript -
   crucible run plot.py --file data.csv --collect plot.png --collect-to results
   crucible run task.py --memory 1GiB --timeout 5m --json > outcome.json
+  crucible run task.py --tripwire credentials --tripwire listener=/tmp/docker.sock --json | jq .tripwires
 
 The program starts in /work, which is all that it can write to besides /tmp. The exit code is the
 program's; 124 after a timeout, 137 out of memory, 125 after another limit, 128+N after signal N.

@@ -145,6 +145,7 @@ impl Crucible {
             stdin: Vec::new(),
             files: Vec::new(),
             collect: Vec::new(),
+            tripwires: Vec::new(),
             env: BTreeMap::new(),
             limits: self.limits.clone(),
             policy: self.policy.clone(),

@@ -2,6 +2,7 @@
 
 mod attack;
 mod outcome;
+mod posture;
 mod problem;
 mod protection;
 mod report;
@@ -10,7 +11,10 @@ pub use attack::{
     ArmReport, AttackNode, AttackReport, ControlReport, Expected, HeldByReport, PropertyReport, Reach, SuiteReport,
     UserKind, Verdict, VerdictCounts,
 };
-pub use outcome::{Behavior, CollectedFile, Evidence, Finding, Outcome, RefusedFile, Status, Timings, Usage, Validity};
+pub use outcome::{
+    Behavior, CollectedFile, Evidence, Finding, Outcome, RefusedFile, Status, Timings, Tripwire, Usage, Validity,
+};
+pub use posture::{PostureDifference, PostureRecord, PostureSummary};
 pub use problem::{Problem, ProblemDetail};
 pub use protection::{Layer, Layers, LimitEnforcement, layers, limits};
 pub use report::{

@@ -1,5 +1,6 @@
 //! The outcome of an evaluation on the wire.
 
+use super::posture::PostureRecord;
 use super::protection::{Layers, LimitEnforcement, isolation, layers, limits};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -55,8 +56,14 @@ pub struct Outcome {
     pub findings: Vec<Finding>,
     /// What the host saw during the run.
     pub behavior: Vec<Behavior>,
+    /// What was planted in the sandbox to be left alone.
+    #[serde(default)]
+    pub tripwires: Vec<Tripwire>,
     /// Whether the result says something about the task.
     pub validity: Validity,
+    /// Why, where it isn't simply valid.
+    #[serde(default)]
+    pub validity_reasons: Vec<String>,
     /// What it was protected by.
     pub evidence: Evidence,
 }
@@ -89,7 +96,7 @@ pub enum Validity {
     Valid,
     /// Crucible or the node failed.
     InfrastructureFailure,
-    /// The guest interfered with what was measuring it.
+    /// Somebody interfered with what was measuring the guest: the guest itself, or whoever tampered with the node.
     SabotageSuspected,
 }
 
@@ -133,6 +140,9 @@ pub struct Timings {
     pub queue_ms: f64,
     /// Making the sandbox and putting the files in.
     pub create_ms: f64,
+    /// What looking at the sandbox from outside added. A part of the times before and after.
+    #[serde(default)]
+    pub posture_ms: f64,
     /// The command itself.
     pub exec_ms: f64,
     /// Collecting and clearing away.
@@ -165,6 +175,21 @@ pub struct Behavior {
     pub first_at_ms: Option<f64>,
 }
 
+/// Something that was planted to be left alone, and whether it was.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Tripwire {
+    /// Its path, or the variable's name.
+    pub name: String,
+    /// `credentials`, `file`, `environment` or `listener`.
+    pub kind: String,
+    /// Whether the host saw it touched.
+    pub touched: bool,
+    /// When first, from the start of the command; `null` where it wasn't, or where that can't be told.
+    pub first_at_ms: Option<f64>,
+    /// How first: `opened`, `read`, `changed`, `moved`, `called`, `secret_in_output` or `secret_in_file`.
+    pub how: Option<String>,
+}
+
 /// What a run was protected by.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Evidence {
@@ -190,6 +215,9 @@ pub struct Evidence {
     pub policy_hash: String,
     /// BLAKE3 of the program and its input files.
     pub code_hash: String,
+    /// What looking at the sandbox from outside showed; `null` where it didn't come to that.
+    #[serde(default)]
+    pub posture: Option<PostureRecord>,
     /// The attestation that covers exactly this configuration.
     pub attestation: Option<String>,
 }
@@ -236,7 +264,9 @@ impl From<&core::Outcome> for Outcome {
             limits_observed: outcome.limits_observed.iter().map(|limit| limit.as_str().to_owned()).collect(),
             findings: outcome.findings.iter().map(Finding::from).collect(),
             behavior: outcome.behavior.iter().map(Behavior::from).collect(),
+            tripwires: outcome.tripwires.iter().map(Tripwire::from).collect(),
             validity: outcome.validity.into(),
+            validity_reasons: outcome.validity_reasons.iter().map(|reason| reason.as_str().to_owned()).collect(),
             evidence: (&outcome.evidence).into(),
         }
     }
@@ -300,6 +330,7 @@ impl From<&core::Timings> for Timings {
         Self {
             queue_ms: milliseconds(timings.queue),
             create_ms: milliseconds(timings.create),
+            posture_ms: milliseconds(timings.posture),
             exec_ms: milliseconds(timings.exec),
             destroy_ms: milliseconds(timings.destroy),
         }
@@ -320,6 +351,19 @@ impl From<&core::Behavior> for Behavior {
     }
 }
 
+impl From<&core::TripwireRecord> for Tripwire {
+    fn from(tripwire: &core::TripwireRecord) -> Self {
+        let touch = tripwire.touched;
+        Self {
+            name: tripwire.name.clone(),
+            kind: tripwire.kind.as_str().to_owned(),
+            touched: touch.is_some(),
+            first_at_ms: touch.and_then(|touch| touch.first_at).map(milliseconds),
+            how: touch.map(|touch| touch.how.as_str().to_owned()),
+        }
+    }
+}
+
 impl From<&core::Evidence> for Evidence {
     fn from(evidence: &core::Evidence) -> Self {
         Self {
@@ -332,6 +376,7 @@ impl From<&core::Evidence> for Evidence {
             policy: evidence.policy.clone(),
             policy_hash: evidence.policy_hash.clone(),
             code_hash: evidence.code_hash.clone(),
+            posture: evidence.posture.as_ref().map(PostureRecord::from),
             attestation: evidence.attestation.clone(),
         }
     }

@@ -2,6 +2,7 @@
 
 use super::layers::{self, Ids};
 use super::place::{GuestId, Place, Places, Shape};
+use super::posture::{self, HostIds};
 use super::{JailConfig, control, root, self_test};
 use crate::native::{NativeParts, NativeSandbox, Nests, process_limits, start_error, system_language};
 use crate::runtime::{self, HostInterpreter};
@@ -11,6 +12,7 @@ use crucible_core::{
     Policy, Result, Sandbox, SandboxId, SandboxRequest, SelfTest,
 };
 use crucible_jail::host::cgroup::{CgroupLimits, Cgroups};
+use crucible_jail::host::posture::{Look, PlannedMounts};
 use crucible_jail::host::{self, JailError, Launcher};
 use crucible_jail::plan::{Need, Privilege, ProcessLimit};
 use std::collections::BTreeSet;
@@ -28,6 +30,7 @@ pub struct JailBackend {
     places: Arc<Places>,
     capabilities: Capabilities,
     ids: Ids,
+    host_ids: HostIds,
     interpreter_cache: Option<HostPath>,
     roots: Mutex<Roots>,
 }
@@ -52,6 +55,7 @@ impl Roots {
 struct PreparedRoot {
     language: Language,
     number: u32,
+    mounts: PlannedMounts,
     interpreter: Option<HostInterpreter>,
 }
 
@@ -69,10 +73,11 @@ impl JailBackend {
             Cgroups::open(parent)
         };
         let (launcher, cgroups) = tokio::join!(start_launcher(&config), open_cgroups);
-        let (launcher, ids) = launcher.map_err(|error| start_error("start the jail", error))?;
+        let (launcher, ids, host_ids) = launcher.map_err(|error| start_error("start the jail", error))?;
         let capabilities = layers::capabilities(&launcher, &cgroups, ids);
         let places = Arc::new(Places::new(launcher, cgroups, ids, config.ahead));
-        Ok(Self { places, capabilities, ids, interpreter_cache: config.interpreter_cache, roots: Mutex::default() })
+        let interpreter_cache = config.interpreter_cache;
+        Ok(Self { places, capabilities, ids, host_ids, interpreter_cache, roots: Mutex::default() })
     }
 
     /// The version of control groups in use: `v1`, `v2`, `v1+v2` or `none`.
@@ -90,8 +95,10 @@ impl JailBackend {
         let runtime = runtime::resolve(language, self.interpreter_cache.as_ref().map(HostPath::as_path))?;
         let number = roots.next();
         let entries = root::entries(&runtime)?;
+        let mounts = PlannedMounts::of(&entries);
         self.places.prepare_root(number, entries).await?;
-        let root = Arc::new(PreparedRoot { language: language.clone(), number, interpreter: runtime.interpreter });
+        let interpreter = runtime.interpreter;
+        let root = Arc::new(PreparedRoot { language: language.clone(), number, mounts, interpreter });
         roots.of_languages.push(Arc::clone(&root));
         Ok(root)
     }
@@ -130,10 +137,15 @@ fn check_ids(config: &JailConfig) -> Result<()> {
     Ok(())
 }
 
-async fn start_launcher(config: &JailConfig) -> Result<(Launcher, Ids), JailError> {
+async fn start_launcher(config: &JailConfig) -> Result<(Launcher, Ids, HostIds), JailError> {
     if host::effective_user() == 0 {
         match Launcher::start(Privilege::Root, None).await {
-            Ok(launcher) => return Ok((launcher, ids_of_root(config, &host::mapped_ids()))),
+            Ok(launcher) => {
+                let ids = ids_of_root(config, &host::mapped_ids());
+                // The launcher has no user namespace of its own, so that ids are the same on both sides.
+                let host_ids = if ids == Ids::Own { HostIds::new(ids, None) } else { HostIds::Same };
+                return Ok((launcher, ids, host_ids));
+            }
             // Root of a container without capabilities: a user namespace may still be allowed. But with nothing else to
             // map, guests would have root's own id outside, so root must not be root outside of the container.
             Err(JailError::Step { .. }) if host::root_is_somebody_else_outside() => {}
@@ -142,13 +154,17 @@ async fn start_launcher(config: &JailConfig) -> Result<(Launcher, Ids), JailErro
     } else if let Some(spare) = host::spare_ids() {
         let count = spare.0.1.min(spare.1.1);
         match Launcher::start(Privilege::Ordinary { spare_ids: true }, Some(spare)).await {
-            Ok(launcher) => return Ok((launcher, Ids::Spare { count })),
+            Ok(launcher) => {
+                let ids = Ids::Spare { count };
+                return Ok((launcher, ids, HostIds::new(ids, Some(spare))));
+            }
             // The helpers may be there and not allowed to do their work.
             Err(JailError::Step { .. } | JailError::Os { .. }) => {}
             Err(error) => return Err(error),
         }
     }
-    Ok((Launcher::start(Privilege::Ordinary { spare_ids: false }, None).await?, Ids::Own))
+    let launcher = Launcher::start(Privilege::Ordinary { spare_ids: false }, None).await?;
+    Ok((launcher, Ids::Own, HostIds::new(Ids::Own, None)))
 }
 
 /// The ids that root can give to guests: those of the configuration, or what a container's user namespace has.
@@ -241,9 +257,12 @@ impl JailBackend {
         let interpreter = root.interpreter.as_ref().map(|interpreter| interpreter.path.clone());
         let when_busy: Option<Box<dyn FnOnce() + Send + Sync>> =
             if without.is_empty() { Some(Box::new(move || places.make_ahead(shape))) } else { None };
+        let layers = layers::of_sandbox(&layers, started.sandbox.without());
+        let planned = posture::planned(&layers, self.host_ids, outside_id, &root.mounts);
         Ok(NativeSandbox::new(NativeParts {
             id,
-            layers: layers::of_sandbox(&layers, started.sandbox.without()),
+            look: Some(Arc::new(Look::new(&started, planned, Some(&cgroup)))),
+            layers,
             started,
             env: environment(interpreter.as_deref()),
             interpreter,
@@ -279,6 +298,7 @@ impl JailBackend {
         Ok(ControlSandbox::new(Box::new(NativeSandbox::new(NativeParts {
             id: SandboxId::generate(),
             layers: Layers::new(),
+            look: None,
             started,
             env: env.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec(),
             interpreter: None,

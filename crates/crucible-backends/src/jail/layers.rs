@@ -1,6 +1,8 @@
 //! Which layers a jail has on this machine, and how each limit is enforced.
 
-use crucible_core::{Capabilities, Enforcement, Isolation, Layer, LayerState, Layers, LimitKind, NetworkPolicy};
+use crucible_core::{
+    Capabilities, Enforcement, Isolation, Layer, LayerState, Layers, LimitKind, NetworkPolicy, TripwireKind,
+};
 use crucible_jail::host::cgroup::Cgroups;
 use crucible_jail::host::{self, Launcher};
 use crucible_jail::plan::Failure;
@@ -35,6 +37,7 @@ pub(super) fn capabilities(launcher: &Launcher, cgroups: &Cgroups, ids: Ids) -> 
         networks: vec![NetworkPolicy::None],
         absolute_paths: true,
         arbitrary_commands: true,
+        tripwires: TripwireKind::ALL.into(),
     }
 }
 

@@ -5,6 +5,7 @@ mod config;
 mod control;
 mod layers;
 mod place;
+mod posture;
 mod root;
 mod self_test;
 

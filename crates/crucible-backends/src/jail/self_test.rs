@@ -84,13 +84,16 @@ async fn look(sandbox: &dyn Sandbox) -> Result<Vec<Check>, Error> {
         ),
     ];
     let posture = sandbox.posture().await?;
-    let differing: Vec<_> = posture
-        .facts
-        .iter()
-        .filter(|fact| !fact.as_planned)
-        .map(|fact| format!("{}: {}", fact.name, fact.seen))
-        .collect();
-    let seen = if differing.is_empty() { format!("{} facts", posture.facts.len()) } else { differing.join(", ") };
+    let differing: Vec<_> = posture.differences().map(|fact| format!("{}: {}", fact.name, fact.seen)).collect();
+    let hidden: Vec<_> = posture.not_visible().map(|fact| fact.name.as_ref()).collect();
+    let seen = match (differing.as_slice(), hidden.as_slice()) {
+        ([], []) => format!("{} facts", posture.facts.len()),
+        ([], hidden) => {
+            let seen = posture.facts.len() - hidden.len();
+            format!("{seen} facts; this user can't see {}", hidden.join(", "))
+        }
+        (differing, _) => differing.join(", "),
+    };
     checks.push(Check::new("seen from outside it is confined as planned", posture.is_as_planned().into(), seen));
     sandbox.end_processes().await?;
     checks.push(Check::new("all its processes can be ended", true.into(), "ended"));

@@ -4,9 +4,12 @@ use super::translate;
 use async_trait::async_trait;
 use crucible_core::{
     Command, Counters, Error, ErrorKind, Execution, ExitStatus, FileContent, FileEntry, FileKind, GuestPath, Layers,
-    LimitKind, Posture, PostureFact, ProcessHandle, Result, Sandbox, SandboxId,
+    LimitKind, Loss, Posture, PostureFact, PostureState, ProcessHandle, Result, Sandbox, SandboxId, TouchKind, Touched,
+    TripwireWatch, WatchedPlace,
 };
 use crucible_jail::host::cgroup::Cgroup;
+use crucible_jail::host::posture::{Aspect, Fact, Look, Seen};
+use crucible_jail::host::tripwire::{Place, Touch, Watch};
 use crucible_jail::host::{self, JailError, Started};
 use crucible_jail::plan::{Ended, EntryKind, ProcessLimit};
 use std::fs::File;
@@ -21,6 +24,9 @@ use tokio::sync::oneshot;
 /// How many bytes are moved at a time.
 const PIECE: usize = 64 << 10;
 
+/// What is being done when a sandbox is looked at.
+const LOOK: &str = "look at the sandbox from outside";
+
 /// What a native sandbox is made of.
 pub(crate) struct NativeParts {
     pub(crate) id: SandboxId,
@@ -31,6 +37,8 @@ pub(crate) struct NativeParts {
     pub(crate) env: Vec<(String, String)>,
     pub(crate) limits: Vec<(ProcessLimit, u64)>,
     pub(crate) cgroup: Option<Cgroup>,
+    /// Looks at it from outside; `None` where there is no wall to look at.
+    pub(crate) look: Option<Arc<Look>>,
     /// The host folder that stands for the work folder where there is no file system of its own.
     pub(crate) folder: Option<TempDir>,
     /// Whether sandboxes may be made in it, with control groups below its own.
@@ -62,6 +70,21 @@ impl NativeSandbox {
     pub(crate) fn new(mut parts: NativeParts) -> Self {
         let when_busy = Mutex::new(parts.when_busy.take());
         Self { parts, when_busy }
+    }
+
+    /// What was seen, if the sandbox still lived when all was: else it may be another process that was looked at.
+    fn posture_of(&self, facts: Vec<Fact>) -> Result<Posture> {
+        let is_dead = self.parts.started.sandbox.is_dead();
+        if is_dead.map_err(|error| translate(LOOK, error))? {
+            return Err(translate(LOOK, JailError::SandboxLost));
+        }
+        let state = |seen| match seen {
+            Seen::AsPlanned => PostureState::AsPlanned,
+            Seen::Differs => PostureState::Differs,
+            Seen::NotVisible => PostureState::NotVisible,
+        };
+        let facts = facts.into_iter().map(|fact| PostureFact::new(fact.name, fact.seen, state(fact.state)));
+        Ok(Posture { facts: facts.collect() })
     }
 
     fn is_jailed(&self) -> bool {
@@ -229,18 +252,61 @@ impl Sandbox for NativeSandbox {
     }
 
     async fn posture(&self) -> Result<Posture> {
-        if !self.is_jailed() {
-            let fact =
-                PostureFact { name: "isolation".to_owned(), seen: "none, as planned".to_owned(), as_planned: true };
+        let Some(look) = self.parts.look.as_ref().map(Arc::clone) else {
+            let fact = PostureFact::new("isolation", "none, as planned", PostureState::AsPlanned);
             return Ok(Posture { facts: vec![fact] });
+        };
+        // On two threads beside the runtime's, which has files to put in meanwhile.
+        let on_a_thread = |aspects: &'static [Aspect]| {
+            let look = Arc::clone(&look);
+            tokio::task::spawn_blocking(move || look.look(aspects))
+        };
+        let (inner, outer) =
+            tokio::join!(on_a_thread(&[Aspect::Privileges, Aspect::Reach]), on_a_thread(&[Aspect::Surroundings]));
+        let mut facts = Vec::new();
+        for looked in [inner, outer] {
+            facts.extend(looked.map_err(|error| {
+                Error::new(ErrorKind::Infrastructure, LOOK, "the sandbox can't be looked at").with_source(error)
+            })?);
         }
-        let facts = host::posture_facts(self.parts.started.pid, self.parts.outside_id).map_err(|error| {
-            Error::new(ErrorKind::Infrastructure, "read the sandbox's posture", "the sandbox's init can't be looked at")
-                .with_source(error)
-        })?;
-        Ok(Posture {
-            facts: facts.into_iter().map(|(name, seen, as_planned)| PostureFact { name, seen, as_planned }).collect(),
-        })
+        self.posture_of(facts)
+    }
+
+    async fn posture_again(&self) -> Result<Posture> {
+        match &self.parts.look {
+            Some(look) => self.posture_of(look.look(&[Aspect::Privileges])),
+            None => self.posture().await,
+        }
+    }
+
+    async fn watch(&self, places: &[WatchedPlace]) -> Result<Box<dyn TripwireWatch>> {
+        let places: Vec<Place<'_>> = places
+            .iter()
+            .map(|place| match place {
+                WatchedPlace::File(path) => Place::File(path.as_str()),
+                WatchedPlace::Listener(path) => Place::Listener(path.as_str()),
+            })
+            .collect();
+        if !self.is_jailed() && places.iter().any(|place| matches!(place, Place::Listener(_))) {
+            let message = "this backend can't listen inside a sandbox";
+            return Err(Error::new(ErrorKind::Refused, "plant the tripwires", message).with_hint("use the jail"));
+        }
+        let watch = self.parts.started.sandbox.watch(&places);
+        Ok(Box::new(NativeWatch(watch.map_err(|error| translate("plant the tripwires", error))?)))
+    }
+
+    fn loss(&self) -> Option<Loss> {
+        let started = &self.parts.started;
+        if started.sandbox.broke_its_word() {
+            return Some(Loss::RunnerBrokeItsWord);
+        }
+        // What can't be watched any more isn't there any more.
+        let has_ended = started.sandbox.has_hung_up() || started.sandbox.is_dead().unwrap_or(true);
+        match (has_ended, started.launcher_has_ended()) {
+            (_, true) => Some(Loss::MachineryLost),
+            (true, false) => Some(Loss::RunnerEnded),
+            (false, false) => None,
+        }
     }
 
     async fn destroy(self: Box<Self>) -> Result<()> {
@@ -273,6 +339,22 @@ impl Sandbox for NativeSandbox {
             })?;
         }
         Ok(())
+    }
+}
+
+struct NativeWatch(Watch);
+
+impl TripwireWatch for NativeWatch {
+    fn touched(&mut self) -> Vec<Option<Touched>> {
+        let how = |touch| match touch {
+            Touch::Opened => TouchKind::Opened,
+            Touch::Read => TouchKind::Read,
+            Touch::Changed => TouchKind::Changed,
+            Touch::Moved => TouchKind::Moved,
+            Touch::Called => TouchKind::Called,
+        };
+        let touches = self.0.touches().into_iter();
+        touches.map(|touch| touch.map(|(touch, at)| Touched { how: how(touch), at })).collect()
     }
 }
 

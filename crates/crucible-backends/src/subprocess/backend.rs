@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use crucible_core::{
     Backend, Capabilities, Check, Command, Component, Enforcement, Error, ErrorKind, GuestPath, HostPath, Isolation,
     Layer, LayerState, LimitKind, Limits, NetworkPolicy, Policy, Result, Sandbox, SandboxId, SandboxRequest, SelfTest,
+    TripwireKind,
 };
 use crucible_jail::host::{Launcher, launcher_digest};
 use crucible_jail::plan::{Privilege, ProcessLimit, SandboxPlan};
@@ -63,6 +64,8 @@ impl SubprocessBackend {
             networks: vec![NetworkPolicy::None],
             absolute_paths: false,
             arbitrary_commands: true,
+            // Its work folder is the only one that a listener could be in, and not under the same path.
+            tripwires: [TripwireKind::Credentials, TripwireKind::File, TripwireKind::Environment].into(),
         };
         Ok(Self { launcher, capabilities, config })
     }
@@ -158,6 +161,7 @@ impl Backend for SubprocessBackend {
             limits: all_limits,
             cgroup: None,
             nests: Nests::No,
+            look: None,
             folder: Some(folder),
             outside_id: None,
             _in_use: Arc::default(),

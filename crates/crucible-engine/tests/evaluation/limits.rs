@@ -2,8 +2,8 @@
 
 use crate::support::{Bench, Recorder, spec};
 use crucible_core::{
-    ByteSize, Counters, CpuCount, ErrorKind, EvaluationSpec, Event, GuestPath, LimitKind, Limits, Status, Stream,
-    TimeSpan,
+    ByteSize, Counters, CpuCount, ErrorKind, EvaluationSpec, Event, GuestPath, LimitKind, Limits, Loss, Status, Stream,
+    TimeSpan, Validity,
 };
 use crucible_testkit::fake::{FakeFile, Fault, Script, Step};
 use std::collections::BTreeSet;
@@ -155,18 +155,19 @@ async fn an_out_of_memory_kill_goes_before_a_timeout_and_before_a_flood() {
 
 #[tokio::test(start_paused = true)]
 async fn a_sandbox_lost_to_memory_is_an_outcome_whose_files_are_refused() {
-    let script = Script::of([Step::LoseProcessToMemory, Step::LoseSandbox]);
+    let script = Script::of([Step::LoseProcessToMemory, Step::LoseSandbox(Loss::RunnerEnded)]);
     let bench = Bench::new(script.with_file("/work/x", FakeFile::Regular(vec![])));
     let collect = vec![GuestPath::parse("x").unwrap()];
     let outcome = bench.evaluate(EvaluationSpec { collect, ..spec() }).await.unwrap();
     assert_eq!((outcome.status, outcome.exit_code, outcome.signal), (Status::OutOfMemory, None, None));
+    assert_eq!(outcome.validity, Validity::Valid, "the kernel ended it for want of memory, and nobody else");
     assert_eq!((outcome.files.len(), outcome.files_refused[0].path.as_str()), (0, "/work/x"));
     assert!(outcome.files_refused[0].reason.contains("lost"));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_sandbox_lost_without_evidence_is_crucibles_failure() {
-    let bench = Bench::new(Script::of([Step::LoseSandbox]));
+    let bench = Bench::new(Script::of([Step::LoseSandbox(Loss::MachineryLost)]));
     assert_eq!(bench.evaluate(spec()).await.unwrap_err().kind(), ErrorKind::Infrastructure);
     assert_eq!(bench.ledger.destroyed(), 1);
 }

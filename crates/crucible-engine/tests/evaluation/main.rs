@@ -8,3 +8,5 @@ mod collection;
 mod lifecycle;
 mod limits;
 mod support;
+mod tripwires;
+mod validity;

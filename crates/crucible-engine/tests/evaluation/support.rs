@@ -2,11 +2,11 @@
 
 use async_trait::async_trait;
 use crucible_core::{
-    EvaluationId, EvaluationSpec, Event, EventSink, Language, Limits, Outcome, Policy, Program, Result,
+    Capabilities, EvaluationId, EvaluationSpec, Event, EventSink, Language, Limits, Outcome, Policy, Program, Result,
 };
 use crucible_engine::{Engine, LanguageTable, NodeFacts, RunIo};
 use crucible_evidence::AttestationIndex;
-use crucible_testkit::fake::{FakeBackend, Ledger, Script};
+use crucible_testkit::fake::{FakeBackend, Ledger, Script, everything};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -20,7 +20,11 @@ pub(crate) struct Bench {
 
 impl Bench {
     pub(crate) fn new(script: Script) -> Self {
-        let backend = FakeBackend::new(script);
+        Self::with_capabilities(script, everything())
+    }
+
+    pub(crate) fn with_capabilities(script: Script, capabilities: Capabilities) -> Self {
+        let backend = FakeBackend::new(script).with_capabilities(capabilities);
         let ledger = backend.ledger();
         let language = Language {
             title: "Test".to_owned(),
@@ -82,6 +86,7 @@ pub(crate) fn spec() -> EvaluationSpec {
         stdin: vec![],
         files: vec![],
         collect: vec![],
+        tripwires: vec![],
         env: BTreeMap::new(),
         limits: Limits::default(),
         policy: Policy::built_in("default").unwrap(),

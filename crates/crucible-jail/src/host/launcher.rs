@@ -1,12 +1,15 @@
 //! The launcher as seen by the supervisor.
 
-use super::sandbox::{Reach, Sandbox};
+use super::sandbox::{Reach, Sandbox, is_readable};
 use super::socket::MessageSocket;
 use super::{JailError, image};
 use crate::plan::{LauncherReply, LauncherRequest, Privilege, Protection, RootEntry, SandboxPlan};
 use crate::socket::{self, MessageError};
+use rustix::process::{Pid, PidfdFlags};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use tokio::sync::Mutex;
 
 /// A running launcher. Dropping it ends every sandbox that it started.
@@ -15,7 +18,11 @@ pub struct Launcher {
     connection: Option<Mutex<Connection>>,
     child: Option<Child>,
     process_id: u32,
+    /// Its process, by which a sandbox's loss is told from its own.
+    process: Arc<OwnedFd>,
     time_namespace: bool,
+    /// Whether the descriptors of one of its sandboxes have been listed one by one.
+    listed: Arc<AtomicBool>,
 }
 
 struct Connection {
@@ -30,6 +37,17 @@ pub struct Started {
     pub pid: i32,
     /// The sandbox.
     pub sandbox: Sandbox,
+    /// As in the launcher.
+    pub(super) listed: Arc<AtomicBool>,
+    launcher: Arc<OwnedFd>,
+}
+
+impl Started {
+    /// Whether the launcher has ended, which ends every sandbox that it started.
+    #[must_use]
+    pub fn launcher_has_ended(&self) -> bool {
+        is_readable(&self.launcher).unwrap_or(true)
+    }
 }
 
 /// Spare ids of an ordinary user: the first and how many, for users and for groups.
@@ -45,12 +63,18 @@ impl Launcher {
         // Copying and starting a program takes a millisecond, in which the caller may have other things to do.
         let started = tokio::task::spawn_blocking(move || image::start(theirs)).await;
         let child = started.map_err(|_| JailError::LauncherLost)??;
+        // Nobody has asked for its end yet, so that the number is still its own.
+        let number = i32::try_from(child.id()).ok().and_then(Pid::from_raw).ok_or(JailError::LauncherLost)?;
+        let process = rustix::process::pidfd_open(number, PidfdFlags::empty());
+        let process = Arc::new(process.map_err(JailError::os("watch the launcher"))?);
         let connection = Connection { socket: MessageSocket::new(ours)?, poisoned: false };
         let mut launcher = Self {
             connection: Some(Mutex::new(connection)),
             process_id: child.id(),
             child: Some(child),
+            process,
             time_namespace: false,
+            listed: Arc::default(),
         };
         let mut answer = launcher.request(&LauncherRequest::Begin(privilege), &[]).await?.0;
         if answer == LauncherReply::MapIds {
@@ -105,6 +129,8 @@ impl Launcher {
             (LauncherReply::Started { pid, device }, Ok(descriptors)) => Ok(Started {
                 pid,
                 sandbox: Sandbox::connect(MessageSocket::new(ours)?, reach, descriptors, device).await?,
+                listed: Arc::clone(&self.listed),
+                launcher: Arc::clone(&self.process),
             }),
             _ => Err(JailError::Protocol("start a sandbox")),
         }

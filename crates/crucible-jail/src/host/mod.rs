@@ -8,9 +8,11 @@ mod error;
 mod facts;
 mod image;
 mod launcher;
+pub mod posture;
 mod process_tree;
 mod sandbox;
 mod socket;
+pub mod tripwire;
 
 pub use error::JailError;
 pub use facts::{
@@ -19,5 +21,5 @@ pub use facts::{
 };
 pub use image::digest as launcher_digest;
 pub use launcher::{Launcher, SpareIds, Started};
-pub use process_tree::{TreeUsage, posture_facts, tree_usage};
+pub use process_tree::{TreeUsage, tree_usage};
 pub use sandbox::{Command, Running, Sandbox};

@@ -1,4 +1,4 @@
-//! What `/proc` tells about a sandbox from outside: for machines without cgroups, and to compare a sandbox with its plan.
+//! What `/proc` tells about what a sandbox uses: for machines without cgroups.
 
 use rustix::param::clock_ticks_per_second;
 use std::time::Duration;
@@ -37,41 +37,4 @@ pub fn tree_usage(init: i32) -> TreeUsage {
     }
     let per_second = clock_ticks_per_second().max(1);
     TreeUsage { cpu: Duration::from_micros(ticks.saturating_mul(1_000_000) / per_second), processes }
-}
-
-/// Reads the confinement of an init from outside: name, what was seen, and whether that is what a jail's plan says.
-///
-/// # Errors
-/// The kernel's answer where the process is gone.
-pub fn posture_facts(init: i32, outside_id: Option<u32>) -> std::io::Result<Vec<(String, String, bool)>> {
-    let status = std::fs::read_to_string(format!("/proc/{init}/status"))?;
-    let mut facts = Vec::new();
-    let mut expect = |key: &str, wanted: &str, name: &str| {
-        let seen = status.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':')).map_or("", str::trim);
-        facts.push((name.to_owned(), seen.to_owned(), seen == wanted));
-    };
-    for (key, name) in [
-        ("CapInh", "inheritable"),
-        ("CapPrm", "permitted"),
-        ("CapEff", "effective"),
-        ("CapBnd", "bounding"),
-        ("CapAmb", "ambient"),
-    ] {
-        expect(key, "0000000000000000", &format!("capabilities.{name}"));
-    }
-    expect("NoNewPrivs", "1", "no_new_privs");
-    expect("Seccomp", "2", "seccomp");
-    if let Some(id) = outside_id {
-        expect("Uid", &[id; 4].map(|id| id.to_string()).join("\t"), "user");
-        expect("Gid", &[id; 4].map(|id| id.to_string()).join("\t"), "group");
-        expect("Groups", "", "supplementary_groups");
-    }
-    for namespace in ["user", "mnt", "pid", "net", "ipc", "uts", "cgroup"] {
-        let own = std::fs::read_link(format!("/proc/self/ns/{namespace}"))?;
-        // An ordinary user may not look at a process that can't be dumped. What can't be seen isn't claimed.
-        if let Ok(seen) = std::fs::read_link(format!("/proc/{init}/ns/{namespace}")) {
-            facts.push((format!("namespace.{namespace}"), seen.display().to_string(), seen != own));
-        }
-    }
-    Ok(facts)
 }

@@ -4,7 +4,9 @@ use super::JailError;
 use super::socket::MessageSocket;
 use crate::plan::{Ended, Entry, Failure, InitMessage, InitRequest, ProcessLimit};
 use crate::socket::MessageError;
+use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fs::{FileType, OFlags};
+use rustix::io::Errno;
 use rustix::pipe::PipeFlags;
 use rustix::process::{Gid, Signal, Uid};
 use std::collections::BTreeMap;
@@ -39,7 +41,17 @@ pub struct Sandbox {
     /// Whether the init is known to be the only process.
     alone: Arc<AtomicBool>,
     answers: AsyncMutex<Answers>,
+    signs: Arc<Signs>,
     reader: JoinHandle<()>,
+}
+
+/// What was seen of an init that has gone wrong.
+#[derive(Default)]
+struct Signs {
+    /// It said what it never would by itself.
+    broke_its_word: AtomicBool,
+    /// It doesn't talk any more. It may take the kernel a moment from here until the process has ended.
+    hung_up: AtomicBool,
 }
 
 /// What ends with a sandbox's init.
@@ -103,7 +115,10 @@ impl Sandbox {
         // One place only: an init that says more than it was asked is left standing with it.
         let (sender, channel) = mpsc::channel(1);
         let alone = Arc::new(AtomicBool::new(true));
-        let reader = tokio::spawn(read_messages(Arc::clone(&socket), Arc::clone(&waiting), Arc::clone(&alone), sender));
+        let signs = Arc::<Signs>::default();
+        let (their_socket, their_waiting) = (Arc::clone(&socket), Arc::clone(&waiting));
+        let reader = read_messages(their_socket, their_waiting, Arc::clone(&alone), Arc::clone(&signs), sender);
+        let reader = tokio::spawn(reader);
         let answers = AsyncMutex::new(Answers { channel, poisoned: false });
         Ok(Self {
             socket,
@@ -116,6 +131,7 @@ impl Sandbox {
             waiting,
             alone,
             answers,
+            signs,
             reader,
         })
     }
@@ -204,16 +220,16 @@ impl Sandbox {
         let mut answers = self.answers.lock().await;
         match self.ask(&mut answers, &request).await? {
             (InitMessage::Opened, mut descriptors) => {
-                let file = descriptors.pop().ok_or(JailError::Protocol("open a file"))?;
+                let file = descriptors.pop().ok_or_else(|| self.caught_lying("open a file"))?;
                 // The init's word isn't enough: reading must not block, and must not reach anything but its own files.
                 let seen = rustix::fs::fstat(&file).map_err(JailError::os("look at an opened file"))?;
                 if FileType::from_raw_mode(seen.st_mode) != FileType::RegularFile || seen.st_dev != self.device {
-                    return Err(JailError::Protocol("open a file of the sandbox's own"));
+                    return Err(self.caught_lying("open a file of the sandbox's own"));
                 }
                 Ok(File::from(file))
             }
             (InitMessage::Refused(refusal), _) => Err(JailError::Refused(refusal)),
-            _ => Err(JailError::Protocol("open a file")),
+            _ => Err(self.caught_lying("open a file")),
         }
     }
 
@@ -237,7 +253,7 @@ impl Sandbox {
                     answers.poisoned = false;
                 }
                 InitMessage::Refused(refusal) => return Err(JailError::Refused(refusal)),
-                _ => return Err(JailError::Protocol("list a folder")),
+                _ => return Err(self.caught_lying("list a folder")),
             }
         }
     }
@@ -253,8 +269,21 @@ impl Sandbox {
         let mut answers = self.answers.lock().await;
         match self.ask(&mut answers, &InitRequest::EndProcesses).await?.0 {
             InitMessage::ProcessesEnded => Ok(()),
-            _ => Err(JailError::Protocol("end the processes")),
+            _ => Err(self.caught_lying("end the processes")),
         }
+    }
+
+    /// Notes that the init gave an answer that it never would by itself.
+    fn caught_lying(&self, operation: &'static str) -> JailError {
+        self.signs.broke_its_word.store(true, Ordering::Release);
+        JailError::Protocol(operation)
+    }
+
+    /// Whether the init has said what it never would by itself: nonsense, an answer to another question, or a descriptor
+    /// that isn't of its own files.
+    #[must_use]
+    pub fn broke_its_word(&self) -> bool {
+        self.signs.broke_its_word.load(Ordering::Acquire)
     }
 
     async fn ask(
@@ -276,6 +305,35 @@ impl Sandbox {
     pub fn kill(&self) {
         // Fails only if it is dead already.
         let _killed = rustix::process::pidfd_send_signal(self.init.get_ref(), Signal::KILL).is_ok();
+    }
+
+    /// Its writable file system.
+    pub(super) const fn storage(&self) -> &OwnedFd {
+        &self.storage
+    }
+
+    /// What ends with its init.
+    pub(super) const fn reach(&self) -> Reach {
+        self.reach
+    }
+
+    /// The device number of its writable file system.
+    pub(super) const fn device(&self) -> u64 {
+        self.device
+    }
+
+    /// Whether its init has stopped talking, as it does when it ends.
+    #[must_use]
+    pub fn has_hung_up(&self) -> bool {
+        self.signs.hung_up.load(Ordering::Acquire)
+    }
+
+    /// Whether its init is dead.
+    ///
+    /// # Errors
+    /// [`JailError::Os`] where it can't be watched.
+    pub fn is_dead(&self) -> Result<bool, JailError> {
+        is_readable(self.init.get_ref()).map_err(JailError::os("look whether the sandbox lives"))
     }
 
     /// Waits until nothing of the sandbox runs any more.
@@ -304,9 +362,18 @@ async fn read_messages(
     socket: Arc<MessageSocket>,
     waiting: Waiting,
     alone: Arc<AtomicBool>,
+    signs: Arc<Signs>,
     answers: mpsc::Sender<(InitMessage, Vec<OwnedFd>)>,
 ) {
-    while let Ok((message, descriptors)) = socket.receive::<InitMessage>().await {
+    loop {
+        let (message, descriptors) = match socket.receive::<InitMessage>().await {
+            Ok(received) => received,
+            Err(MessageError::Malformed) => {
+                signs.broke_its_word.store(true, Ordering::Release);
+                break;
+            }
+            Err(MessageError::Closed | MessageError::Os(_)) => break,
+        };
         match message {
             InitMessage::Ended { number, status, alone: is_alone } => {
                 let mut waiting = lock(&waiting);
@@ -326,11 +393,18 @@ async fn read_messages(
             }
         }
     }
+    signs.hung_up.store(true, Ordering::Release);
     lock(&waiting).clear();
 }
 
 fn lock(waiting: &Waiting) -> std::sync::MutexGuard<'_, BTreeMap<u32, oneshot::Sender<Ended>>> {
     waiting.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Whether there is something to read, or for a process whether it has ended.
+pub(super) fn is_readable(descriptor: &OwnedFd) -> Result<bool, Errno> {
+    let mut wait = [PollFd::new(descriptor, PollFlags::IN)];
+    rustix::event::poll(&mut wait, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).map(|ready| ready > 0)
 }
 
 fn receiver(descriptor: OwnedFd) -> Result<pipe::Receiver, JailError> {

@@ -19,6 +19,7 @@ mod process;
 mod stop;
 mod streams;
 mod suite;
+mod tripwires;
 
 pub use stop::{Checked, Stop};
 pub use suite::{

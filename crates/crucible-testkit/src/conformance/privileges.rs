@@ -81,7 +81,7 @@ pub(super) async fn what_is_seen_from_outside_is_as_planned(subject: &Conformanc
     execution.stdout.read_exact(&mut one).await?;
     let posture = guest.sandbox.posture().await?;
     ensure!(!posture.facts.is_empty(), "nothing was looked at, and that proves nothing");
-    let otherwise: Vec<_> = posture.facts.iter().filter(|fact| !fact.as_planned).collect();
+    let otherwise: Vec<_> = posture.facts.iter().filter(|fact| !fact.is_as_planned()).collect();
     ensure!(posture.is_as_planned(), "not as planned: {otherwise:?}");
     drop(execution);
     guest.finish().await

@@ -1,8 +1,8 @@
 //! The list of behaviours with what each needs, and the running of one under a deadline.
 
 use super::stop::{Checked, Stop};
-use super::{confinement, files, lifetime, limits, links, privileges, process, streams};
-use crucible_core::{Backend, Enforcement, Isolation, Language, Layer, LimitKind, Policy};
+use super::{confinement, files, lifetime, limits, links, privileges, process, streams, tripwires};
+use crucible_core::{Backend, Enforcement, Isolation, Language, Layer, LimitKind, Policy, TripwireKind};
 use std::fmt;
 use std::future::Future;
 use std::io::Write as _;
@@ -50,6 +50,8 @@ pub enum Need {
     ArbitraryCommands,
     /// File calls outside the work folder.
     AbsolutePaths,
+    /// A kind of tripwire.
+    Tripwire(TripwireKind),
 }
 
 impl Need {
@@ -70,6 +72,9 @@ impl Need {
                 (met, format!("doesn't have the layer {layer} here"))
             }
             Self::ArbitraryCommands => (can.arbitrary_commands, "doesn't run any command".to_owned()),
+            Self::Tripwire(kind) => {
+                (can.tripwires.contains(&kind), format!("can't plant a tripwire of the kind '{kind}'"))
+            }
             Self::AbsolutePaths => (can.absolute_paths, "doesn't reach files outside the work folder".to_owned()),
         };
         (!met).then(|| format!("backend '{}' {lack}", backend.name()))
@@ -254,6 +259,10 @@ declare_behaviours! { $
         it_can_make_no_user_namespace [Need::Isolation, Need::Layer(Layer::Seccomp)];
         no_core_file_is_written [Need::Layer(Layer::Rlimits)];
         what_is_seen_from_outside_is_as_planned [Need::Isolation];
+    }
+    tripwires {
+        a_watched_file_that_is_opened_is_told_and_others_are_not [Need::Tripwire(TripwireKind::File)];
+        a_planted_listener_that_is_called_is_told_and_others_are_not [Need::Tripwire(TripwireKind::Listener)];
     }
     limits {
         the_memory_limit_kills_the_guest_and_is_told [Need::SandboxLimit(LimitKind::Memory)];

@@ -6,7 +6,7 @@ use super::script::{Fault, Script};
 use async_trait::async_trait;
 use crucible_core::{
     Backend, Capabilities, Check, Component, Enforcement, Error, ErrorKind, Isolation, Layer, LayerState, Layers,
-    LimitKind, NetworkPolicy, Passed, Result, Sandbox, SandboxRequest, SelfTest,
+    LimitKind, NetworkPolicy, Passed, Result, Sandbox, SandboxRequest, SelfTest, TripwireKind,
 };
 use std::future;
 use std::sync::Arc;
@@ -21,6 +21,7 @@ pub fn everything() -> Capabilities {
         networks: vec![NetworkPolicy::None],
         absolute_paths: true,
         arbitrary_commands: true,
+        tripwires: TripwireKind::ALL.into(),
     }
 }
 

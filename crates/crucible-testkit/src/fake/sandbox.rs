@@ -5,7 +5,8 @@ use super::script::{FakeFile, Fault, Script, Step};
 use async_trait::async_trait;
 use crucible_core::{
     Command, Counters, Error, ErrorKind, Execution, ExitStatus, FileContent, FileEntry, FileKind, GuestPath, Layers,
-    Posture, PostureFact, ProcessHandle, Result, Sandbox, SandboxId, SandboxRequest, Stream,
+    Loss, Posture, PostureFact, PostureState, ProcessHandle, Result, Sandbox, SandboxId, SandboxRequest, Stream,
+    Touched, TripwireWatch, WatchedPlace,
 };
 use std::collections::BTreeMap;
 use std::future;
@@ -23,7 +24,8 @@ const PIPE: usize = 64 << 10;
 struct State {
     counters: Counters,
     burning: Option<(Instant, u32)>,
-    lost: bool,
+    lost: Option<Loss>,
+    watched: Vec<(WatchedPlace, Option<Touched>)>,
     held: Vec<DuplexStream>,
     leaked: Vec<DuplexStream>,
     guests: Vec<JoinHandle<()>>,
@@ -99,12 +101,22 @@ impl FakeSandbox {
         written.chain(self.left.clone()).collect()
     }
 
+    fn facts(&self, differs: Fault) -> Posture {
+        let state = if self.script.has(differs) { PostureState::Differs } else { PostureState::AsPlanned };
+        let mut facts =
+            vec![PostureFact::new("fake", "yes", PostureState::AsPlanned), PostureFact::new("wall", "seen", state)];
+        if self.script.has(Fault::PostureHidden) {
+            facts.push(PostureFact::new("cellar", "can't be seen", PostureState::NotVisible));
+        }
+        Posture { facts }
+    }
+
     fn look(&self) -> Result<()> {
         let state = locked(&self.state);
         if state.living() > 0 {
             self.ledger.entries().read_beside_living = true;
         }
-        if state.lost || self.script.has(Fault::Read) {
+        if state.lost.is_some() || self.script.has(Fault::Read) {
             return Err(failure("read a file"));
         }
         Ok(())
@@ -132,6 +144,7 @@ impl Sandbox for FakeSandbox {
         if self.script.has(Fault::Exec) {
             return Err(failure("start the command"));
         }
+        let env = command.env.clone();
         self.ledger.entries().commands.push(command);
         let (host_stdin, stdin) = duplex(PIPE);
         let (host_stdout, stdout) = duplex(PIPE);
@@ -144,6 +157,7 @@ impl Sandbox for FakeSandbox {
             state: Arc::clone(&self.state),
             ledger: Arc::clone(&self.ledger),
             end: end.clone(),
+            env,
         };
         let mut state = locked(&self.state);
         state.ends.push(end);
@@ -225,7 +239,7 @@ impl Sandbox for FakeSandbox {
         if self.script.has(Fault::EndProcessesHangs) {
             future::pending::<()>().await;
         }
-        if self.script.has(Fault::EndProcesses) || locked(&self.state).lost {
+        if self.script.has(Fault::EndProcesses) || locked(&self.state).lost.is_some() {
             return Err(failure("end the processes"));
         }
         let mut state = locked(&self.state);
@@ -250,8 +264,32 @@ impl Sandbox for FakeSandbox {
     }
 
     async fn posture(&self) -> Result<Posture> {
-        let fact = PostureFact { name: "fake".to_owned(), seen: "yes".to_owned(), as_planned: true };
-        Ok(Posture { facts: vec![fact] })
+        if self.script.has(Fault::PostureUnreadable) {
+            return Err(failure("look at the sandbox from outside"));
+        }
+        if self.script.has(Fault::PostureEmpty) {
+            return Ok(Posture::default());
+        }
+        Ok(self.facts(Fault::PostureDiffers))
+    }
+
+    async fn posture_again(&self) -> Result<Posture> {
+        if self.script.has(Fault::PostureUnreadableAfter) || locked(&self.state).lost.is_some() {
+            return Err(failure("look at the sandbox from outside"));
+        }
+        Ok(self.facts(Fault::PostureDiffersAfter))
+    }
+
+    async fn watch(&self, places: &[WatchedPlace]) -> Result<Box<dyn TripwireWatch>> {
+        if self.script.has(Fault::Watch) {
+            return Err(failure("watch a place"));
+        }
+        locked(&self.state).watched = places.iter().map(|place| (place.clone(), None)).collect();
+        Ok(Box::new(FakeWatch(Arc::clone(&self.state))))
+    }
+
+    fn loss(&self) -> Option<Loss> {
+        locked(&self.state).lost
     }
 
     async fn destroy(mut self: Box<Self>) -> Result<()> {
@@ -279,6 +317,14 @@ impl Drop for FakeSandbox {
     }
 }
 
+struct FakeWatch(Arc<Mutex<State>>);
+
+impl TripwireWatch for FakeWatch {
+    fn touched(&mut self) -> Vec<Option<Touched>> {
+        locked(&self.0).watched.iter().map(|(_, touched)| *touched).collect()
+    }
+}
+
 struct FakeProcess {
     ended: watch::Receiver<Option<ExitStatus>>,
     broken: bool,
@@ -303,6 +349,7 @@ struct Guest {
     state: Arc<Mutex<State>>,
     ledger: Arc<Ledger>,
     end: watch::Sender<Option<ExitStatus>>,
+    env: BTreeMap<String, String>,
 }
 
 impl Guest {
@@ -350,8 +397,25 @@ impl Guest {
                     status = ExitStatus::Signaled(signal);
                     break;
                 }
-                Step::LoseSandbox => {
-                    locked(&self.state).lost = true;
+                Step::Touch(path, how) => {
+                    let mut state = locked(&self.state);
+                    let is_it = |place: &WatchedPlace| match place {
+                        WatchedPlace::File(watched) | WatchedPlace::Listener(watched) => *watched == path,
+                    };
+                    for (_, touched) in state.watched.iter_mut().filter(|(place, _)| is_it(place)) {
+                        touched.get_or_insert(Touched { how, at: std::time::Instant::now() });
+                    }
+                }
+                Step::WriteVariable(stream, name) => {
+                    let value = self.env.get(&name).cloned().unwrap_or_default();
+                    self.write(stream, value.as_bytes()).await;
+                }
+                Step::KeepVariable(name, path) => {
+                    let value = self.env.get(&name).cloned().unwrap_or_default();
+                    self.ledger.entries().written.insert(path, (value.into_bytes(), false));
+                }
+                Step::LoseSandbox(loss) => {
+                    locked(&self.state).lost = Some(loss);
                     status = ExitStatus::SandboxLost;
                     break;
                 }

@@ -1,6 +1,6 @@
 //! What a fake guest does, and what goes wrong around it.
 
-use crucible_core::{Counters, LimitKind, Stream};
+use crucible_core::{Counters, GuestPath, LimitKind, Loss, Stream, TouchKind};
 use std::time::Duration;
 
 /// One thing that the main process of a fake guest does.
@@ -32,8 +32,14 @@ pub enum Step {
     Exit(i32),
     /// Dies of a signal.
     Signal(i32),
+    /// Touches a place that is watched.
+    Touch(GuestPath, TouchKind),
+    /// Writes the value of its environment's variable.
+    WriteVariable(Stream, String),
+    /// Writes the value of its environment's variable to a file.
+    KeepVariable(String, GuestPath),
     /// Takes the whole sandbox with it: from now on the sandbox's calls fail, but for the counters.
-    LoseSandbox,
+    LoseSandbox(Loss),
 }
 
 /// What goes wrong in the backend.
@@ -67,6 +73,20 @@ pub enum Fault {
     Read,
     /// Reading an opened file never ends.
     ReadHangs,
+    /// Before the first command, the sandbox looks otherwise than planned.
+    PostureDiffers,
+    /// After a command, the sandbox looks otherwise than planned.
+    PostureDiffersAfter,
+    /// A part of the sandbox's state can't be seen from outside.
+    PostureHidden,
+    /// Nothing is looked at.
+    PostureEmpty,
+    /// Before the first command, the sandbox can't be looked at.
+    PostureUnreadable,
+    /// After a command, the sandbox can't be looked at.
+    PostureUnreadableAfter,
+    /// Watching a place fails.
+    Watch,
     /// Destroying the sandbox fails.
     Destroy,
     /// Destroying the sandbox never ends.

@@ -1,7 +1,7 @@
 //! A backend that runs programs on the host as they are and gets one thing wrong on purpose, to prove that the conformance
 //! suite notices.
 //!
-//! It isolates nothing, enforces no limit, and claims both: never use it for anything but probes that are harmless.
+//! It isolates nothing, enforces no limit, watches nothing, and claims all three: never use it for anything but probes that are harmless.
 
 mod files;
 mod processes;
@@ -15,7 +15,7 @@ use crucible_core::{
     SandboxRequest, SelfTest,
 };
 use sandbox::LeakySandbox;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, PoisonError};
 use tempfile::TempDir;
@@ -104,11 +104,16 @@ impl LeakyBackend {
         Self { leak, capabilities: everything(), shared: Arc::default() }
     }
 
-    /// A backend without a leak that admits to isolate nothing and to enforce no limit.
+    /// A backend without a leak that admits to isolate nothing, to enforce no limit and to watch nothing.
     #[must_use]
     pub fn honest() -> Self {
-        let nothing =
-            Capabilities { isolation: Isolation::None, layers: Layers::new(), limits: BTreeMap::new(), ..everything() };
+        let nothing = Capabilities {
+            isolation: Isolation::None,
+            layers: Layers::new(),
+            limits: BTreeMap::new(),
+            tripwires: BTreeSet::new(),
+            ..everything()
+        };
         Self { capabilities: nothing, ..Self::new(Leak::NothingElse) }
     }
 

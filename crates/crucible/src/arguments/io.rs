@@ -2,7 +2,7 @@
 
 use crate::output::Format;
 use clap::Args;
-use crucible_core::{Error, ErrorKind, GuestPath, Result};
+use crucible_core::{Error, ErrorKind, GuestPath, Result, Tripwire};
 use std::path::{Path, PathBuf};
 
 /// Flags about what goes in and what comes out.
@@ -26,6 +26,9 @@ pub(crate) struct IoFlags {
     /// Give the program an environment variable; K alone passes yours on; repeatable
     #[arg(long, value_name = "K[=V]", help_heading = "Input and output")]
     pub(crate) env: Vec<String>,
+    /// Plant a tripwire: credentials, file, environment or listener, in its usual place or another; repeatable
+    #[arg(long = "tripwire", value_name = "KIND[=PLACE]", help_heading = "Input and output")]
+    pub(crate) tripwires: Vec<Tripwire>,
     /// Exactly one JSON outcome on standard output, nothing else there
     #[arg(long, help_heading = "Input and output")]
     json: bool,

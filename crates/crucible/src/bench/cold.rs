@@ -2,9 +2,10 @@
 //! bubblewrap where that is installed.
 //!
 //! Every round measures every way, one after the other, so that a machine that is busy for a while is so for all of them.
-//! What counts is the ratio to the plain process within a round.
+//! What counts is the ratio to the plain process within a round. What looking at a sandbox from outside adds is what the very
+//! runs say that are measured.
 
-use super::report::{Latency, Report, Throughput};
+use super::report::{Latency, Looks, Report, Throughput};
 use super::{Request, failed};
 use crate::output::Format;
 use crucible::compose::{self, JAIL};
@@ -41,6 +42,12 @@ enum Way {
     Process { command: Vec<String>, configuration: PathBuf },
     /// The jail, through the library.
     Library,
+}
+
+/// How long a run took, and what looking at its sandbox from outside added, where there is one that says so.
+struct Timed {
+    all: Duration,
+    looking: Option<Duration>,
 }
 
 struct Bench {
@@ -110,13 +117,16 @@ impl Bench {
         let mut latencies: Vec<Latency> = self.ways.iter().map(|(name, _)| Latency::new(name)).collect();
         let mut throughputs: Vec<Throughput> =
             self.ways.iter().flat_map(|(name, _)| WORKERS.map(|workers| Throughput::new(name, workers))).collect();
+        let mut looks = Looks::default();
         // The first runs find files that aren't in memory yet.
         for (_, way) in &self.ways {
             self.times(way, 1, 3)?;
         }
         for _ in 0..rounds {
             for ((_, way), latency) in self.ways.iter().zip(&mut latencies) {
-                latency.add_round(self.times(way, 1, RUNS_FOR_LATENCY)?);
+                let runs = self.times(way, 1, RUNS_FOR_LATENCY)?;
+                looks.add(runs.iter().filter_map(|run| run.looking));
+                latency.add_round(runs.iter().map(|run| run.all).collect());
             }
             let mut next = throughputs.iter_mut();
             for (_, way) in &self.ways {
@@ -129,11 +139,11 @@ impl Bench {
                 }
             }
         }
-        Ok(Report::new(rounds, interpreter, latencies, throughputs))
+        Ok(Report::new(rounds, interpreter, latencies, throughputs, looks))
     }
 
     /// Runs one way so often by so many workers at once, and says how long each run took.
-    fn times(&self, way: &Way, workers: u32, runs: u32) -> Result<Vec<Duration>> {
+    fn times(&self, way: &Way, workers: u32, runs: u32) -> Result<Vec<Timed>> {
         match way {
             Way::Process { command, configuration } => {
                 let threads: Vec<_> = (0..workers)
@@ -175,14 +185,14 @@ impl Bench {
     }
 }
 
-fn timed(work: impl FnOnce() -> Result<()>) -> Result<Duration> {
+fn timed(work: impl FnOnce() -> Result<()>) -> Result<Timed> {
     let start = Instant::now();
-    work().map(|()| start.elapsed())
+    work().map(|()| Timed { all: start.elapsed(), looking: None })
 }
 
-async fn timed_async(work: impl Future<Output = Result<()>>) -> Result<Duration> {
+async fn timed_async(work: impl Future<Output = Result<Duration>>) -> Result<Timed> {
     let start = Instant::now();
-    work.await.map(|()| start.elapsed())
+    work.await.map(|looking| Timed { all: start.elapsed(), looking: Some(looking) })
 }
 
 fn run_process(command: &[String], configuration: &Path) -> Result<()> {
@@ -200,7 +210,8 @@ fn run_process(command: &[String], configuration: &Path) -> Result<()> {
     Err(failed("measure", &format!("{program} didn't run the program: {} {said}", output.status)))
 }
 
-async fn run_in_jail(engine: &Engine) -> Result<()> {
+/// Runs the program, and says what looking at its sandbox added.
+async fn run_in_jail(engine: &Engine) -> Result<Duration> {
     let spec = EvaluationSpec {
         id: EvaluationId::generate(),
         program: Program::Source { language: LANGUAGE.to_owned(), code: CODE.into(), args: Vec::new() },
@@ -208,6 +219,7 @@ async fn run_in_jail(engine: &Engine) -> Result<()> {
         stdin: Vec::new(),
         files: Vec::new(),
         collect: Vec::new(),
+        tripwires: Vec::new(),
         env: BTreeMap::new(),
         limits: Limits::default(),
         policy: Policy::default(),
@@ -215,7 +227,7 @@ async fn run_in_jail(engine: &Engine) -> Result<()> {
     let io = RunIo { stdin: None, events: &Discard, cancel: CancellationToken::new() };
     let outcome = engine.evaluate(spec, io).await?;
     if outcome.status == (Status::Exited { code: 0 }) && outcome.stdout.bytes == OUTPUT {
-        return Ok(());
+        return Ok(outcome.timings.posture);
     }
     Err(failed("measure", &format!("the jail didn't run the program: {:?} {}", outcome.status, outcome.stderr_text())))
 }

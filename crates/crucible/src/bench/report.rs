@@ -27,6 +27,16 @@ impl Latency {
     }
 }
 
+/// What looking at sandboxes from outside added to single runs, in microseconds.
+#[derive(Default)]
+pub(super) struct Looks(Vec<f64>);
+
+impl Looks {
+    pub(super) fn add(&mut self, times: impl Iterator<Item = Duration>) {
+        self.0.extend(times.map(|time| time.as_secs_f64() * 1e6));
+    }
+}
+
 /// Runs per second of one way with a number of workers.
 pub(super) struct Throughput {
     name: &'static str,
@@ -50,11 +60,18 @@ pub(super) struct Report {
     interpreter: String,
     latencies: Vec<Latency>,
     throughputs: Vec<Throughput>,
+    looks: Looks,
 }
 
 impl Report {
-    pub(super) fn new(rounds: u32, interpreter: &str, latencies: Vec<Latency>, throughputs: Vec<Throughput>) -> Self {
-        Self { rounds, interpreter: interpreter.to_owned(), latencies, throughputs }
+    pub(super) fn new(
+        rounds: u32,
+        interpreter: &str,
+        latencies: Vec<Latency>,
+        throughputs: Vec<Throughput>,
+        looks: Looks,
+    ) -> Self {
+        Self { rounds, interpreter: interpreter.to_owned(), latencies, throughputs, looks }
     }
 
     fn latency_ratio(&self, latency: &Latency) -> f64 {
@@ -84,6 +101,11 @@ impl Report {
                 self.latency_ratio(latency)
             ));
         }
+        text.push_str(&format!(
+            "\nof jail, the posture check {:>4.0} µs median, {:.0} µs p95\n",
+            quantile(&self.looks.0, 0.5),
+            quantile(&self.looks.0, 0.95)
+        ));
         text.push_str("\nruns per second     workers    runs/s   times plain\n");
         for throughput in &self.throughputs {
             let median = quantile(&throughput.rounds, 0.5);
@@ -132,6 +154,12 @@ impl Report {
             "interpreter": self.interpreter,
             "rounds": self.rounds,
             "latency": latencies,
+            "posture_check": {
+                "way": "jail",
+                "runs": self.looks.0.len(),
+                "median_us": quantile(&self.looks.0, 0.5),
+                "p95_us": quantile(&self.looks.0, 0.95),
+            },
             "throughput": throughputs,
         });
         format!("{document:#}\n")
@@ -177,10 +205,13 @@ mod tests {
             plain.add_round(vec![Duration::from_millis(10 * factor)]);
             jail.add_round(vec![Duration::from_millis(12 * factor)]);
         }
-        let report = Report::new(3, "python3", vec![plain, jail], Vec::new());
+        let mut looks = Looks::default();
+        looks.add([90, 80, 500].into_iter().map(Duration::from_micros));
+        let report = Report::new(3, "python3", vec![plain, jail], Vec::new(), looks);
         let document: serde_json::Value = serde_json::from_str(&report.json()).unwrap();
         assert!((document["latency"][1]["ratio_to_plain"].as_f64().unwrap() - 1.2).abs() < 1e-9);
-        assert!(report.table().contains("1.20"));
+        assert!((document["posture_check"]["median_us"].as_f64().unwrap() - 90.0).abs() < 1e-6);
+        assert!(report.table().contains("1.20") && report.table().contains("90 µs median"));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use crucible::compose;
 use crucible::config::{Configuration, Environment};
 use crucible_core::{
     Capabilities, Discard, Enforcement, EvaluationId, EvaluationSpec, EventSink, Isolation, LimitKind, Limits, Outcome,
-    Program, Result, Status, Validity,
+    Program, Result, Status, Validity, ValidityReason,
 };
 use crucible_engine::{Engine, RunIo};
 use std::pin::pin;
@@ -54,6 +54,7 @@ fn evaluate(
         stdin: Vec::new(),
         files: input::files(&flags.files, configuration.limits())?,
         collect: flags.collect.clone(),
+        tripwires: flags.tripwires.clone(),
         env: input::environment(configuration.env(), &flags.env, |name| std::env::var_os(name))?,
         limits: configuration.limits().clone(),
         policy: compose::policy(configuration, backend)?,
@@ -187,10 +188,54 @@ fn bring_out(destination: &Destination, outcome: &Outcome) -> Result<()> {
     Err(first)
 }
 
+/// Why the result isn't to be believed, if it isn't.
+fn doubt(outcome: &Outcome) -> Option<String> {
+    let differing = || {
+        let posture = outcome.evidence.posture.as_ref()?;
+        let all = posture.before.differing.iter().chain(posture.after.iter().flat_map(|after| &after.differing));
+        let names: Vec<_> = all.map(|fact| format!("{} ({})", fact.name, fact.seen)).collect();
+        Some(names.join(", "))
+    };
+    let touched = || {
+        let touched = outcome.tripwires.iter().filter_map(|tripwire| {
+            let touch = tripwire.touched?;
+            let when = touch.first_at.map(|at| format!(" after {} ms", at.as_millis())).unwrap_or_default();
+            Some(format!("{} ({}{when})", tripwire.name, touch.how.as_str().replace('_', " ")))
+        });
+        touched.collect::<Vec<_>>().join(", ")
+    };
+    let reason = |reason: &ValidityReason| match reason {
+        ValidityReason::TripwireTouched => format!("the program touched what it should have left alone: {}", touched()),
+        ValidityReason::PostureDiffered if outcome.status == Status::Denied => {
+            format!(
+                "the program wasn't started: seen from outside, its sandbox isn't as planned: {}",
+                differing().unwrap_or_default()
+            )
+        }
+        ValidityReason::PostureDiffered => {
+            format!(
+                "seen from outside, the sandbox isn't as it was planned any more: {}",
+                differing().unwrap_or_default()
+            )
+        }
+        ValidityReason::RunnerEnded => "what ran the program in its sandbox was ended".to_owned(),
+        ValidityReason::RunnerBrokeItsWord => "what ran the program in its sandbox was tampered with".to_owned(),
+        ValidityReason::PostureUnreadable => "the sandbox couldn't be looked at when the program had ended".to_owned(),
+        ValidityReason::MachineryLost => "a part of Crucible was lost".to_owned(),
+    };
+    let meaning = match outcome.validity {
+        Validity::Valid => return None,
+        Validity::InfrastructureFailure => "the result says nothing about the program",
+        Validity::SabotageSuspected => "sabotage is suspected",
+    };
+    let reasons: Vec<_> = outcome.validity_reasons.iter().map(reason).collect();
+    Some(format!("{}; {meaning}", reasons.join("; ")))
+}
+
 /// What ended the program, where the program itself doesn't know.
 fn reason(outcome: &Outcome, limits: &Limits) -> Option<String> {
-    if outcome.validity == Validity::SabotageSuspected {
-        return Some("the program interfered with what was measuring it".to_owned());
+    if let Some(doubt) = doubt(outcome) {
+        return Some(doubt);
     }
     let limit = match outcome.status {
         Status::TimedOut => LimitKind::Timeout,

@@ -4,7 +4,7 @@ use super::is_file;
 use super::schema;
 use super::source::{Origin, Source, read_settings};
 use super::values::{Values, wrong};
-use crucible_core::{Error, ErrorKind, Layer, NetworkPolicy, Policy, Result, UnenforcedLimits, nearest};
+use crucible_core::{Error, ErrorKind, Layer, NetworkPolicy, Policy, Result, UnenforcedLimits, UnseenPosture, nearest};
 use std::path::Path;
 
 /// The policy that `text` names: a built-in one, or a file if it holds a slash or ends in `.toml`.
@@ -41,6 +41,7 @@ fn read(path: &Path) -> Result<Policy> {
     };
     choice("network", &["none"])?;
     choice("unenforced_limits", &["refuse", "record"])?;
+    choice("unseen_posture", &["refuse", "record"])?;
     Ok(Policy {
         name: values.text("name").map_or(stem, str::to_owned),
         require,
@@ -48,6 +49,10 @@ fn read(path: &Path) -> Result<Policy> {
         unenforced_limits: match values.text("unenforced_limits") {
             Some("record") => UnenforcedLimits::Record,
             _ => UnenforcedLimits::Refuse,
+        },
+        unseen_posture: match values.text("unseen_posture") {
+            Some("refuse") => UnseenPosture::Refuse,
+            _ => UnseenPosture::Record,
         },
     })
 }

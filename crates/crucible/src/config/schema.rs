@@ -49,6 +49,7 @@ pub(crate) const POLICY: Node = Node::Section(&[
     ("require", Node::List),
     ("network", Node::Text),
     ("unenforced_limits", Node::Text),
+    ("unseen_posture", Node::Text),
 ]);
 
 const LANGUAGE: Node = Node::Section(&[

@@ -146,10 +146,12 @@ fn a_language_can_be_added_and_a_built_in_one_changed_key_by_key() {
 fn a_policy_file_is_read_relative_to_the_file_that_names_it() {
     let folder = home("[run]\npolicy = './mine.toml'\n");
     let beside = folder.path().join(".config/crucible/mine.toml");
-    fs::write(&beside, "require = ['seccomp']\nunenforced_limits = 'record'\n").unwrap();
+    let text = "require = ['seccomp']\nunenforced_limits = 'record'\nunseen_posture = 'refuse'\n";
+    fs::write(&beside, text).unwrap();
     let configuration = Configuration::load(&environment(folder.path(), &[]), &Overrides::default()).unwrap();
     let policy = configuration.policy().unwrap();
     assert_eq!((policy.name.as_str(), policy.require.len()), ("mine", 1));
+    assert_eq!(policy.unseen_posture, crucible_core::UnseenPosture::Refuse);
     assert_eq!(configuration.policy_chosen(), Chosen::ByPerson);
     fs::write(&beside, "\nrequire = ['seccmop']\n").unwrap();
     let error = configuration.policy().unwrap_err();

@@ -11,3 +11,4 @@ mod running;
 mod signals;
 mod support;
 mod terminal;
+mod validity;

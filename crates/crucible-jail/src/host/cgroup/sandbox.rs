@@ -95,6 +95,16 @@ impl Cgroup {
         Ok((clone_into, join))
     }
 
+    /// What the group's path ends with in each tree: the supervisor's own folder, whose name nobody else has, and the group.
+    pub(crate) fn names(&self) -> Vec<String> {
+        let name = |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned());
+        let names = |group: &Group| {
+            let (own, above) = (name(&group.folder)?, group.folder.parent().and_then(name)?);
+            Some(format!("/{above}/{own}"))
+        };
+        self.groups.iter().filter_map(names).collect()
+    }
+
     /// Kills everything in the group at once, where the kernel can do that: from outside, whatever the sandbox's own init
     /// is kept from doing.
     pub fn kill(&self) {
