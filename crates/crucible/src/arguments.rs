@@ -30,6 +30,7 @@ Examples:
   crucible run script.py                     like python3 script.py, but in a jail
   crucible run -c 'print(1)' --timeout 2s    a line of code, with two seconds to live
   crucible doctor                            what this machine can and can't enforce
+  crucible attack                            whether the isolation holds here, by harmless probes
 
 `crucible VERB --help` shows examples of each. Exit codes are in docs/exit-codes.md."
 )]

@@ -4,6 +4,7 @@
 use crate::arguments::grammar;
 use crate::exit::{FAILURES, ROWS};
 use crucible::config::{Configuration, DEFAULT, HEEDED, VARIABLES};
+use crucible_attacks::scenario::Scenario;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
@@ -57,10 +58,55 @@ fn page(text: &mut String, command: &mut clap::Command, path: &str) {
     let help = command.render_long_help().to_string();
     let help: Vec<_> = help.lines().map(str::trim_end).collect();
     writeln!(text, "## {path}\n\n```text\n{}\n```\n", help.join("\n").trim_end()).unwrap();
-    for verb in command.get_subcommands_mut() {
+    for verb in command.get_subcommands_mut().filter(|verb| !verb.is_hide_set()) {
         let path = format!("{path} {}", verb.get_name());
         page(text, verb, &path);
     }
+}
+
+#[test]
+fn the_page_of_the_attack_suites_properties_is_up_to_date() {
+    let scenarios = crucible_attacks::scenario::built_in().unwrap();
+    let mut text = format!("# What the attack suite looks at\n\n{NOTICE}\n");
+    writeln!(
+        text,
+        "{} properties. *Property* is the number in the list that the suite was made from; *control arm* says what is left off \
+         there, so that the probe has to reach its canary; *needs* is what the control arm can't do without. \
+         [attack-suite.md](attack-suite.md) explains all of it.\n",
+        scenarios.len()
+    )
+    .unwrap();
+    text.push_str("| id | property | statement | expected | control arm | needs |\n|---|---|---|---|---|---|\n");
+    for scenario in &scenarios {
+        let property = scenario.property.map(|number| number.to_string()).unwrap_or_default();
+        let expected = serde_json::to_value(scenario.expected).unwrap();
+        writeln!(
+            text,
+            "| `{}` | {property} | {} | {} | {} | {} |",
+            scenario.id,
+            scenario.statement,
+            expected.as_str().unwrap(),
+            control_arm(scenario),
+            needs(scenario),
+        )
+        .unwrap();
+    }
+    check("attack-properties.md", &text);
+}
+
+fn control_arm(scenario: &Scenario) -> String {
+    let layers = scenario.control.iter().map(|layer| format!("`{layer}`"));
+    let limits = scenario.control_limits.iter().map(|(name, value)| format!("{name} of {value}"));
+    let all: Vec<_> = layers.chain(limits).collect();
+    if all.is_empty() { "a reader or an end of its own kind".to_owned() } else { all.join(", ") }
+}
+
+fn needs(scenario: &Scenario) -> String {
+    let needs = &scenario.needs;
+    let root = needs.root.then(|| "root".to_owned());
+    let path = needs.path.as_ref().map(|path| format!("`{path}`"));
+    let zero = needs.zero.as_ref().map(|path| format!("0 in `{path}`"));
+    root.into_iter().chain(path).chain(zero).collect::<Vec<_>>().join(", ")
 }
 
 #[test]
