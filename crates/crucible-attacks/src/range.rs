@@ -1,7 +1,11 @@
 //! The suite's two ends of a range: what runs in it and makes arms on request, and what asks for them from outside.
 //!
-//! Invariant: what comes out of a range is the suite's own word, but sandboxes in it are weakened. A weakened guest could
-//! put words into its mouth; so nothing from a range ever turns a property green by itself: that takes the protected arm.
+//! Invariant: what comes out of a range is the suite's own word, but where sandboxes in it are weakened, a guest could put
+//! words into its mouth. So protected arms never run in a range in which anything was weakened, and every answer has to
+//! name the request that it answers: one that doesn't ends the range's use.
+//!
+//! It can't keep the probe of a weakened arm, which may be root in there, from lying about that very arm: probes are the
+//! suite's own. What it could gain is a control arm that seems to have reached its canary, and never more.
 
 use crate::arm::{self, World};
 use crate::scenario::{Arm, Scenario};
@@ -26,9 +30,21 @@ const SHARED: [&str; 3] = ["/work", "/tmp", "/dev/shm"];
 /// Asks for an arm.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Request {
+    /// What nobody but who reads the request can answer it with.
+    nonce: String,
     scenario: Scenario,
     /// The layers to leave off; `None` for a protected arm.
     without: Option<BTreeSet<Layer>>,
+}
+
+/// Answers a request.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Answer {
+    /// That of the request.
+    nonce: String,
+    /// `None` where the backend can't weaken anything.
+    result: Option<ArmResult>,
 }
 
 /// Serves requests in a range until there are no more.
@@ -43,7 +59,7 @@ pub async fn serve(
     mut answers: impl AsyncWrite + Unpin,
 ) -> Result<()> {
     let mut requests = BufReader::new(requests);
-    while let Some(Request { scenario, without }) = receive::<Request>(&mut requests).await? {
+    while let Some(Request { nonce, scenario, without }) = receive::<Request>(&mut requests).await? {
         let result = match (without, &arms) {
             (None, _) => Some(arm::run(&scenario, protected, Arm::Protected, world).await),
             (Some(without), Some(arms)) => {
@@ -53,7 +69,7 @@ pub async fn serve(
             (Some(_), None) => None,
         };
         tidy(world);
-        send(&mut answers, &result).await?;
+        send(&mut answers, &Answer { nonce, result }).await?;
     }
     Ok(())
 }
@@ -66,6 +82,47 @@ fn tidy(world: &World) {
             let path = entry.path();
             // What can't be removed is in nobody's way but the next arm's, which will say so.
             let _removed = std::fs::remove_dir_all(&path).or_else(|_| std::fs::remove_file(&path)).is_ok();
+        }
+    }
+}
+
+/// Where arms run that must not run on the node.
+pub struct Ranges {
+    /// For backends as they are used: nothing in it is ever weakened.
+    pub protected: Range,
+    /// For weakened sandboxes; none for a backend that can't weaken anything.
+    pub weakened: Option<Range>,
+}
+
+impl Ranges {
+    /// Has a protected arm run.
+    ///
+    /// # Errors
+    /// As [`Range::run`].
+    pub(crate) async fn run_protected(&mut self, scenario: &Scenario) -> Result<Option<ArmResult>> {
+        self.protected.run(scenario, None).await
+    }
+
+    /// Has an arm run without some layers; `None` where nothing can be weakened.
+    ///
+    /// # Errors
+    /// As [`Range::run`].
+    pub(crate) async fn run_without(
+        &mut self,
+        scenario: &Scenario,
+        layers: BTreeSet<Layer>,
+    ) -> Result<Option<ArmResult>> {
+        match &mut self.weakened {
+            Some(range) => range.run(scenario, Some(layers)).await,
+            None => Ok(None),
+        }
+    }
+
+    /// Lets what serves in the ranges end by itself, which clears away what it made there.
+    pub async fn close(self) {
+        self.protected.close().await;
+        if let Some(range) = self.weakened {
+            range.close().await;
         }
     }
 }
@@ -94,18 +151,20 @@ impl Range {
     ///
     /// # Errors
     /// `Infrastructure` where the range is lost, and from then on.
-    pub async fn run(&mut self, scenario: &Scenario, without: Option<BTreeSet<Layer>>) -> Result<Option<ArmResult>> {
+    async fn run(&mut self, scenario: &Scenario, without: Option<BTreeSet<Layer>>) -> Result<Option<ArmResult>> {
         let lost = |why: String| Error::new(ErrorKind::Infrastructure, "run an arm in the range", why);
         if let Some(why) = &self.broken {
             return Err(lost(why.clone()));
         }
-        let request = Request { scenario: scenario.clone(), without };
+        let nonce = crate::nonce().map_err(|error| lost(format!("no nonce can be made: {error}")))?;
+        let request = Request { nonce, scenario: scenario.clone(), without };
         let exchange = async {
             send(&mut self.requests, &request).await?;
-            receive::<Option<ArmResult>>(&mut self.answers).await
+            receive::<Answer>(&mut self.answers).await
         };
         let answer = match tokio::time::timeout(PATIENCE, exchange).await {
-            Ok(Ok(Some(answer))) => return Ok(answer),
+            Ok(Ok(Some(Answer { nonce, result }))) if nonce == request.nonce => return Ok(result),
+            Ok(Ok(Some(_))) => "the range answered what it wasn't asked".to_owned(),
             Ok(Ok(None)) => "the range ended".to_owned(),
             Ok(Err(error)) => error.to_string(),
             Err(_) => format!("the range didn't answer within {} seconds", PATIENCE.as_secs()),
@@ -116,8 +175,7 @@ impl Range {
 }
 
 impl Range {
-    /// Lets what serves in the range end by itself, which clears away what it made there.
-    pub async fn close(self) {
+    async fn close(self) {
         drop(self.requests);
         let mut rest = Vec::new();
         let mut answers = self.answers.take(LONGEST_LINE);

@@ -447,35 +447,108 @@ pub fn built_in() -> Result<Vec<Scenario>> {
     check_unique(all)
 }
 
+/// The text of a file, or why there is none.
+fn text_of(path: &Path) -> std::result::Result<String, String> {
+    let seen = std::fs::metadata(path).map_err(|error| error.to_string())?;
+    if !seen.is_file() {
+        return Err("it is no file".to_owned());
+    }
+    if seen.len() > LONGEST_FILE {
+        return Err(format!("it is longer than {}", ByteSize::bytes(LONGEST_FILE)));
+    }
+    std::fs::read_to_string(path).map_err(|error| error.to_string())
+}
+
 /// The scenarios of a folder: its `*.toml` files, with the Python probes beside them.
 ///
 /// # Errors
 /// `NotFound` without the folder or any scenario in it, `Configuration` for one that can't be read.
 pub fn from_folder(folder: &Path) -> Result<Vec<Scenario>> {
-    let fail =
-        |why: String| Error::new(ErrorKind::NotFound, "read the scenarios", format!("{}: {why}", folder.display()));
+    let fail = |kind, why: String| Error::new(kind, "read the scenarios", format!("{}: {why}", folder.display()));
     let mut files: Vec<_> = std::fs::read_dir(folder)
-        .map_err(|error| fail(error.to_string()))?
+        .map_err(|error| fail(ErrorKind::NotFound, error.to_string()))?
         .flatten()
         .map(|entry| entry.path())
         .filter(|path| path.extension().is_some_and(|ending| ending == "toml"))
         .collect();
     files.sort();
-    let text_of = |path: &Path| {
-        let length = std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file)?.len();
-        (length <= LONGEST_FILE).then(|| std::fs::read_to_string(path).ok()).flatten()
-    };
     let mut all = Vec::new();
     for path in files {
-        let text = text_of(&path).ok_or_else(|| fail(format!("{} can't be read", path.display())))?;
+        let name = path.file_name().unwrap_or_default().display();
+        let text = text_of(&path);
+        let text = text.map_err(|why| fail(ErrorKind::Configuration, format!("{name} can't be read: {why}")))?;
         let probe = |name: &str| {
             let is_plain = !name.contains('/') && name != ".." && name != ".";
-            is_plain.then(|| text_of(&folder.join(name))).flatten()
+            is_plain.then(|| text_of(&folder.join(name)).ok()).flatten()
         };
         all.extend(read(&text, &path.display().to_string(), &probe)?);
     }
     if all.is_empty() {
-        return Err(fail("there is no scenario in it (*.toml)".to_owned()));
+        return Err(fail(ErrorKind::NotFound, "there is no scenario in it (*.toml)".to_owned()));
     }
     check_unique(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const SOUND: &str = r#"[[scenario]]
+id = "own.file"
+statement = "A file can't be read"
+expected = "hidden"
+probe = { python = "probe.py" }
+canary = { kind = "secret_file" }
+control = ["mount_namespace"]
+limits = { memory = "64MiB", pids = 9 }
+"#;
+
+    fn folder(files: &[(&str, &[u8])]) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, content) in files {
+            std::fs::write(folder.path().join(name), content).unwrap();
+        }
+        folder
+    }
+
+    #[test]
+    fn the_default_scenarios_are_sound() {
+        assert!(built_in().unwrap().len() > 90);
+    }
+
+    #[test]
+    fn a_scenario_of_a_folder_has_its_probe_with_it() {
+        let folder = folder(&[("one.toml", SOUND.as_bytes()), ("probe.py", b"print(1)"), ("other.txt", b"\xff")]);
+        let all = from_folder(folder.path()).unwrap();
+        assert_eq!(all.len(), 1);
+        assert_eq!(all[0].source.as_deref(), Some("print(1)"));
+        assert_eq!(all[0].limits(Arm::Protected).unwrap().pids, 9);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn no_bytes_in_a_scenario_file_make_it_panic(bytes: Vec<u8>) {
+            let folder = folder(&[("one.toml", &bytes)]);
+            prop_assert!(from_folder(folder.path()).is_err());
+        }
+
+        #[test]
+        fn no_damage_to_a_scenario_file_makes_it_panic(
+            at in 0..SOUND.len(), removed in 0_usize..40, put: Vec<u8>, text in "[\\PC\n]{0,12}",
+        ) {
+            for put in [put.as_slice(), text.as_bytes()] {
+                let mut bytes = SOUND.as_bytes().to_vec();
+                bytes.splice(at..SOUND.len().min(at + removed), put.iter().copied());
+                let folder = folder(&[("one.toml", &bytes), ("probe.py", b"")]);
+                match from_folder(folder.path()) {
+                    // What is still sound after all has kept what makes a verdict mean something.
+                    Ok(all) => prop_assert!(all.iter().all(|one| one.check().is_ok() && one.source.is_some())),
+                    Err(error) => prop_assert!(matches!(error.kind(), ErrorKind::Configuration | ErrorKind::NotFound)),
+                }
+            }
+        }
+    }
 }

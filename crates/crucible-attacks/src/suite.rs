@@ -1,7 +1,7 @@
 //! The suite: puts every scenario to a backend in two arms, and judges.
 
 use crate::arm::{self, World};
-use crate::range::Range;
+use crate::range::Ranges;
 use crate::scenario::{Arm, Canary, Place, Scenario};
 use crate::subject::Subject;
 use crucible_core::{
@@ -26,7 +26,7 @@ pub enum Node<'a> {
         /// Its world.
         world: &'a World,
     },
-    /// In the range, all of them: for a backend that isolates nothing.
+    /// In a range, all of them: for a backend that isolates nothing.
     InRange,
 }
 
@@ -110,7 +110,7 @@ impl AttackSuite {
     pub async fn run(
         &self,
         target: &Target<'_>,
-        range: &mut Range,
+        ranges: &mut Ranges,
         depth: Depth,
         progress: &(dyn Fn(&Progress) + Sync),
     ) -> SuiteResult {
@@ -118,13 +118,13 @@ impl AttackSuite {
         let mut properties = Vec::with_capacity(self.scenarios.len());
         for (done, scenario) in self.scenarios.iter().enumerate() {
             progress(&Progress { done, total: self.scenarios.len(), current: scenario.id.clone() });
-            properties.push(property(scenario, target, range, depth).await);
+            properties.push(property(scenario, target, ranges, depth).await);
         }
         SuiteResult { backend: target.name.to_owned(), started, took: clock.elapsed(), properties }
     }
 }
 
-async fn property(scenario: &Scenario, target: &Target<'_>, range: &mut Range, depth: Depth) -> PropertyResult {
+async fn property(scenario: &Scenario, target: &Target<'_>, ranges: &mut Ranges, depth: Depth) -> PropertyResult {
     let mut result = PropertyResult {
         id: scenario.id.clone(),
         group: scenario.group().to_owned(),
@@ -145,15 +145,15 @@ async fn property(scenario: &Scenario, target: &Target<'_>, range: &mut Range, d
         (Node::Here { subject, world }, Place::Host) => {
             Ok(Some(arm::run(scenario, subject, Arm::Protected, world).await))
         }
-        (Node::InRange, _) | (Node::Here { .. }, Place::Range) => range.run(scenario, None).await,
+        (Node::InRange, _) | (Node::Here { .. }, Place::Range) => ranges.run_protected(scenario).await,
     };
-    let control = range.run(scenario, Some(scenario.control.clone())).await;
+    let control = ranges.run_without(scenario, scenario.control.clone()).await;
     (result.verdict, result.reason) = judge(&protected, &control);
     result.protected = protected.ok().flatten();
     let without = scenario.control.iter().copied().collect();
     result.control = control.ok().flatten().map(|control| ControlResult { without, result: control });
     if depth == Depth::Layers && result.verdict == Verdict::Held {
-        result.held_by = Some(ablate(scenario, target, range).await);
+        result.held_by = Some(ablate(scenario, target, ranges).await);
     }
     result
 }
@@ -205,15 +205,15 @@ fn judge(protected: &Result<Option<ArmResult>>, control: &Result<Option<ArmResul
 }
 
 /// Finds out which layers hold a property: leaves off each one, and then all but each one.
-async fn ablate(scenario: &Scenario, target: &Target<'_>, range: &mut Range) -> HeldBy {
+async fn ablate(scenario: &Scenario, target: &Target<'_>, ranges: &mut Ranges) -> HeldBy {
     let mut held_by = HeldBy::default();
     let is_active = |layer: &&Layer| target.layers.get(layer).is_some_and(LayerState::is_active);
     let layers: Vec<Layer> = target.removable.iter().filter(is_active).copied().collect();
     for layer in &layers {
         let one = BTreeSet::from([*layer]);
         let others = layers.iter().copied().filter(|other| other != layer).collect();
-        let without = range.run(scenario, Some(one)).await.ok().flatten().map(|arm| arm.reach);
-        let alone = range.run(scenario, Some(others)).await.ok().flatten().map(|arm| arm.reach);
+        let without = ranges.run_without(scenario, one).await.ok().flatten().map(|arm| arm.reach);
+        let alone = ranges.run_without(scenario, others).await.ok().flatten().map(|arm| arm.reach);
         match (without, alone) {
             (Some(Reach::Unproven) | None, _) | (_, Some(Reach::Unproven) | None) => held_by.unknown.push(*layer),
             _ => {}

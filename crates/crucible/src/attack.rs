@@ -1,21 +1,22 @@
-//! The attack suite put together: backends as they are used on this machine, and a range in which they are weakened.
+//! The attack suite put together: backends as they are used on this machine, and ranges, in one of which they are weakened.
 //!
 //! Invariant: sandboxes are weakened, and a backend that isolates nothing is attacked, in a range only. What runs in the
 //! range is this same program, which refuses that part of its work anywhere else.
 
 use crate::compose::{self, JAIL, SUBPROCESS};
 use crate::config::Configuration;
-use crucible_attacks::range::{self, Range};
+use crucible_attacks::range::{self, Range, Ranges};
 use crucible_attacks::{AttackSuite, Depth, Node, Progress, Subject, Target, World};
-use crucible_backends::jail::{self, Ahead};
+use crucible_backends::jail::{self, Ahead, JailBackend};
 use crucible_core::{
-    Backend, Command, ControlArms, Discard, Error, ErrorKind, EvaluationSpec, Evaluator, GuestPath, HostPath, Language,
-    Layers, Outcome, Policy, Result, SuiteResult,
+    Backend, Command, ControlArms, ControlSandbox, Discard, Error, ErrorKind, EvaluationSpec, Evaluator, GuestPath,
+    HostPath, Language, Layers, Outcome, Policy, Result, SuiteResult,
 };
 use crucible_engine::{Engine, RunIo};
 use std::collections::{BTreeMap, BTreeSet};
-use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::fs::File;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
@@ -39,8 +40,15 @@ pub async fn attack(
 ) -> Result<(SuiteResult, Arc<dyn Backend>)> {
     let jail = Arc::new(compose::start_jail(configuration, Ahead::Never).await?);
     let program = std::env::current_exe().map_err(|error| failed("find this program's own file", error))?;
-    let sandbox = jail.open_range(&HostPath::new(program)).await?;
-    let mut range = Range::new(sandbox.exec(range_command(backend, policy)?).await?);
+    let program = HostPath::new(program);
+    let (protected, sandbox) = open_range(&jail, &program, range_command(backend, policy)?).await?;
+    let (weakened, second) = if backend == JAIL {
+        let (range, sandbox) = open_range(&jail, &program, range_command(backend, policy)?).await?;
+        (Some(range), Some(sandbox))
+    } else {
+        (None, None)
+    };
+    let mut ranges = Ranges { protected, weakened };
     let result = if backend == JAIL {
         let folder = canary_folder()?;
         let under_attack: Arc<dyn Backend> = jail.clone();
@@ -52,16 +60,24 @@ pub async fn attack(
             removable: &removable,
             node: Node::Here { subject: &subject, world: &world },
         };
-        (suite.run(&target, &mut range, depth, progress).await, under_attack)
+        (suite.run(&target, &mut ranges, depth, progress).await, under_attack)
     } else {
         let under_attack = compose::start(backend, configuration, Ahead::Never).await?;
         let (layers, removable) = (Layers::new(), BTreeSet::new());
         let target = Target { name: backend, layers: &layers, removable: &removable, node: Node::InRange };
-        (suite.run(&target, &mut range, depth, progress).await, under_attack)
+        (suite.run(&target, &mut ranges, depth, progress).await, under_attack)
     };
-    range.close().await;
-    sandbox.destroy().await?;
+    ranges.close().await;
+    for sandbox in [Some(sandbox), second].into_iter().flatten() {
+        sandbox.destroy().await?;
+    }
     Ok(result)
+}
+
+/// Opens a range and starts what serves in it.
+async fn open_range(jail: &JailBackend, program: &HostPath, command: Command) -> Result<(Range, ControlSandbox)> {
+    let sandbox = jail.open_range(program).await?;
+    Ok((Range::new(sandbox.exec(command).await?), sandbox))
 }
 
 /// What a range is to run: this program, which finds the interpreters where it finds them outside.
@@ -105,7 +121,7 @@ pub async fn serve_in_range(backend: &str, policy: &str) -> Result<()> {
     };
     let mut world = world(&protected, &policy, &configuration, PathBuf::from("/canary"))?;
     // Without a root of its own a guest can't walk to an interpreter in somebody's home.
-    if std::path::Path::new(SYSTEM_PYTHON).exists() {
+    if Path::new(SYSTEM_PYTHON).exists() {
         Arc::make_mut(&mut world.python).interpreters = vec![SYSTEM_PYTHON.to_owned()];
     }
     let subject = Subject::Protected(protected);
@@ -141,16 +157,59 @@ fn supervisor(backend: &str) -> Result<Vec<String>> {
     Ok(words)
 }
 
+/// What the names of folders for canaries begin with.
+const CANARY_FOLDERS: &str = "crucible-canaries-";
+
+/// A folder for canaries, locked for as long as its maker lives: by that the next suite tells one that was left.
+struct CanaryFolder {
+    folder: tempfile::TempDir,
+    _lock: File,
+}
+
+impl CanaryFolder {
+    fn make_in(place: &Path) -> std::io::Result<Self> {
+        loop {
+            let folder = tempfile::Builder::new().prefix(CANARY_FOLDERS).tempdir_in(place)?;
+            let lock = File::open(folder.path())?;
+            lock.lock()?;
+            // Before it was locked it could be taken for one that was left.
+            if folder.path().exists() {
+                std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755))?;
+                return Ok(Self { folder, _lock: lock });
+            }
+        }
+    }
+
+    fn path(&self) -> &Path {
+        self.folder.path()
+    }
+}
+
 /// A folder for canaries outside of everything that a sandbox has one of its own of.
-fn canary_folder() -> Result<tempfile::TempDir> {
-    let folder = ["/var/tmp", "/tmp"]
-        .into_iter()
-        .find_map(|place| tempfile::Builder::new().prefix("crucible-attack-").tempdir_in(place).ok());
-    let folder =
-        folder.map_or_else(tempfile::tempdir, Ok).map_err(|error| failed("make a folder for canaries", error))?;
-    std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755))
-        .map_err(|error| failed("open the folder for canaries", error))?;
-    Ok(folder)
+fn canary_folder() -> Result<CanaryFolder> {
+    let mut last = None;
+    for place in [Path::new("/var/tmp"), Path::new("/tmp"), &std::env::temp_dir()] {
+        remove_left_folders(place);
+        match CanaryFolder::make_in(place) {
+            Ok(folder) => return Ok(folder),
+            Err(error) => last = Some(error),
+        }
+    }
+    Err(failed("make a folder for canaries", last.unwrap_or_else(|| std::io::ErrorKind::NotFound.into())))
+}
+
+/// Removes what suites of this user left that were killed.
+fn remove_left_folders(place: &Path) {
+    for entry in std::fs::read_dir(place).into_iter().flatten().flatten() {
+        let is_named = entry.file_name().to_str().is_some_and(|name| name.starts_with(CANARY_FOLDERS));
+        let is_own = |seen: std::fs::Metadata| seen.is_dir() && seen.uid() == rustix::process::geteuid().as_raw();
+        if !is_named || !entry.metadata().is_ok_and(is_own) {
+            continue;
+        }
+        let lock = File::open(entry.path()).and_then(|folder| folder.try_lock().map(|()| folder).map_err(Into::into));
+        // What can't be removed is in nobody's way.
+        let _removed = lock.and_then(|_held| std::fs::remove_dir_all(entry.path())).is_ok();
+    }
 }
 
 fn failed(operation: &'static str, error: std::io::Error) -> Error {
