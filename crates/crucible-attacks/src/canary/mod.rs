@@ -78,7 +78,7 @@ enum Live {
     Nothing,
     SecretFile(SecretFile),
     Folder(WritableFolder),
-    StandIn(StandIn),
+    StandIn(Box<StandIn>),
     Listener(Listener),
     /// An address and a port that nobody listened at.
     Port(SocketAddr),
@@ -112,7 +112,7 @@ pub(crate) async fn arm(kind: &Canary, ground: &Ground<'_>) -> io::Result<Armed>
         Canary::SecretProcess { .. } | Canary::Process {} => {
             let process = StandIn::start(base, nonce).await?;
             set("PID", process.pid().to_string());
-            Live::StandIn(process)
+            Live::StandIn(Box::new(process))
         }
         Canary::Tcp { address } | Canary::Udp { address } => {
             let listener = match kind {

@@ -92,20 +92,24 @@ fn a_probe_that_says_it_tried_and_does_not_is_found_out_by_its_control_arm() {
     }
     let errno = r#"{ kind = "errno", denied = ["EPERM"] }"#;
     // It shows nothing to the host but a program without the nonce, which is where its evidence would be.
-    let hides = r#"os.execv(sys.executable, [sys.executable, "-c", "import sys; sys.stdin.read()"])"#;
+    let hides = r#"
+LATER = "import os, sys; print(); print('tried', os.environ['NAME'], flush=True); sys.stdin.read()"
+os.execve(sys.executable, [sys.executable, "-c", LATER], {"NAME": NONCE})
+"#;
     let held = r#"{ kind = "held", what = "capabilities" }"#;
     let scenarios = Scenarios::new()
         .add("lazy", "host", SECRET, MOUNTS, "hold()")
         .add("lazy_in_range", "range", SECRET, MOUNTS, "hold()")
         .add("denied", "host", errno, r#"["seccomp"]"#, "say('errno EPERM\\n')\nhold()")
         .add("unanswered", "host", errno, r#"["seccomp"]"#, "say('errno held, I swear\\n')\nhold()")
-        .add("hides", "host", held, r#"["capabilities"]"#, &format!("say('\\ntried ' + NONCE + '\\n')\n{hides}"));
+        .add("hides", "host", held, r#"["capabilities"]"#, hides);
     let report = scenarios.run();
     for name in ["lazy", "lazy_in_range", "denied"] {
         report.expect(name, "inconclusive", Some("not_reached"), Some("not_reached"));
     }
-    report.expect("unanswered", "inconclusive", Some("unproven"), Some("unproven"));
-    assert_eq!(report.property("hides")["verdict"], "inconclusive", "{:#}", report.property("hides"));
+    for name in ["unanswered", "hides"] {
+        report.expect(name, "inconclusive", Some("unproven"), Some("unproven"));
+    }
     assert_eq!((report.code, &report.report["verdict"]), (3, &"inconclusive".into()));
 }
 
