@@ -19,6 +19,8 @@ use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWri
 const LONGEST_LINE: u64 = 1 << 20;
 /// How long an arm in a range may take.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// How much of what it says beside its answers is kept, for when it doesn't start.
+const MOST_SAID: u64 = 4096;
 /// How long what serves in a range may take to end.
 const CLOSING: Duration = Duration::from_secs(5);
 /// Folders that arms without a mount namespace share, and leave things in.
@@ -154,15 +156,25 @@ impl Range {
     /// `Infrastructure` where it doesn't say hello.
     pub async fn open(execution: Execution) -> Result<Self> {
         let Execution { stdin, stdout, mut stderr, .. } = execution;
-        tokio::spawn(async move {
-            // What it says beside the answers is for whoever debugs it.
-            let _said = tokio::io::copy(&mut stderr, &mut tokio::io::stderr()).await;
+        let said = tokio::spawn(async move {
+            let mut said = Vec::new();
+            let _read = (&mut stderr).take(MOST_SAID).read_to_end(&mut said).await.is_ok();
+            // Nobody reads on: a weakened guest may write here, too.
+            tokio::spawn(async move { tokio::io::copy(&mut stderr, &mut tokio::io::sink()).await.is_ok() });
+            said
         });
         let mut answers = BufReader::new(stdout);
         let hello = tokio::time::timeout(PATIENCE, receive::<Hello>(&mut answers)).await;
         match hello {
             Ok(Ok(Some(Hello { layers }))) => Ok(Self { layers, requests: stdin, answers, broken: None }),
-            _ => Err(Error::new(ErrorKind::Infrastructure, "open a range", "what serves in the range didn't start")),
+            _ => {
+                let said = tokio::time::timeout(CLOSING, said).await.ok().and_then(std::result::Result::ok);
+                let said = said.unwrap_or_default();
+                let why: String =
+                    String::from_utf8_lossy(&said).chars().filter(|c| !c.is_control()).take(400).collect();
+                let message = format!("what serves in the range didn't start: {why}");
+                Err(Error::new(ErrorKind::Infrastructure, "open a range", message))
+            }
         }
     }
 

@@ -475,35 +475,47 @@ pub fn built_in() -> Result<Vec<Scenario>> {
     check_unique(all)
 }
 
+/// The text of a file, or why there is none.
+fn text_of(path: &Path) -> std::result::Result<String, String> {
+    let seen = std::fs::metadata(path).map_err(|error| error.to_string())?;
+    if !seen.is_file() {
+        return Err("it is no file".to_owned());
+    }
+    if seen.len() > LONGEST_FILE {
+        return Err(format!("it is longer than {}", ByteSize::bytes(LONGEST_FILE)));
+    }
+    std::fs::read_to_string(path).map_err(|error| error.to_string())
+}
+
 /// The scenarios of a folder: its `*.toml` files, with the Python probes beside them.
 ///
 /// # Errors
 /// `NotFound` without the folder or any scenario in it, `Configuration` for one that can't be read.
 pub fn from_folder(folder: &Path) -> Result<Vec<Scenario>> {
-    let fail =
-        |why: String| Error::new(ErrorKind::NotFound, "read the scenarios", format!("{}: {why}", folder.display()));
+    let fail = |kind, why: String| Error::new(kind, "read the scenarios", format!("{}: {why}", folder.display()));
     let mut files: Vec<_> = std::fs::read_dir(folder)
-        .map_err(|error| fail(error.to_string()))?
+        .map_err(|error| fail(ErrorKind::NotFound, error.to_string()))?
         .flatten()
         .map(|entry| entry.path())
         .filter(|path| path.extension().is_some_and(|ending| ending == "toml"))
         .collect();
     files.sort();
-    let text_of = |path: &Path| {
-        let length = std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file)?.len();
-        (length <= LONGEST_FILE).then(|| std::fs::read_to_string(path).ok()).flatten()
-    };
     let mut all = Vec::new();
     for path in files {
-        let text = text_of(&path).ok_or_else(|| fail(format!("{} can't be read", path.display())))?;
+        let name = path.file_name().unwrap_or_default().display();
+        let text = text_of(&path);
+        let text = text.map_err(|why| fail(ErrorKind::Configuration, format!("{name} can't be read: {why}")))?;
         let probe = |name: &str| {
             let is_plain = !name.contains('/') && name != ".." && name != ".";
-            is_plain.then(|| text_of(&folder.join(name))).flatten()
+            is_plain.then(|| text_of(&folder.join(name)).ok()).flatten()
         };
         all.extend(read(&text, &path.display().to_string(), &probe)?);
     }
     if all.is_empty() {
-        return Err(fail("there is no scenario in it (*.toml)".to_owned()));
+        return Err(fail(ErrorKind::NotFound, "there is no scenario in it (*.toml)".to_owned()));
     }
     check_unique(all)
 }
+
+#[cfg(test)]
+mod tests;

@@ -14,6 +14,7 @@ use crucible_core::{
 };
 use crucible_engine::{Engine, RunIo};
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -151,33 +152,58 @@ fn supervisor(backend: &str) -> Result<Vec<String>> {
     Ok(words)
 }
 
-/// A folder for canaries outside of everything that a sandbox has one of its own of.
-fn canary_folder() -> Result<tempfile::TempDir> {
-    let places = ["/var/tmp", "/tmp"];
-    places.into_iter().for_each(|place| remove_stale_folders(Path::new(place)));
-    let prefix = format!("{CANARY_FOLDER}{}-", std::process::id());
-    let folder = places.into_iter().find_map(|place| tempfile::Builder::new().prefix(&prefix).tempdir_in(place).ok());
-    let folder =
-        folder.map_or_else(tempfile::tempdir, Ok).map_err(|error| failed("make a folder for canaries", error))?;
-    std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755))
-        .map_err(|error| failed("open the folder for canaries", error))?;
-    Ok(folder)
+/// What the names of folders for canaries begin with.
+const CANARY_FOLDERS: &str = "crucible-canaries-";
+
+/// A folder for canaries, locked for as long as its maker lives: by that the next suite tells one that was left.
+struct CanaryFolder {
+    folder: tempfile::TempDir,
+    _lock: File,
 }
 
-/// How folders for canaries are called, with the process that made them.
-const CANARY_FOLDER: &str = "crucible-attack-";
-
-/// Removes what suites left that were killed.
-fn remove_stale_folders(place: &Path) {
-    for entry in std::fs::read_dir(place).into_iter().flatten().flatten() {
-        let name = entry.file_name();
-        let owner =
-            name.to_str().and_then(|name| name.strip_prefix(CANARY_FOLDER)?.split_once('-')?.0.parse::<u32>().ok());
-        let is_ours =
-            entry.metadata().is_ok_and(|seen| seen.is_dir() && seen.uid() == rustix::process::geteuid().as_raw());
-        if is_ours && owner.is_some_and(|pid| !Path::new(&format!("/proc/{pid}")).exists()) {
-            let _removed = std::fs::remove_dir_all(entry.path()).is_ok();
+impl CanaryFolder {
+    fn make_in(place: &Path) -> std::io::Result<Self> {
+        loop {
+            let folder = tempfile::Builder::new().prefix(CANARY_FOLDERS).tempdir_in(place)?;
+            let lock = File::open(folder.path())?;
+            lock.lock()?;
+            // Before it was locked it could be taken for one that was left.
+            if folder.path().exists() {
+                std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755))?;
+                return Ok(Self { folder, _lock: lock });
+            }
         }
+    }
+
+    fn path(&self) -> &Path {
+        self.folder.path()
+    }
+}
+
+/// A folder for canaries outside of everything that a sandbox has one of its own of.
+fn canary_folder() -> Result<CanaryFolder> {
+    let mut last = None;
+    for place in [Path::new("/var/tmp"), Path::new("/tmp"), &std::env::temp_dir()] {
+        remove_left_folders(place);
+        match CanaryFolder::make_in(place) {
+            Ok(folder) => return Ok(folder),
+            Err(error) => last = Some(error),
+        }
+    }
+    Err(failed("make a folder for canaries", last.unwrap_or_else(|| std::io::ErrorKind::NotFound.into())))
+}
+
+/// Removes what suites of this user left that were killed.
+fn remove_left_folders(place: &Path) {
+    for entry in std::fs::read_dir(place).into_iter().flatten().flatten() {
+        let is_named = entry.file_name().to_str().is_some_and(|name| name.starts_with(CANARY_FOLDERS));
+        let is_own = |seen: std::fs::Metadata| seen.is_dir() && seen.uid() == rustix::process::geteuid().as_raw();
+        if !is_named || !entry.metadata().is_ok_and(is_own) {
+            continue;
+        }
+        let lock = File::open(entry.path()).and_then(|folder| folder.try_lock().map(|()| folder).map_err(Into::into));
+        // What can't be removed is in nobody's way.
+        let _removed = lock.and_then(|_held| std::fs::remove_dir_all(entry.path())).is_ok();
     }
 }
 

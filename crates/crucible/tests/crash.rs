@@ -12,7 +12,10 @@ mod processes;
 
 use processes::{Process, below};
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
+use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -23,6 +26,7 @@ const MOMENT: Duration = Duration::from_secs(1);
 const KILLS_AT_START: u32 = 24;
 const KILLS_DURING_THE_RUN: u32 = 10;
 const KILLS_AT_THE_END: u32 = 10;
+const KILLS_OF_ATTACKS: u32 = 10;
 
 /// A guest that no signal ends but the one that can't be refused, with two children that left it and its session.
 const STUBBORN: &str = "
@@ -48,6 +52,8 @@ while True:
 ";
 /// How many processes that guest is, with its supervisor's launcher and the sandbox's init.
 const STUBBORN_PROCESSES: usize = 5;
+/// How many processes an attack has at least: a launcher, and for each of two ranges an init, what serves and its launcher.
+const RANGE_PROCESSES: usize = 7;
 
 #[derive(Clone, Copy, Debug)]
 struct Backend {
@@ -77,8 +83,13 @@ impl Place {
     }
 
     fn command(&self, backend: Backend, code: &str) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_crucible"));
+        let mut command = self.bare_command();
         command.arg("run").args(backend.flags).args(["-c", code]);
+        command
+    }
+
+    fn bare_command(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_crucible"));
         command
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
@@ -98,6 +109,11 @@ impl Place {
 
     fn start(&self, backend: Backend, code: &str) -> Supervisor {
         Supervisor(self.command(backend, code).args(["--timeout", "2m"]).spawn().unwrap())
+    }
+
+    /// Starts the attack suite, or the part of it that these arguments choose.
+    fn attack(&self, arguments: &[&str]) -> Supervisor {
+        Supervisor(self.bare_command().arg("attack").args(arguments).spawn().unwrap())
     }
 
     /// What lies in the folder for temporary files.
@@ -149,6 +165,15 @@ impl Supervisor {
         let mut line = String::new();
         BufReader::new(self.0.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
         assert_eq!(line.trim_end(), wanted);
+    }
+
+    /// Waits until so many processes run below it.
+    fn wait_for_processes(&self, count: usize) {
+        let begun = Instant::now();
+        while below(self.id()).iter().filter(|process| process.is_running()).count() < count {
+            assert!(begun.elapsed() < Duration::from_secs(30), "there are only {:#?}", below(self.id()));
+            pass(Duration::from_millis(5));
+        }
     }
 
     /// Sends a signal to the supervisor alone. It may have ended by itself.
@@ -340,6 +365,50 @@ fn a_timeout_ends_daemons_too() {
         eprintln!("{}: the time limit left nothing {took:?} after the exit", backend.name);
         expect_nothing_else(&place, id);
     }
+}
+
+/// Folders for canaries of suites that this user ran, wherever the suite makes them.
+fn canary_folders(place: &Place) -> BTreeSet<PathBuf> {
+    let places =
+        [Path::new("/var/tmp"), Path::new("/tmp"), &place.folder.path().join("temporary")].map(std::fs::read_dir);
+    let all = places.into_iter().flatten().flatten().flatten();
+    let is_own = |path: &PathBuf| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let own = rustix::process::geteuid().as_raw();
+        name.starts_with("crucible-canaries-") && path.metadata().is_ok_and(|seen| seen.uid() == own)
+    };
+    all.map(|entry| entry.path()).filter(is_own).collect()
+}
+
+#[test]
+fn whenever_an_attack_is_killed_its_ranges_are_gone_within_a_second_and_the_next_one_clears_up() {
+    let place = Place::new();
+    if place.usable(&[JAIL]).is_empty() {
+        return;
+    }
+    let before = canary_folders(&place);
+    let (mut tally, mut left) = (Tally::default(), BTreeSet::new());
+    for number in 0..KILLS_OF_ATTACKS {
+        // All of it, as a part could end by itself before it is killed.
+        let attack = place.attack(&[]);
+        let is_under_way = number % 2 == 1;
+        if is_under_way {
+            attack.wait_for_processes(RANGE_PROCESSES);
+        }
+        pass(Duration::from_millis(60) * number);
+        let known = tally.kill(&place, JAIL, attack, "killed while it attacked");
+        assert!(!is_under_way || known.len() >= RANGE_PROCESSES, "only {known:#?} ran");
+        left.extend(canary_folders(&place).difference(&before).cloned());
+    }
+    assert_eq!((tally.too_late, left.is_empty()), (0, false), "no kill hit what it should have: {tally:?}");
+    let next = place.attack(&["--only", "filesystem.host_path"]);
+    let id = next.0.id();
+    assert_eq!(next.wait().code(), Some(0));
+    expect_nothing_else(&place, id);
+    let now = canary_folders(&place);
+    let still: Vec<_> = left.iter().filter(|folder| now.contains(*folder)).collect();
+    assert!(still.is_empty(), "the attack after a crash left {still:?}");
+    eprintln!("attack: {tally:?}, and {} folders", left.len());
 }
 
 #[test]

@@ -40,6 +40,8 @@ pub(crate) struct Invocation {
     stdin: Option<Vec<u8>>,
     /// The home folder, empty, for as long as the run takes.
     home: tempfile::TempDir,
+    /// How long it may take.
+    pub(crate) deadline: Duration,
 }
 
 /// The command with these arguments.
@@ -65,7 +67,7 @@ fn invocation(mut command: Command) -> Invocation {
         command.env("LLVM_PROFILE_FILE", profile);
     }
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    Invocation { command, stdin: None, home }
+    Invocation { command, stdin: None, home, deadline: DEADLINE }
 }
 
 impl Invocation {
@@ -120,13 +122,13 @@ impl Invocation {
     /// Starts it with all streams as pipes.
     pub(crate) fn start(mut self) -> Running {
         let child = self.command.stdin(Stdio::piped()).spawn().unwrap();
-        Running::new(child, self.home)
+        Running::new(child, self.home, self.deadline)
     }
 
     /// Starts it with a given standard output.
     pub(crate) fn start_on(mut self, stdout: Stdio) -> Running {
         let child = self.command.stdin(Stdio::piped()).stdout(stdout).spawn().unwrap();
-        Running::new(child, self.home)
+        Running::new(child, self.home, self.deadline)
     }
 
     /// Runs it to its end.
@@ -140,7 +142,7 @@ impl Invocation {
             // A program need not read what it is given.
             std::thread::spawn(move || drop(pipe.write_all(&bytes)))
         });
-        let finished = Running::new(child, self.home).finish();
+        let finished = Running::new(child, self.home, self.deadline).finish();
         if let Some(writer) = writer {
             writer.join().unwrap();
         }
@@ -153,6 +155,7 @@ pub(crate) struct Running {
     pub(crate) child: Child,
     leash: Leash,
     _home: tempfile::TempDir,
+    deadline: Duration,
 }
 
 /// Ends a run that its test gave up.
@@ -167,17 +170,17 @@ impl Drop for Leash {
 }
 
 impl Running {
-    fn new(child: Child, home: tempfile::TempDir) -> Self {
+    fn new(child: Child, home: tempfile::TempDir, deadline: Duration) -> Self {
         let leash = Leash(Some(rustix::process::Pid::from_child(&child)));
-        Self { child, leash, _home: home }
+        Self { child, leash, _home: home, deadline }
     }
 
     /// Waits for its end; a run that doesn't end fails the test.
     pub(crate) fn finish(mut self) -> Finished {
-        let id = rustix::process::Pid::from_child(&self.child);
+        let (id, deadline) = (rustix::process::Pid::from_child(&self.child), self.deadline);
         let (done, ended) = mpsc::channel::<()>();
         let watchdog = std::thread::spawn(move || {
-            let late = ended.recv_timeout(DEADLINE) == Err(mpsc::RecvTimeoutError::Timeout);
+            let late = ended.recv_timeout(deadline) == Err(mpsc::RecvTimeoutError::Timeout);
             if late {
                 let _ = rustix::process::kill_process(id, rustix::process::Signal::KILL);
             }
@@ -186,7 +189,7 @@ impl Running {
         let output = self.child.wait_with_output().unwrap();
         self.leash.0 = None;
         drop(done);
-        assert!(!watchdog.join().unwrap(), "it didn't end within {DEADLINE:?}: {}", Finished { output }.stderr());
+        assert!(!watchdog.join().unwrap(), "it didn't end within {deadline:?}: {}", Finished { output }.stderr());
         Finished { output }
     }
 

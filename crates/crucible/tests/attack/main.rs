@@ -1,0 +1,35 @@
+//! `crucible attack` as a person meets it: the whole suite on every backend, and all that could make it lie.
+//!
+//! The whole suite runs once for all tests that look at it. Scenarios of the tests' own are as harmless as the suite's: they
+//! touch what a suite made, inside its sandboxes and ranges, and end by themselves.
+
+#![expect(clippy::unwrap_used, clippy::panic, clippy::print_stderr, reason = "helpers of tests fail as tests do")]
+
+mod bad_input;
+mod forged;
+mod report;
+mod scenarios;
+mod subprocess;
+#[path = "../command/support.rs"]
+#[expect(dead_code, reason = "other tests use more of it")]
+mod support;
+
+use std::time::Duration;
+use support::{Invocation, crucible};
+
+/// No suite may take longer, on however busy a machine.
+const DEADLINE: Duration = Duration::from_secs(300);
+
+/// `crucible attack` with these arguments.
+fn attack(arguments: &[&str]) -> Invocation {
+    let all: Vec<&str> = ["attack"].iter().chain(arguments).copied().collect();
+    let mut invocation = crucible(&all);
+    invocation.deadline = DEADLINE;
+    invocation
+}
+
+/// Whether the jail can be used here, which every suite needs. Where it can't, that is said; or it is a failure, if
+/// `CRUCIBLE_REQUIRE` names it.
+fn is_jail_usable() -> bool {
+    support::backends().iter().any(|backend| backend.name == "jail")
+}
