@@ -52,6 +52,41 @@ async fn a_range_changes_nothing_of_the_host() {
     range.destroy().await.unwrap();
 }
 
+/// What a range has one of its own of, below `/proc/sys`.
+const OF_ITS_OWN: [&str; 9] = [
+    "net/",
+    "kernel/hostname",
+    "kernel/domainname",
+    "kernel/sem",
+    "kernel/auto_msgmni",
+    "kernel/ns_last_pid",
+    "kernel/pid_max",
+    "user/",
+    "fs/mqueue/",
+];
+
+#[tokio::test]
+async fn a_ranges_root_can_write_no_setting_of_the_machine() {
+    let Some(backend) = backend().await else { return };
+    let range = backend.open_range(&HostPath::new("/usr/bin/env")).await.unwrap();
+    // Opening for appending writes nothing.
+    let script = "cd /proc/sys; find . -type f | while read -r file; do (exec 3>>\"$file\") 2>/dev/null && echo \"$file\"; done; \
+                  for file in /proc/sysrq-trigger /proc/irq/*/smp_affinity; do (exec 3>>\"$file\") 2>/dev/null && echo $file; done; true";
+    let (status, said) = shell(&range, script).await;
+    assert_eq!(status, ExitStatus::Exited(0));
+    let is_its_own = |path: &str| {
+        let path = path.trim_start_matches("./");
+        OF_ITS_OWN.iter().any(|own| path.starts_with(own))
+            || path.starts_with("kernel/msg")
+            || path.starts_with("kernel/shm")
+    };
+    let machines: Vec<_> = said.lines().filter(|path| !is_its_own(path)).collect();
+    assert!(machines.is_empty(), "{machines:?}");
+    // It did find something, so that it looked.
+    assert!(said.contains("net/"), "{said}");
+    range.destroy().await.unwrap();
+}
+
 #[tokio::test]
 async fn nothing_is_weakened_outside_of_a_range() {
     use crucible_core::{ControlArms, Layer, Limits, Policy, SandboxId, SandboxRequest};

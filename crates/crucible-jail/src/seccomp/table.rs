@@ -345,6 +345,19 @@ pub const TABLE: &[Entry] = &[
         "restricting itself further, as the sandbox's init does for each command; restrictions only stack",
     ),
     entry(
+        &[
+            libc::SYS_init_module,
+            libc::SYS_finit_module,
+            libc::SYS_delete_module,
+            libc::SYS_kexec_load,
+            libc::SYS_kexec_file_load,
+            libc::SYS_bpf,
+            libc::SYS_syslog,
+        ],
+        Refuse(libc::ENOSYS),
+        "as if the kernel had none of it; it would itself answer EPERM, so that an attack can tell that it wasn't even asked",
+    ),
+    entry(
         &[libc::SYS_io_uring_setup, libc::SYS_io_uring_enter, libc::SYS_io_uring_register],
         Refuse(libc::ENOSYS),
         "operations in a ring pass by this filter; programs fall back",
