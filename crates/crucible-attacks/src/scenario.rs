@@ -359,6 +359,13 @@ impl Scenario {
         }
     }
 
+    /// Whether what its control arm leaves off are layers, and nothing else.
+    #[must_use]
+    pub fn rests_on_layers(&self) -> bool {
+        let has_own = self.canary.is_the_engines() || matches!(self.canary, Canary::Heartbeat { .. });
+        !self.control.is_empty() && self.control_limits.is_empty() && !has_own
+    }
+
     /// Whether it is about a backend.
     #[must_use]
     pub fn is_about(&self, backend: &str) -> bool {

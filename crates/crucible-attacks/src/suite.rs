@@ -153,7 +153,7 @@ async fn property(scenario: &Scenario, target: &Target<'_>, ranges: &mut Ranges,
     let without = scenario.control.iter().copied().collect();
     result.control = control.ok().flatten().map(|control| ControlResult { without, result: control });
     // Where no layer is left off in the control arm, no layer holds it.
-    if depth == Depth::Layers && result.verdict == Verdict::Held && !scenario.control.is_empty() {
+    if depth == Depth::Layers && result.verdict == Verdict::Held && scenario.rests_on_layers() {
         result.held_by = Some(ablate(scenario, target, ranges).await);
     }
     result

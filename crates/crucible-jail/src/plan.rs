@@ -208,8 +208,9 @@ pub enum Protection {
     CoreLimit,
 }
 
-/// A range: namespaces, a file system in memory and a network of its own, in which the attack suite is root and nothing of
-/// the host can be changed. Its init keeps every privilege that its user namespace gives.
+/// A range: namespaces, a file system in memory and a network of its own, in which the attack suite is root. The host's files
+/// are read-only in it. Its init keeps every privilege that its user namespace gives, so that its root has to be nobody on
+/// the host: user 0 of the host owns settings of the whole machine.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RangePlan {
     /// The prepared root.

@@ -276,8 +276,8 @@ impl JailBackend {
         }))
     }
 
-    /// Opens a range, in which `program` is found at [`crucible_jail::plan::RANGE_PROGRAM`]. It can do nothing to the host,
-    /// and is no sandbox for anything untrusted.
+    /// Opens a range, in which `program` is found at [`crucible_jail::plan::RANGE_PROGRAM`]. Its root is
+    /// nobody on the host. It is no sandbox for anything untrusted.
     ///
     /// # Errors
     /// As [`Backend::create`].

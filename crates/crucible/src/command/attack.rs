@@ -33,6 +33,10 @@ pub(crate) fn attack(arguments: &AttackArguments) -> Result<Exit> {
         return output::data(&list(&suite));
     }
     let backends = arguments.backends(configuration.backend())?;
+    // Before minutes are spent, not after.
+    for path in arguments.junit.iter().chain(&arguments.html) {
+        write(path, "")?;
+    }
     let depth = if arguments.ablation { Depth::Layers } else { Depth::Verdicts };
     let runtime = runtime()?;
     let attacked = runtime.block_on(async {
