@@ -48,6 +48,7 @@ fn suite() -> SuiteResult {
     };
     SuiteResult {
         backend: "jail".to_owned(),
+        suite: "0123".to_owned(),
         started: SystemTime::UNIX_EPOCH + Duration::from_millis(1_780_000_000_500),
         took: Duration::from_micros(1_234_567),
         properties: vec![whole, bare],
@@ -56,7 +57,7 @@ fn suite() -> SuiteResult {
 
 #[test]
 fn the_names_and_their_order_are_as_documented() {
-    let expected = r#"{"format":"crucible.attack.v1","crucible_version":"0.1.0","node":{"kernel":"6.18.44","user":"ordinary"},"policy":"strict","verdict":"held","suites":[{"backend":"jail","attestation":"att-1","started":"2026-05-28T20:26:40.500Z","took_ms":1234.567,"counts":{"held":1,"breached":0,"inconclusive":0,"not_applicable":1},"properties":[{"id":"filesystem.host_path","group":"filesystem","statement":"a file of the host can't be opened by its path","expected":"hidden","references":["CWE-22"],"verdict":"held","reason":"the control arm reached the canary","protected":{"reach":"not_reached","seen":"the canary wasn't read","took_ms":12.346},"control":{"without":["mount_namespace","private_root"],"reach":"reached","seen":"the canary was read","took_ms":12.346},"held_by":{"alone":["private_root"],"needed":[],"unknown":["landlock"]}},{"id":"kernel.import","group":"filesystem","statement":"a file of the host can't be opened by its path","expected":"hidden","references":["CWE-22"],"verdict":"not_applicable","reason":"the control arm reached the canary","protected":null,"control":null,"held_by":null}]}]}"#;
+    let expected = r#"{"format":"crucible.attack.v1","crucible_version":"0.1.0","node":{"kernel":"6.18.44","user":"ordinary"},"policy":"strict","verdict":"held","suites":[{"backend":"jail","suite":"0123","attestation":"att-1","started":"2026-05-28T20:26:40.500Z","took_ms":1234.567,"counts":{"held":1,"breached":0,"inconclusive":0,"not_applicable":1},"properties":[{"id":"filesystem.host_path","group":"filesystem","statement":"a file of the host can't be opened by its path","expected":"hidden","references":["CWE-22"],"verdict":"held","reason":"the control arm reached the canary","protected":{"reach":"not_reached","seen":"the canary wasn't read","took_ms":12.346},"control":{"without":["mount_namespace","private_root"],"reach":"reached","seen":"the canary was read","took_ms":12.346},"held_by":{"alone":["private_root"],"needed":[],"unknown":["landlock"]}},{"id":"kernel.import","group":"filesystem","statement":"a file of the host can't be opened by its path","expected":"hidden","references":["CWE-22"],"verdict":"not_applicable","reason":"the control arm reached the canary","protected":null,"control":null,"held_by":null}]}]}"#;
     assert_eq!(serde_json::to_string(&AttackReport::new(&[suite()], &context())).unwrap(), expected);
 }
 

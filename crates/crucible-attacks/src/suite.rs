@@ -69,6 +69,19 @@ impl AttackSuite {
         Self { scenarios }
     }
 
+    /// Tells it from every other suite: BLAKE3 of its scenarios with their probes, in hexadecimal digits.
+    #[must_use]
+    pub fn digest(&self) -> String {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(crucible_probe::PROBE);
+        for scenario in &self.scenarios {
+            // Text of our own types, which can always be written; the debug form stands in for it if not.
+            let text = serde_json::to_string(scenario).unwrap_or_else(|_| format!("{scenario:?}"));
+            hasher.update(&text.len().to_le_bytes()).update(text.as_bytes());
+        }
+        hasher.finalize().to_hex().to_string()
+    }
+
     /// Its scenarios.
     #[must_use]
     pub fn scenarios(&self) -> &[Scenario] {
@@ -120,7 +133,13 @@ impl AttackSuite {
             progress(&Progress { done, total: self.scenarios.len(), current: scenario.id.clone() });
             properties.push(property(scenario, target, ranges, depth).await);
         }
-        SuiteResult { backend: target.name.to_owned(), started, took: clock.elapsed(), properties }
+        SuiteResult {
+            backend: target.name.to_owned(),
+            suite: self.digest(),
+            started,
+            took: clock.elapsed(),
+            properties,
+        }
     }
 }
 

@@ -133,6 +133,8 @@ pub struct PropertyResult {
 pub struct SuiteResult {
     /// The backend's name.
     pub backend: String,
+    /// Which suite it was: BLAKE3 of its scenarios and probes, in hexadecimal digits.
+    pub suite: String,
     /// When it started.
     pub started: SystemTime,
     /// How long it took.

@@ -103,6 +103,7 @@ mod tests {
         };
         SuiteResult {
             backend: "jail".to_owned(),
+            suite: "0123".to_owned(),
             started: SystemTime::UNIX_EPOCH,
             took: Duration::ZERO,
             properties: verdicts.iter().map(property).collect(),

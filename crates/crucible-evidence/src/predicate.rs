@@ -15,6 +15,8 @@ pub struct IsolationAttestation {
     pub fingerprint: Fingerprint,
     /// The version of Crucible that did it.
     pub crucible: String,
+    /// Which suite it was: BLAKE3 of its scenarios and probes.
+    pub suite: String,
     /// When the suite started.
     pub started: Timestamp,
     /// When it had finished.
@@ -127,6 +129,7 @@ impl IsolationAttestation {
         Self {
             fingerprint,
             crucible: env!("CARGO_PKG_VERSION").to_owned(),
+            suite: suite.suite.clone(),
             started: Timestamp::new(suite.started),
             finished: Timestamp::new(suite.started.checked_add(suite.took).unwrap_or(suite.started)),
             counts: Counts::of(suite.properties.iter().map(|property| property.verdict)),
@@ -196,6 +199,7 @@ pub(crate) mod tests {
     pub(crate) fn suite() -> SuiteResult {
         SuiteResult {
             backend: "jail".to_owned(),
+            suite: "0123".to_owned(),
             started: UNIX_EPOCH + Duration::from_millis(1_800_000_000_123),
             took: Duration::from_secs(9),
             properties: vec![

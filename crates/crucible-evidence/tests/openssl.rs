@@ -40,6 +40,7 @@ fn attested(folder: &EvidenceFolder) -> StoredAttestation {
     };
     let suite = SuiteResult {
         backend: "fake".to_owned(),
+        suite: "0123".to_owned(),
         started: SystemTime::now(),
         took: Duration::from_secs(1),
         properties: vec![property],

@@ -46,6 +46,8 @@ pub enum UserKind {
 pub struct SuiteReport {
     /// The backend's name.
     pub backend: String,
+    /// Which suite it was: BLAKE3 of its scenarios and probes, in hexadecimal digits.
+    pub suite: String,
     /// The id of the attestation that this run made.
     pub attestation: Option<String>,
     /// When it started: RFC 3339, in UTC, to the millisecond.
@@ -204,6 +206,7 @@ impl From<&core::SuiteResult> for SuiteReport {
         let count = |verdict| u64::try_from(suite.count(verdict)).unwrap_or(u64::MAX);
         Self {
             backend: suite.backend.clone(),
+            suite: suite.suite.clone(),
             attestation: None,
             started: core::rfc3339(suite.started),
             took_ms: milliseconds(suite.took),

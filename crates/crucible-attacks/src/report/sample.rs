@@ -73,6 +73,7 @@ pub(super) fn property(id: &str, verdict: Verdict) -> PropertyResult {
 pub(super) fn suite(backend: &str, properties: Vec<PropertyResult>) -> SuiteResult {
     SuiteResult {
         backend: backend.to_owned(),
+        suite: "0123".to_owned(),
         started: SystemTime::UNIX_EPOCH + Duration::from_millis(1_780_000_000_500),
         took: Duration::from_millis(12_345),
         properties,
@@ -242,6 +243,7 @@ pub(super) fn any_suites() -> impl Strategy<Value = Vec<SuiteResult>> {
     let suite = (any_text(), seconds, any_duration(), prop::collection::vec(any_property(), 0..4));
     let suite = suite.prop_map(|(backend, seconds, took, properties)| SuiteResult {
         backend,
+        suite: "0123".to_owned(),
         started: SystemTime::UNIX_EPOCH + Duration::from_secs(seconds),
         took,
         properties,

@@ -29,7 +29,13 @@ fn suite(backend: &str) -> SuiteResult {
     let unproven = PropertyResult { control: None, ..property("privilege.seccomp", Verdict::Held) };
     let properties =
         vec![property("filesystem.host_path", Verdict::Held), property("leaks.log", Verdict::Breached), unproven];
-    SuiteResult { backend: backend.to_owned(), started: SystemTime::now(), took: Duration::from_secs(5), properties }
+    SuiteResult {
+        backend: backend.to_owned(),
+        suite: "0123".to_owned(),
+        started: SystemTime::now(),
+        took: Duration::from_secs(5),
+        properties,
+    }
 }
 
 /// Attests a made-up suite for a backend under a policy, in a folder for data.

@@ -1,6 +1,7 @@
 //! What an attestation says, for programs and for people.
 
 use crate::output::{ERROR, GOOD, WARNING, neutral};
+use crucible_attacks::AttackSuite;
 use crucible_core::Verdict;
 use crucible_evidence::{
     BrokenFile, Counts, Fingerprint, Property, StoredAttestation, User, VerifiedStatement, VerifyError,
@@ -54,6 +55,10 @@ pub(super) struct Attestation {
     started: String,
     finished: String,
     crucible: String,
+    /// Which suite it was.
+    suite: String,
+    /// Whether that is the default one of this version of Crucible.
+    is_this_versions_suite: bool,
     /// The fingerprint's digest.
     subject: String,
     fingerprint: Fingerprint,
@@ -62,6 +67,19 @@ pub(super) struct Attestation {
     not_held: Vec<NotHeld>,
     /// Properties that are held by the suite's word, without a control arm that reached its canary.
     without_control: Vec<String>,
+}
+
+/// Whether a suite is the whole default one of this version.
+fn is_this_versions(suite: &str) -> bool {
+    crucible_attacks::scenario::built_in().is_ok_and(|scenarios| AttackSuite::new(scenarios).digest() == suite)
+}
+
+fn suite(attestation: &Attestation) -> String {
+    if attestation.is_this_versions_suite {
+        "the whole default suite of this version".to_owned()
+    } else {
+        format!("not this version's default suite: {}", attestation.suite)
+    }
 }
 
 /// A property that isn't held.
@@ -85,6 +103,8 @@ impl Attestation {
             started: predicate.started.to_string(),
             finished: predicate.finished.to_string(),
             crucible: predicate.crucible.clone(),
+            suite: predicate.suite.clone(),
+            is_this_versions_suite: is_this_versions(&predicate.suite),
             subject: statement.subject.to_string(),
             fingerprint: predicate.fingerprint.clone(),
             counts: predicate.counts,
@@ -114,6 +134,7 @@ pub(super) fn verified(attestation: &Attestation) -> String {
     let rows = [
         ("signed by", attestation.keyid.clone()),
         ("finished", format!("{}, by crucible {}", attestation.finished, attestation.crucible)),
+        ("suite", suite(attestation)),
         ("backend", format!("{} {}, policy {}", backend.name, backend.version, fingerprint.policy.name)),
         ("layers", format!("{} in force", backend.layers.len())),
         ("node", node(fingerprint)),
