@@ -1,14 +1,17 @@
 //! One arm: a fresh canary, a fresh sandbox, one attempt, and what the host saw of it.
 
+mod engine;
+mod heard;
+
 use crate::canary::{self, Armed, Ground, Scene, Sight};
 use crate::process;
 use crate::scenario::{Arm, Canary, End, Probe, Scenario};
 use crate::subject::{Place, Subject};
 use crucible_core::{
-    ArmResult, Command, Error, ErrorKind, EvaluationId, EvaluationSpec, Evaluator, Execution, ExitStatus, GuestPath,
-    InputFile, Isolation, Language, LimitKind, Limits, Outcome, Policy, Program, Reach, Result, SandboxId,
-    SandboxRequest, Status,
+    ArmResult, Command, Error, ErrorKind, Evaluator, Execution, ExitStatus, GuestPath, Isolation, Language, Policy,
+    Reach, Result, SandboxId, SandboxRequest,
 };
+use heard::{Heard, Voice};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -23,8 +26,6 @@ const TRY: Duration = Duration::from_secs(15);
 const REST: Duration = Duration::from_millis(200);
 /// How long it may take to end when it is told to.
 const LEAVE: Duration = Duration::from_secs(5);
-/// The most of its output that is kept.
-const MOST_OUTPUT: usize = 4 << 20;
 
 /// Where arms take place.
 pub struct World {
@@ -102,7 +103,7 @@ pub(crate) async fn run(scenario: &Scenario, subject: &Subject, arm: Arm, world:
 /// What the canary says, and whether the probe is known to have tried.
 async fn try_it(scenario: &Scenario, subject: &Subject, arm: Arm, world: &World) -> Result<(Sight, bool)> {
     if let (true, Some(evaluator)) = (scenario.canary.is_the_engines(), &world.evaluator) {
-        return evaluate(scenario, arm, world, evaluator.as_ref()).await.map(|sight| (sight, false));
+        return engine::evaluate(scenario, arm, world, evaluator.as_ref()).await.map(|sight| (sight, false));
     }
     if scenario.canary == (Canary::Heartbeat { end: End::SupervisorKilled }) {
         return kill_supervisor(scenario, arm, world).await;
@@ -135,23 +136,6 @@ async fn try_it(scenario: &Scenario, subject: &Subject, arm: Arm, world: &World)
 
 fn new_nonce() -> Result<String> {
     crate::nonce().map_err(|error| lost("make a nonce", error))
-}
-
-/// Whole evaluations: what the engine holds shows in the outcome that it gives on the host's evidence. In the control arm
-/// the limit is another, or the reader of the output is one who believes it.
-async fn evaluate(scenario: &Scenario, arm: Arm, world: &World, evaluator: &dyn Evaluator) -> Result<Sight> {
-    let (limits, used) = (scenario.limits(Arm::Protected)?, scenario.limits(arm)?);
-    let spec = specification(scenario, world, &used)?;
-    let patience = limits.timeout.get() + Duration::from_secs(2);
-    match (&scenario.canary, tokio::time::timeout(patience, evaluator.evaluate(spec)).await) {
-        (Canary::Forged {}, Ok(outcome)) => Ok(judge_forged(&outcome?, arm)),
-        (Canary::Counter { limit, .. }, Ok(outcome)) => Ok(judge(*limit, &outcome?, &limits)),
-        (Canary::Counter { limit: LimitKind::Timeout, .. }, Err(_)) => {
-            Ok(Sight::Reached("it still ran two seconds after its time".to_owned()))
-        }
-        (_, Err(_)) => Ok(Sight::Unknown("it took too long".to_owned())),
-        _ => Ok(Sight::Unknown("the engine doesn't hold this".to_owned())),
-    }
 }
 
 /// Runs the probe under a supervisor of its own, and kills that.
@@ -349,56 +333,6 @@ async fn leave(
     let _in_time = tokio::time::timeout(LEAVE, leaving).await.is_ok();
 }
 
-/// What a probe prints. Only on its output, not among its errors, does it say that it tried.
-struct Heard {
-    word: Vec<u8>,
-    kept: Vec<u8>,
-    errors: Vec<u8>,
-    tail: Vec<u8>,
-    has_tried: bool,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Voice {
-    Output,
-    Errors,
-}
-
-impl Heard {
-    fn new(nonce: &str) -> Self {
-        Self {
-            word: format!("tried {nonce}\n").into_bytes(),
-            kept: Vec::new(),
-            errors: Vec::new(),
-            tail: Vec::new(),
-            has_tried: false,
-        }
-    }
-
-    /// Everything that was kept.
-    fn all(&self) -> Vec<u8> {
-        [self.kept.as_slice(), b"\n", &self.errors].concat()
-    }
-
-    /// Takes what was read. Returns whether the stream goes on.
-    fn take(&mut self, buffer: &[u8], read: std::io::Result<usize>, voice: Voice) -> bool {
-        let Some(bytes) = read.ok().filter(|count| *count > 0).and_then(|count| buffer.get(..count)) else {
-            return false;
-        };
-        // Apart, so that what comes on one doesn't cut in two what comes on the other.
-        let kept = if voice == Voice::Output { &mut self.kept } else { &mut self.errors };
-        let room = MOST_OUTPUT.saturating_sub(kept.len());
-        kept.extend_from_slice(bytes.get(..room).unwrap_or(bytes));
-        if voice == Voice::Output {
-            self.tail.extend_from_slice(bytes);
-            self.has_tried |= self.tail.windows(self.word.len()).any(|window| window == self.word);
-            let surplus = self.tail.len().saturating_sub(self.word.len());
-            self.tail.drain(..surplus);
-        }
-        true
-    }
-}
-
 /// A probe as it is put into a sandbox.
 struct ProbeFile<'a> {
     path: String,
@@ -433,127 +367,5 @@ fn program<'a>(scenario: &'a Scenario, nonce: &str) -> Result<ProbeFile<'a>> {
         (Probe::Python(name), None) => {
             Err(Error::new(ErrorKind::NotFound, "start the probe", format!("there is no probe {name:?}")))
         }
-    }
-}
-
-/// What a probe that goes for a limit is told: how much it may use at most.
-fn bounds(scenario: &Scenario) -> BTreeMap<String, String> {
-    let Canary::Counter { size, .. } = &scenario.canary else { return BTreeMap::new() };
-    BTreeMap::from([("CANARY_SIZE".to_owned(), size.to_string())])
-}
-
-fn specification(scenario: &Scenario, world: &World, limits: &Limits) -> Result<EvaluationSpec> {
-    let nonce = crate::nonce().map_err(|error| lost("make a nonce", error))?;
-    let file = program(scenario, &nonce)?;
-    let mut files = Vec::new();
-    let program = match scenario.probe {
-        Probe::Native(_) => {
-            let path = GuestPath::parse(&file.path)?;
-            files.push(InputFile { path, content: file.content.to_vec(), executable: true });
-            Program::Command { argv: file.argv(None, &nonce)? }
-        }
-        Probe::Python(_) => {
-            Program::Source { language: "python".to_owned(), code: file.content.to_vec(), args: vec![nonce] }
-        }
-    };
-    Ok(EvaluationSpec {
-        id: EvaluationId::generate(),
-        program,
-        backend: world.backend.clone(),
-        stdin: Vec::new(),
-        files,
-        collect: Vec::new(),
-        tripwires: Vec::new(),
-        env: bounds(scenario),
-        limits: limits.clone(),
-        policy: world.policy.clone(),
-    })
-}
-
-/// Limits that the engine holds: by the outcome that it gives on the host's evidence, and by what was used.
-fn judge(limit: LimitKind, outcome: &Outcome, limits: &Limits) -> Sight {
-    let is_ended = match limit {
-        LimitKind::Timeout => outcome.status == Status::TimedOut,
-        other => outcome.status == Status::LimitExceeded { limit: other },
-    };
-    let usage = &outcome.usage;
-    let written = outcome.stdout.bytes.len().max(outcome.stderr.bytes.len());
-    let (used, most) = match limit {
-        LimitKind::Timeout => (usage.wall.as_millis(), limits.timeout.get().as_millis()),
-        LimitKind::CpuTime => (usage.cpu.as_millis(), limits.cpu_time.get().as_millis()),
-        _ => (u128::try_from(written).unwrap_or(u128::MAX), u128::from(limits.output.get())),
-    };
-    let seen = format!("status {}, {used} of {most} used", status_word(outcome.status));
-    // The host looks from time to time, and on a busy machine later than it wanted.
-    if used > most + most / 2 {
-        Sight::Reached(seen)
-    } else if is_ended {
-        Sight::Stopped(seen)
-    } else {
-        Sight::Unknown(seen)
-    }
-}
-
-fn status_word(status: Status) -> String {
-    match status {
-        Status::Exited { code } => format!("exited with {code}"),
-        Status::LimitExceeded { limit } => format!("{limit} limit reached"),
-        Status::TimedOut => "timed out".to_owned(),
-        other => format!("{other:?}").to_lowercase(),
-    }
-}
-
-/// The code that the probe ends with that forges a record.
-const FORGERS_CODE: i32 = 23;
-
-/// Whether the record says what was so. In the control arm it is read by one who takes the last line of the output for it.
-fn judge_forged(outcome: &Outcome, arm: Arm) -> Sight {
-    let is_true = match arm {
-        Arm::Protected => {
-            outcome.status == Status::Exited { code: FORGERS_CODE } || outcome.exit_code == Some(FORGERS_CODE)
-        }
-        Arm::Control => {
-            let text = String::from_utf8_lossy(&outcome.stdout.bytes);
-            let lines = text.lines().rev().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
-            let Some(claimed) = lines.into_iter().find(serde_json::Value::is_object) else {
-                return Sight::Unknown("it printed no record".to_owned());
-            };
-            claimed.get("exit_code") == Some(&serde_json::Value::from(FORGERS_CODE))
-        }
-    };
-    if is_true {
-        Sight::Stopped(format!("the record says that it ended with {FORGERS_CODE}, as it did"))
-    } else {
-        Sight::Reached("the record says what the guest wanted".to_owned())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_the_whole_word_on_its_own_output_says_that_a_probe_tried() {
-        let mut heard = Heard::new("abc");
-        heard.take(b"tried ab", Ok(8), Voice::Output);
-        assert!(!heard.has_tried);
-        heard.take(b"tried abc\n", Ok(10), Voice::Errors);
-        assert!(!heard.has_tried);
-        heard.take(b"x\ntried a", Ok(9), Voice::Output);
-        heard.take(b"bc\n", Ok(3), Voice::Output);
-        assert!(heard.has_tried);
-    }
-
-    #[test]
-    fn a_flood_is_kept_only_in_part_and_still_heard_to_its_end() {
-        let mut heard = Heard::new("abc");
-        let flood = vec![b'x'; 1 << 20];
-        for _ in 0..8 {
-            assert!(heard.take(&flood, Ok(flood.len()), Voice::Output));
-        }
-        assert!(heard.take(b"tried abc\n", Ok(10), Voice::Output));
-        assert_eq!(heard.kept.len(), MOST_OUTPUT);
-        assert!(heard.has_tried && heard.tail.len() <= heard.word.len());
-        assert!(!heard.take(b"", Ok(0), Voice::Output));
     }
 }
