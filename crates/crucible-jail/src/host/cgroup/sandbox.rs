@@ -154,6 +154,11 @@ impl Cgroup {
             other => other.map_err(JailError::io("give a control group away")),
         };
         for group in &self.groups {
+            // To mount the tree from its group on, that user has to be let through the folder above; older kernels check.
+            if let Some(above) = group.folder.parent() {
+                let through = std::os::unix::fs::PermissionsExt::from_mode(0o711);
+                fs::set_permissions(above, through).map_err(JailError::io("open the way to a control group"))?;
+            }
             give(&group.folder)?;
             for file in ["cgroup.procs", "cgroup.threads", "cgroup.subtree_control", "tasks"] {
                 give(&group.folder.join(file))?;
