@@ -5,9 +5,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use crucible_api::v1;
 use crucible_core::{
-    Behavior, CollectedFile, Enforcement, EvaluationId, Evidence, Finding, GuestPath, Isolation, Layer, LayerState,
-    LimitKind, Outcome, Output, PostureFact, PostureRecord, PostureState, PostureSummary, RefusedFile, Status, Timings,
-    TouchKind, TouchRecord, TripwireKind, TripwireRecord, Usage, Validity, ValidityReason,
+    AdmissionRecord, Anomaly, Behavior, BehaviorKind, CollectedFile, Coverage, Decision, DecisionReason, Enforcement,
+    EvaluationId, Evidence, Finding, GuestPath, Isolation, Layer, LayerState, LimitKind, Monitoring, Outcome, Output,
+    PostureFact, PostureRecord, PostureState, PostureSummary, RefusedFile, Region, Review, ReviewDecision, Sample,
+    Severity, Source, Status, Timings, TouchKind, TouchRecord, TripwireKind, TripwireRecord, Usage, Validity,
+    ValidityReason, Watchable,
 };
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
@@ -39,17 +41,52 @@ fn outcome() -> Outcome {
             destroy: Duration::from_micros(300),
         },
         limits_observed: BTreeSet::from([LimitKind::Pids]),
+        admission: AdmissionRecord {
+            decision: Decision::Hold,
+            reasons: vec![DecisionReason {
+                decision: Decision::Hold,
+                clause: "before.hold".to_owned(),
+                message: "R1".to_owned(),
+            }],
+            review: Some(Review {
+                decision: ReviewDecision::Approved,
+                by: "somebody".to_owned(),
+                reason: "harmless".to_owned(),
+                at: std::time::SystemTime::UNIX_EPOCH,
+            }),
+            rules_digest: Some("cc".to_owned()),
+        },
         findings: vec![Finding {
             rule: "R1".to_owned(),
-            severity: "low".to_owned(),
-            line: 3,
+            severity: Severity::Low,
+            group: "network".to_owned(),
+            file: "main.py".to_owned(),
+            region: Region { line: 3, column: 1, end_line: 3, end_column: 14 },
             message: "suspicious".to_owned(),
+            does: "imports socket".to_owned(),
+            foreshadows: BTreeSet::from([BehaviorKind::SyscallDenied]),
         }],
         behavior: vec![Behavior {
-            kind: "syscall_denied".to_owned(),
+            kind: BehaviorKind::SyscallDenied,
             name: "socket".to_owned(),
+            source: Source::Host,
             count: 2,
             first_at_ms: Some(1.0),
+            foretold_by: vec![0],
+            message: "imports socket (line 3) and tried it".to_owned(),
+        }],
+        monitoring: Monitoring::from([
+            (Watchable::SystemCalls, Coverage::Events),
+            (Watchable::Processes, Coverage::Sampled { reason: "not root".to_owned() }),
+        ]),
+        samples: vec![Sample { at: Duration::from_millis(50), cpu: Duration::from_millis(9), ..Sample::default() }],
+        anomalies: vec![Anomaly {
+            metric: "cpu_ms".to_owned(),
+            value: 9.0,
+            median: 1.0,
+            score: 5.5,
+            runs: 12,
+            message: "much".to_owned(),
         }],
         tripwires: vec![
             TripwireRecord { name: "TOKEN".to_owned(), kind: TripwireKind::Environment, touched: None },
@@ -118,8 +155,21 @@ fn the_outcome_is_exactly_as_the_contract_says() {
         r#""usage":{"wall_ms":3.1,"cpu_ms":2.0,"memory_peak_bytes":123,"processes_peak":null},"#,
         r#""timings":{"queue_ms":0.1,"create_ms":1.2,"posture_ms":0.09,"exec_ms":1.5,"destroy_ms":0.3},"#,
         r#""limits_observed":["pids"],"#,
-        r#""findings":[{"rule":"R1","severity":"low","line":3,"message":"suspicious"}],"#,
-        r#""behavior":[{"kind":"syscall_denied","name":"socket","count":2,"first_at_ms":1.0}],"#,
+        r#""admission":{"decision":"hold","reasons":[{"decision":"hold","clause":"before.hold","message":"R1"}],"#,
+        r#""review":{"decision":"approved","by":"somebody","reason":"harmless","at":"1970-01-01T00:00:00.000Z"},"#,
+        r#""rules_digest":"cc"},"#,
+        r#""findings":[{"rule":"R1","severity":"low","line":3,"message":"suspicious","group":"network","#,
+        r#""file":"main.py","column":1,"end_line":3,"end_column":14}],"#,
+        r#""behavior":[{"kind":"syscall_denied","name":"socket","count":2,"first_at_ms":1.0,"source":"host","#,
+        r#""foretold_by":[0],"message":"imports socket (line 3) and tried it"}],"#,
+        r#""monitoring":{"files":{"state":"unavailable","reason":"the backend doesn't have it"},"#,
+        r#""network":{"state":"unavailable","reason":"the backend doesn't have it"},"#,
+        r#""processes":{"state":"sampled","reason":"not root"},"#,
+        r#""resources":{"state":"unavailable","reason":"the backend doesn't have it"},"#,
+        r#""system_calls":{"state":"events","reason":null}},"#,
+        r#""samples":[{"at_ms":50.0,"cpu_ms":9.0,"memory_bytes":null,"processes":null,"read_bytes":null,"#,
+        r#""written_bytes":null}],"#,
+        r#""anomalies":[{"metric":"cpu_ms","value":9.0,"median":1.0,"score":5.5,"runs":12,"message":"much"}],"#,
         r#""tripwires":[{"name":"TOKEN","kind":"environment","touched":false,"first_at_ms":null,"how":null},"#,
         r#"{"name":"/work/key","kind":"file","touched":true,"first_at_ms":1.5,"how":"opened"}],"#,
         r#""validity":"valid","validity_reasons":[],"evidence":{"isolation":"shared_kernel","layers":{"#
@@ -197,7 +247,9 @@ fn a_reader_accepts_fields_that_it_does_not_know_and_old_outcomes_without_the_ex
     let mut json = json(&outcome());
     let fields = json.as_object_mut().unwrap();
     fields.insert("news".to_owned(), serde_json::json!({"a": [1]}));
-    for extra in ["files_refused", "limits_observed", "validity_reasons", "tripwires"] {
+    for extra in
+        ["files_refused", "limits_observed", "validity_reasons", "tripwires", "admission", "monitoring", "samples"]
+    {
         fields.remove(extra);
     }
     for extra in ["isolation", "limits", "interpreter", "policy", "posture"] {

@@ -11,6 +11,7 @@ use crate::id::SandboxId;
 use crate::language::Language;
 use crate::layer::Layers;
 use crate::limits::{LimitKind, Limits};
+use crate::monitor::Observer;
 use crate::path::GuestPath;
 use crate::policy::Policy;
 use crate::tripwire::{TripwireWatch, WatchedPlace};
@@ -144,12 +145,18 @@ pub struct FileContent {
 pub struct Counters {
     /// Processor time of everything in it.
     pub cpu: Duration,
+    /// Memory now; `None` where the host can't tell.
+    pub memory_bytes: Option<u64>,
     /// Most memory at one time; `None` where the host can't tell.
     pub memory_peak_bytes: Option<u64>,
     /// Processes and threads now; `None` where the host can't tell.
     pub processes: Option<u64>,
     /// Most processes and threads at one time; `None` where the host can't tell.
     pub processes_peak: Option<u64>,
+    /// Bytes read from devices; `None` where the host can't tell.
+    pub read_bytes: Option<u64>,
+    /// Bytes written to devices; `None` where the host can't tell.
+    pub written_bytes: Option<u64>,
     /// Processes that the kernel killed because the sandbox's memory was used up.
     pub out_of_memory_kills: u64,
     /// Limits at which the host saw the guest being refused.
@@ -227,6 +234,12 @@ pub trait Sandbox: Send + Sync {
     /// # Errors
     /// `Refused` for a kind that the backend's capabilities don't name; `Infrastructure` where the kernel refuses to watch.
     async fn watch(&self, places: &[WatchedPlace]) -> Result<Box<dyn TripwireWatch>>;
+
+    /// Watches from now on what the guest does. Nothing of it has run yet.
+    ///
+    /// # Errors
+    /// `Infrastructure` where what the capabilities promise can't be watched.
+    async fn observe(&self) -> Result<Box<dyn Observer>>;
 
     /// Why the sandbox is lost, if it is. Once [`Sandbox::destroy`] is called the question makes no sense any more.
     fn loss(&self) -> Option<Loss>;

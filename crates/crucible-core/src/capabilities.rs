@@ -3,6 +3,7 @@
 use crate::error::{Error, ErrorKind};
 use crate::layer::{LayerState, Layers};
 use crate::limits::LimitKind;
+use crate::monitor::Monitoring;
 use crate::policy::{NetworkPolicy, Policy, UnenforcedLimits};
 use crate::tripwire::TripwireKind;
 use serde::{Deserialize, Serialize};
@@ -49,6 +50,8 @@ pub struct Capabilities {
     pub arbitrary_commands: bool,
     /// What can be planted and watched.
     pub tripwires: BTreeSet<TripwireKind>,
+    /// How well each part of a run can be watched.
+    pub monitoring: Monitoring,
 }
 
 impl Capabilities {
@@ -111,6 +114,7 @@ mod tests {
             absolute_paths: false,
             arbitrary_commands: true,
             tripwires: BTreeSet::new(),
+            monitoring: Monitoring::new(),
         }
     }
 

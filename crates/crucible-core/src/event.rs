@@ -1,7 +1,9 @@
 //! What happens during an evaluation, as it happens. Events are named in the past tense.
 
+use crate::admission::{Decision, Review};
 use crate::id::{EvaluationId, SandboxId};
 use crate::limits::LimitKind;
+use crate::monitor::{BehaviorKind, Source};
 use crate::outcome::Status;
 use async_trait::async_trait;
 
@@ -36,6 +38,27 @@ pub enum Event {
         stream: Stream,
         /// What.
         bytes: Vec<u8>,
+    },
+    /// The scanner has looked at the program, and the policy has decided.
+    Screened {
+        /// What was found.
+        findings: u64,
+        /// What was decided.
+        decision: Decision,
+    },
+    /// A person decided about a program that was held.
+    Reviewed {
+        /// What, who and why.
+        review: Review,
+    },
+    /// The host saw something for the first time in this run.
+    BehaviorSeen {
+        /// What kind of thing.
+        kind: BehaviorKind,
+        /// Which. May be worded by the guest.
+        name: String,
+        /// Whose word the name is.
+        source: Source,
     },
     /// A limit ended the command.
     LimitReached {

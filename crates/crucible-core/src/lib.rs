@@ -6,6 +6,7 @@
 //!
 //! This crate does no I/O, starts no runtime and is not the wire format (that is `crucible-api`).
 
+mod admission;
 mod attack;
 mod backend;
 mod capabilities;
@@ -18,15 +19,18 @@ mod id;
 mod language;
 mod layer;
 mod limits;
+mod monitor;
 mod outcome;
 mod path;
 mod policy;
 mod report;
+mod scan;
 mod spec;
 mod suggest;
 mod tripwire;
 mod units;
 
+pub use admission::{AdmissionRecord, Decision, DecisionReason, Review, ReviewDecision};
 pub use attack::{ArmResult, ControlResult, Evaluator, Expected, HeldBy, PropertyResult, Reach, SuiteResult, Verdict};
 pub use backend::{
     Backend, Command, Counters, Execution, ExitStatus, FileContent, FileEntry, FileKind, Loss, ProcessHandle, Sandbox,
@@ -42,12 +46,17 @@ pub use id::{EvaluationId, SandboxId};
 pub use language::Language;
 pub use layer::{Layer, LayerState, Layers};
 pub use limits::{LimitKind, Limits};
+pub use monitor::{
+    BehaviorKind, Coverage, Monitoring, Observation, Observed, Observer, Sample, SeesNothing, Source, Watchable,
+};
 pub use outcome::{
-    Behavior, CollectedFile, Finding, Outcome, Output, RefusedFile, Status, Timings, Usage, Validity, ValidityReason,
+    Anomaly, Behavior, CollectedFile, MOST_SAMPLES, Outcome, Output, RefusedFile, Status, Timings, Usage, Validity,
+    ValidityReason,
 };
 pub use path::{GuestPath, HostPath};
-pub use policy::{NetworkPolicy, Policy, UnenforcedLimits, UnseenPosture};
+pub use policy::{Before, During, NetworkPolicy, Policy, UnenforcedLimits, UnseenPosture, Unwatched};
 pub use report::{ReportContext, ReportNode, UserKind, overall, rfc3339};
+pub use scan::{Finding, Import, Region, ScanFile, ScanReport, Scanner, Severity, Unread};
 pub use spec::{EvaluationSpec, InputFile, Program};
 pub use suggest::nearest;
 pub use tripwire::{

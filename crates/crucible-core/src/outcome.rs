@@ -1,9 +1,12 @@
 //! What came of a run. A guest's failure is data here, told apart by the host's own evidence.
 
+use crate::admission::AdmissionRecord;
 use crate::evidence::Evidence;
 use crate::id::EvaluationId;
 use crate::limits::LimitKind;
+use crate::monitor::{BehaviorKind, Monitoring, Sample, Source};
 use crate::path::GuestPath;
+use crate::scan::Finding;
 use crate::tripwire::TripwireRecord;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
@@ -32,7 +35,8 @@ pub enum Status {
         /// Which.
         limit: LimitKind,
     },
-    /// It was not let in: the policy forbade it, or the sandbox wasn't as planned. Nothing of it ran.
+    /// It was not let in, so that nothing of it ran: the policy or a reviewer forbade it, or the sandbox wasn't as planned.
+    /// Or it was let in and ended for something that it did (`during.end_on` of the policy); the admission's reasons tell.
     Denied,
     /// The caller ended it.
     Cancelled,
@@ -138,31 +142,44 @@ pub struct Timings {
     pub destroy: Duration,
 }
 
-/// Something that the scanner saw before the run.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Finding {
-    /// The rule's id.
-    pub rule: String,
-    /// How bad it is.
-    pub severity: String,
-    /// The line, from 1.
-    pub line: u64,
-    /// What it means.
-    pub message: String,
-}
-
-/// Something that the host saw during the run.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// Something that the host saw during the run, once or several times.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Behavior {
     /// What kind of thing.
-    pub kind: String,
-    /// Which.
+    pub kind: BehaviorKind,
+    /// Which. May be worded by the guest; bounded, and without control characters.
     pub name: String,
+    /// Whose word the name is.
+    pub source: Source,
     /// How often.
     pub count: u64,
     /// When first, in milliseconds from the start of the command; `None` where only the count is known.
     pub first_at_ms: Option<f64>,
+    /// The findings that foretold it, as indices into [`Outcome::findings`].
+    pub foretold_by: Vec<usize>,
+    /// It in words, with what foretold it: «imports socket (line 3) and tried to connect to 127.0.0.1:80 at 12 ms, refused».
+    pub message: String,
 }
+
+/// One respect in which a run stands out from earlier ones with its label.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Anomaly {
+    /// What was measured: `cpu_ms`, `process_started`.
+    pub metric: String,
+    /// What this run had.
+    pub value: f64,
+    /// The median of the earlier runs.
+    pub median: f64,
+    /// How far from it, in scaled median absolute deviations.
+    pub score: f64,
+    /// How many earlier runs it was compared with.
+    pub runs: u64,
+    /// It in words.
+    pub message: String,
+}
+
+/// The most samples that are kept of one run.
+pub const MOST_SAMPLES: usize = 256;
 
 /// What came of an evaluation.
 #[derive(Clone, Debug, PartialEq)]
@@ -193,10 +210,18 @@ pub struct Outcome {
     pub timings: Timings,
     /// Limits that the host saw the guest run into without being ended by them.
     pub limits_observed: BTreeSet<LimitKind>,
+    /// What was decided before anything ran.
+    pub admission: AdmissionRecord,
     /// What the scanner saw.
     pub findings: Vec<Finding>,
     /// What the host saw.
     pub behavior: Vec<Behavior>,
+    /// How well each part of the run could be watched.
+    pub monitoring: Monitoring,
+    /// What it used over time: at most [`MOST_SAMPLES`], further apart the longer it took.
+    pub samples: Vec<Sample>,
+    /// In which respects it stands out from earlier runs with its label. Empty where there are too few to compare with.
+    pub anomalies: Vec<Anomaly>,
     /// What was planted, and whether it was touched. Empty where nothing was started.
     pub tripwires: Vec<TripwireRecord>,
     /// Whether the result says something about the task.

@@ -1,8 +1,14 @@
 //! What a run must be protected by. A policy only ever adds demands; it can't weaken a backend.
 
+use crate::admission::Decision;
+use crate::capabilities::Isolation;
 use crate::layer::Layer;
+use crate::limits::Limits;
+use crate::monitor::BehaviorKind;
+use crate::scan::Severity;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 
 /// What the network of a sandbox is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -35,7 +41,55 @@ pub enum UnseenPosture {
     Record,
 }
 
-/// What a run must be protected by.
+/// What is decided about a program before it runs, by what the scanner found in it. Where several clauses apply, the
+/// strictest decides; only [`Before::note_rules`] takes a rule out of the others' reach.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Before {
+    /// A finding from this severity on denies; `None` for never.
+    pub deny: Option<Severity>,
+    /// A finding from this severity on holds for review; `None` for never.
+    pub hold: Option<Severity>,
+    /// Rules whose findings deny: ids, or the beginning of some with a `*`.
+    pub deny_rules: BTreeSet<String>,
+    /// Rules whose findings hold.
+    pub hold_rules: BTreeSet<String>,
+    /// Rules whose findings are noted only, whatever their severity.
+    pub note_rules: BTreeSet<String>,
+    /// The only modules that may be imported, each with those below it; `None` for any.
+    pub imports_allowed: Option<BTreeSet<String>>,
+    /// Modules that may not be imported, each with those below it.
+    pub imports_forbidden: BTreeSet<String>,
+    /// What an import leads to that may not be.
+    pub imports: Option<Decision>,
+    /// What a program leads to that the scanner couldn't read whole.
+    pub unread: Option<Decision>,
+    /// The weakest wall that is enough, by a finding's severity: each holds for the severities above it, too.
+    pub least_isolation: BTreeMap<Severity, Isolation>,
+}
+
+/// What is done about what is seen during a run.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct During {
+    /// What ends a run at once.
+    pub end_on: BTreeSet<BehaviorKind>,
+    /// What to do where the backend can't watch for what ends a run.
+    pub unwatched: Unwatched,
+}
+
+/// What to do where a backend can't watch for what a policy wants to end a run on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Unwatched {
+    /// Refuse to run.
+    #[default]
+    Refuse,
+    /// Run, and say in the record what isn't watched.
+    Record,
+}
+
+/// What a run must be protected by, and what is let in.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Policy {
@@ -52,6 +106,15 @@ pub struct Policy {
     /// What to do where a part of a sandbox's state can't be seen from outside.
     #[serde(default)]
     pub unseen_posture: UnseenPosture,
+    /// What is decided before a program runs.
+    #[serde(default)]
+    pub before: Before,
+    /// The most that a run may use, whatever is asked for; `None` for what the configuration allows.
+    #[serde(default)]
+    pub limits: Option<Limits>,
+    /// What is done about what is seen while it runs.
+    #[serde(default)]
+    pub during: During,
 }
 
 impl Default for Policy {
@@ -75,6 +138,9 @@ impl Default for Policy {
             network: NetworkPolicy::None,
             unenforced_limits: UnenforcedLimits::Record,
             unseen_posture: UnseenPosture::Record,
+            before: Before::default(),
+            limits: None,
+            during: During::default(),
         }
     }
 }
@@ -89,7 +155,21 @@ impl Policy {
             network: NetworkPolicy::None,
             unenforced_limits: UnenforcedLimits::Refuse,
             unseen_posture: UnseenPosture::Record,
+            before: Before {
+                deny: Some(Severity::Critical),
+                hold: Some(Severity::High),
+                unread: Some(Decision::Hold),
+                ..Before::default()
+            },
+            limits: None,
+            during: During::default(),
         }
+    }
+
+    /// As `default`, for those who study what programs try: nothing is denied, and a run goes on whatever it does.
+    #[must_use]
+    pub fn research() -> Self {
+        Self { name: "research".to_owned(), ..Self::default() }
     }
 
     /// Nothing at all: for the subprocess backend.
@@ -101,11 +181,14 @@ impl Policy {
             network: NetworkPolicy::None,
             unenforced_limits: UnenforcedLimits::Record,
             unseen_posture: UnseenPosture::Record,
+            before: Before::default(),
+            limits: None,
+            during: During::default(),
         }
     }
 
     /// The names of the policies that need no file.
-    pub const BUILT_IN: [&'static str; 3] = ["default", "strict", "unisolated"];
+    pub const BUILT_IN: [&'static str; 4] = ["default", "strict", "research", "unisolated"];
 
     /// The policy of that name, if it is one of [`Policy::BUILT_IN`].
     #[must_use]
@@ -113,14 +196,16 @@ impl Policy {
         match name {
             "default" => Some(Self::default()),
             "strict" => Some(Self::strict()),
+            "research" => Some(Self::research()),
             "unisolated" => Some(Self::unisolated()),
             _ => None,
         }
     }
 
-    /// A canonical text of everything that decides, for hashing: the same demands give the same text.
+    /// A canonical text of what decides over a sandbox's protection: the same demands give the same text. What is decided
+    /// before and during a run isn't in it, so that an attestation about protection covers policies that differ in that.
     #[must_use]
-    pub fn canonical(&self) -> String {
+    pub fn canonical_protection(&self) -> String {
         let layers: Vec<_> = self.require.iter().map(|layer| layer.as_str()).collect();
         format!(
             "crucible policy 1\nnetwork={:?}\nunenforced_limits={:?}\nunseen_posture={:?}\nrequire={}\n",
@@ -129,6 +214,16 @@ impl Policy {
             self.unseen_posture,
             layers.join(",")
         )
+    }
+
+    /// A canonical text of everything that decides, for hashing: the same demands give the same text.
+    #[must_use]
+    pub fn canonical(&self) -> String {
+        let mut text = self.canonical_protection();
+        // Debug texts of sets and maps in a fixed order, with every text quoted and escaped.
+        let _never_fails =
+            write!(text, "before={:?}\nlimits={:?}\nduring={:?}\n", self.before, self.limits, self.during);
+        text
     }
 }
 

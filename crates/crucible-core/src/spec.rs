@@ -1,5 +1,6 @@
 //! What is asked for: a program, its surroundings, its limits and its policy.
 
+use crate::admission::Review;
 use crate::id::EvaluationId;
 use crate::limits::Limits;
 use crate::path::GuestPath;
@@ -58,6 +59,10 @@ pub struct EvaluationSpec {
     pub env: BTreeMap<String, String>,
     /// What it may use.
     pub limits: Limits,
-    /// What it must be protected by.
+    /// What it must be protected by, and what is let in.
     pub policy: Policy,
+    /// What a person decided about it, where its policy has held it.
+    pub review: Option<Review>,
+    /// Runs with the same label are compared with each other.
+    pub label: Option<String>,
 }

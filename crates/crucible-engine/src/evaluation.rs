@@ -16,9 +16,9 @@ use crate::tripwire::{Armed, Tripwires};
 use crate::verdict::{Ending, Facts, OutputSeen, Verdict, decide};
 use crate::{hash, languages, validity};
 use crucible_core::{
-    Command, Error, ErrorKind, EvaluationSpec, Event, Evidence, ExitStatus, GuestPath, LayerState, Layers, LimitKind,
-    Outcome, Policy, PostureRecord, PostureSummary, Program, Result, Sandbox, SandboxId, SandboxRequest, Status,
-    Timings, TripwireRecord, Usage, ValidityReason,
+    AdmissionRecord, Command, Error, ErrorKind, EvaluationSpec, Event, Evidence, ExitStatus, GuestPath, LayerState,
+    Layers, LimitKind, Outcome, Policy, PostureRecord, PostureSummary, Program, Result, Sandbox, SandboxId,
+    SandboxRequest, Status, Timings, TripwireRecord, Usage, ValidityReason,
 };
 use crucible_evidence::{Protection, policy_hash};
 use std::collections::BTreeSet;
@@ -335,8 +335,12 @@ impl Evaluation<'_> {
             usage,
             timings: Timings { queue: Duration::ZERO, create, posture: looking, exec, destroy },
             limits_observed: verdict.observed,
+            admission: AdmissionRecord::unexamined(),
             findings: Vec::new(),
             behavior: Vec::new(),
+            monitoring: capabilities.monitoring.clone(),
+            samples: Vec::new(),
+            anomalies: Vec::new(),
             tripwires,
             validity: validity::decide(&reasons),
             validity_reasons: reasons,

@@ -52,8 +52,15 @@ pub struct BackendFacts {
 pub struct PolicyFacts {
     /// Its name.
     pub name: String,
-    /// As [`policy_hash`] gives it.
+    /// As [`protection_hash`] gives it.
     pub hash: String,
+}
+
+/// BLAKE3 of what a policy demands of a sandbox's protection, in hexadecimal. Neither its name nor what it decides before and
+/// during a run counts: an attestation says nothing about that.
+#[must_use]
+pub fn protection_hash(policy: &Policy) -> String {
+    blake3::hash(policy.canonical_protection().as_bytes()).to_hex().to_string()
 }
 
 /// BLAKE3 of everything that a policy demands, in hexadecimal. Its name doesn't count.
@@ -95,7 +102,7 @@ impl BackendFacts {
 
 impl PolicyFacts {
     pub(crate) fn of(policy: &Policy) -> Self {
-        Self { name: policy.name.clone(), hash: policy_hash(policy) }
+        Self { name: policy.name.clone(), hash: protection_hash(policy) }
     }
 }
 

@@ -25,7 +25,7 @@ mod verify;
 pub use attest::attest;
 pub use canonical::{NotADigest, Sha256Digest};
 pub use envelope::{MAX_ENVELOPE_BYTES, PAYLOAD_TYPE, pre_authentication_encoding};
-pub use fingerprint::{BackendFacts, Fingerprint, PolicyFacts, Protection, policy_hash};
+pub use fingerprint::{BackendFacts, Fingerprint, PolicyFacts, Protection, policy_hash, protection_hash};
 pub use folder::EvidenceFolder;
 pub use index::{AttestationIndex, NoAttestations, StoredAttestations};
 pub use key::{KeyId, PublicKey, SigningKey};

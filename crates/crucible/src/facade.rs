@@ -149,6 +149,8 @@ impl Crucible {
             env: BTreeMap::new(),
             limits: self.limits.clone(),
             policy: self.policy.clone(),
+            review: None,
+            label: None,
         }
     }
 

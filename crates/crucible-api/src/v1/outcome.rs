@@ -6,6 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use crucible_core as core;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// What came of an evaluation. Every field is there, `null` where there is none; only the two `_base64` ones of the streams
@@ -52,10 +53,22 @@ pub struct Outcome {
     /// Limits that the host saw the guest run into without being ended by them.
     #[serde(default)]
     pub limits_observed: Vec<String>,
+    /// What was decided before anything ran; `null` in records of versions that decided nothing.
+    #[serde(default)]
+    pub admission: Option<Admission>,
     /// What the scanner saw before the run.
     pub findings: Vec<Finding>,
     /// What the host saw during the run.
     pub behavior: Vec<Behavior>,
+    /// How well each part of the run could be watched: `processes`, `system_calls`, `network`, `files`, `resources`.
+    #[serde(default)]
+    pub monitoring: BTreeMap<String, Coverage>,
+    /// What it used over time.
+    #[serde(default)]
+    pub samples: Vec<Sample>,
+    /// In which respects it stands out from earlier runs with its label.
+    #[serde(default)]
+    pub anomalies: Vec<Anomaly>,
     /// What was planted in the sandbox to be left alone.
     #[serde(default)]
     pub tripwires: Vec<Tripwire>,
@@ -154,12 +167,27 @@ pub struct Timings {
 pub struct Finding {
     /// The rule's id.
     pub rule: String,
-    /// How bad it is.
+    /// How bad it would be: `info`, `low`, `medium`, `high` or `critical`.
     pub severity: String,
     /// The line, from 1.
     pub line: u64,
     /// What it means.
     pub message: String,
+    /// The rule's group.
+    #[serde(default)]
+    pub group: String,
+    /// The file, as it was named to the scanner.
+    #[serde(default)]
+    pub file: String,
+    /// The column, from 1, in characters.
+    #[serde(default)]
+    pub column: u64,
+    /// The last line.
+    #[serde(default)]
+    pub end_line: u64,
+    /// The column after the last.
+    #[serde(default)]
+    pub end_column: u64,
 }
 
 /// Something that the host saw.
@@ -173,6 +201,95 @@ pub struct Behavior {
     pub count: u64,
     /// When first, from the start of the command.
     pub first_at_ms: Option<f64>,
+    /// Whose word the name is: `host` or `claimed`, that is, the guest's.
+    #[serde(default)]
+    pub source: String,
+    /// The findings that foretold it, by their place in `findings`.
+    #[serde(default)]
+    pub foretold_by: Vec<usize>,
+    /// It in words.
+    #[serde(default)]
+    pub message: String,
+}
+
+/// One respect in which a run stands out from earlier ones with its label.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Anomaly {
+    /// What was measured.
+    pub metric: String,
+    /// What this run had.
+    pub value: f64,
+    /// The median of the earlier runs.
+    pub median: f64,
+    /// How far from it, in scaled median absolute deviations.
+    pub score: f64,
+    /// How many earlier runs it was compared with.
+    pub runs: u64,
+    /// It in words.
+    pub message: String,
+}
+
+/// How well a part of a run could be watched.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Coverage {
+    /// `events`, `sampled` or `unavailable`.
+    pub state: String,
+    /// Why no better; `null` for `events`.
+    pub reason: Option<String>,
+}
+
+/// What a sandbox used up to a moment.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Sample {
+    /// Since the command's start.
+    pub at_ms: f64,
+    /// Processor time until then.
+    pub cpu_ms: f64,
+    /// Memory then.
+    pub memory_bytes: Option<u64>,
+    /// Processes and threads then.
+    pub processes: Option<u64>,
+    /// Bytes read from devices until then.
+    pub read_bytes: Option<u64>,
+    /// Bytes written to devices until then.
+    pub written_bytes: Option<u64>,
+}
+
+/// What was decided before anything ran.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Admission {
+    /// What the policy decided: `allow`, `hold` or `deny`.
+    pub decision: String,
+    /// Why; those that decided come first.
+    pub reasons: Vec<DecisionReason>,
+    /// What a person decided, where one did.
+    pub review: Option<Review>,
+    /// BLAKE3 of the scanner's rules; `null` where nothing was scanned.
+    pub rules_digest: Option<String>,
+}
+
+/// One reason for a decision.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DecisionReason {
+    /// What it leads to: `allow`, `hold` or `deny`.
+    pub decision: String,
+    /// The part of the policy that says so.
+    pub clause: String,
+    /// In words.
+    pub message: String,
+}
+
+/// A person's decision about a program that was held.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Review {
+    /// `approved` or `rejected`.
+    pub decision: String,
+    /// Who decided.
+    pub by: String,
+    /// Why.
+    pub reason: String,
+    /// When, by RFC 3339.
+    pub at: String,
 }
 
 /// Something that was planted to be left alone, and whether it was.
@@ -262,8 +379,12 @@ impl From<&core::Outcome> for Outcome {
             usage: (&outcome.usage).into(),
             timings: (&outcome.timings).into(),
             limits_observed: outcome.limits_observed.iter().map(|limit| limit.as_str().to_owned()).collect(),
+            admission: Some((&outcome.admission).into()),
             findings: outcome.findings.iter().map(Finding::from).collect(),
             behavior: outcome.behavior.iter().map(Behavior::from).collect(),
+            monitoring: monitoring(&outcome.monitoring),
+            samples: outcome.samples.iter().map(Sample::from).collect(),
+            anomalies: outcome.anomalies.iter().map(Anomaly::from).collect(),
             tripwires: outcome.tripwires.iter().map(Tripwire::from).collect(),
             validity: outcome.validity.into(),
             validity_reasons: outcome.validity_reasons.iter().map(|reason| reason.as_str().to_owned()).collect(),
@@ -339,16 +460,98 @@ impl From<&core::Timings> for Timings {
 
 impl From<&core::Finding> for Finding {
     fn from(finding: &core::Finding) -> Self {
-        let core::Finding { rule, severity, line, message } = finding.clone();
-        Self { rule, severity, line, message }
+        let core::Finding { rule, severity, group, file, region, message, .. } = finding;
+        Self {
+            rule: rule.clone(),
+            severity: severity.as_str().to_owned(),
+            line: region.line,
+            message: message.clone(),
+            group: group.clone(),
+            file: file.clone(),
+            column: region.column,
+            end_line: region.end_line,
+            end_column: region.end_column,
+        }
     }
 }
 
 impl From<&core::Behavior> for Behavior {
     fn from(behavior: &core::Behavior) -> Self {
-        let core::Behavior { kind, name, count, first_at_ms } = behavior.clone();
-        Self { kind, name, count, first_at_ms }
+        let core::Behavior { kind, name, source, count, first_at_ms, foretold_by, message } = behavior.clone();
+        let source = match source {
+            core::Source::Host => "host",
+            core::Source::Claimed => "claimed",
+        };
+        Self {
+            kind: kind.as_str().to_owned(),
+            name,
+            count,
+            first_at_ms,
+            source: source.to_owned(),
+            foretold_by,
+            message,
+        }
     }
+}
+
+impl From<&core::Anomaly> for Anomaly {
+    fn from(anomaly: &core::Anomaly) -> Self {
+        let core::Anomaly { metric, value, median, score, runs, message } = anomaly.clone();
+        Self { metric, value, median, score, runs, message }
+    }
+}
+
+impl From<&core::Sample> for Sample {
+    fn from(sample: &core::Sample) -> Self {
+        let core::Sample { at, cpu, memory_bytes, processes, read_bytes, written_bytes } = *sample;
+        Self { at_ms: milliseconds(at), cpu_ms: milliseconds(cpu), memory_bytes, processes, read_bytes, written_bytes }
+    }
+}
+
+impl From<&core::AdmissionRecord> for Admission {
+    fn from(record: &core::AdmissionRecord) -> Self {
+        let reason = |reason: &core::DecisionReason| DecisionReason {
+            decision: reason.decision.as_str().to_owned(),
+            clause: reason.clause.clone(),
+            message: reason.message.clone(),
+        };
+        Self {
+            decision: record.decision.as_str().to_owned(),
+            reasons: record.reasons.iter().map(reason).collect(),
+            review: record.review.as_ref().map(Review::from),
+            rules_digest: record.rules_digest.clone(),
+        }
+    }
+}
+
+impl From<&core::Review> for Review {
+    fn from(review: &core::Review) -> Self {
+        let decision = match review.decision {
+            core::ReviewDecision::Approved => "approved",
+            core::ReviewDecision::Rejected => "rejected",
+        };
+        Self {
+            decision: decision.to_owned(),
+            by: review.by.clone(),
+            reason: review.reason.clone(),
+            at: core::rfc3339(review.at),
+        }
+    }
+}
+
+/// Every part that can be watched; one that a backend doesn't mention isn't.
+fn monitoring(monitoring: &core::Monitoring) -> BTreeMap<String, Coverage> {
+    let coverage = |part: &core::Watchable| match monitoring.get(part) {
+        Some(core::Coverage::Events) => Coverage { state: "events".to_owned(), reason: None },
+        Some(core::Coverage::Sampled { reason }) => {
+            Coverage { state: "sampled".to_owned(), reason: Some(reason.clone()) }
+        }
+        Some(core::Coverage::Unavailable { reason }) => {
+            Coverage { state: "unavailable".to_owned(), reason: Some(reason.clone()) }
+        }
+        None => Coverage { state: "unavailable".to_owned(), reason: Some("the backend doesn't have it".to_owned()) },
+    };
+    core::Watchable::ALL.iter().map(|part| (part.as_str().to_owned(), coverage(part))).collect()
 }
 
 impl From<&core::TripwireRecord> for Tripwire {

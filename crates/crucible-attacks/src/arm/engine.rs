@@ -59,6 +59,8 @@ fn specification(scenario: &Scenario, world: &World, limits: &Limits) -> Result<
         env: bounds(scenario),
         limits: limits.clone(),
         policy: world.policy.clone(),
+        review: None,
+        label: None,
     })
 }
 

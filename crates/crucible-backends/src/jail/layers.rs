@@ -38,6 +38,7 @@ pub(super) fn capabilities(launcher: &Launcher, cgroups: &Cgroups, ids: Ids) -> 
         absolute_paths: true,
         arbitrary_commands: true,
         tripwires: TripwireKind::ALL.into(),
+        monitoring: crate::native::unwatched("not in this version"),
     }
 }
 

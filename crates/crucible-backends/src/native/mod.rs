@@ -8,7 +8,7 @@ pub(crate) use error::{start_error, translate};
 pub(crate) use sandbox::{NativeParts, NativeSandbox, Nests};
 
 use crate::runtime::DEFAULT_LANGUAGES;
-use crucible_core::{Error, ErrorKind, Language, Limits, Result};
+use crucible_core::{Coverage, Error, ErrorKind, Language, Limits, Monitoring, Result, Watchable};
 use crucible_jail::plan::ProcessLimit;
 use std::collections::BTreeMap;
 
@@ -36,4 +36,13 @@ pub(crate) fn process_limits(limits: &Limits) -> Vec<(ProcessLimit, u64)> {
         // Only in case the supervisor, which looks at all processes together, is late.
         (ProcessLimit::CpuSeconds, limits.cpu_time.get().as_secs().saturating_add(2)),
     ]
+}
+
+/// The monitoring of a backend that sees nothing but what all of a sandbox uses.
+pub(crate) fn unwatched(reason: &str) -> Monitoring {
+    let coverage = |part| match part {
+        Watchable::Resources => Coverage::Sampled { reason: "the kernel counts, and the host looks".to_owned() },
+        _ => Coverage::Unavailable { reason: reason.to_owned() },
+    };
+    Watchable::ALL.into_iter().map(|part| (part, coverage(part))).collect()
 }

@@ -4,8 +4,8 @@ use super::translate;
 use async_trait::async_trait;
 use crucible_core::{
     Command, Counters, Error, ErrorKind, Execution, ExitStatus, FileContent, FileEntry, FileKind, GuestPath, Layers,
-    LimitKind, Loss, Posture, PostureFact, PostureState, ProcessHandle, Result, Sandbox, SandboxId, TouchKind, Touched,
-    TripwireWatch, WatchedPlace,
+    LimitKind, Loss, Observer, Posture, PostureFact, PostureState, ProcessHandle, Result, Sandbox, SandboxId,
+    SeesNothing, TouchKind, Touched, TripwireWatch, WatchedPlace,
 };
 use crucible_jail::host::cgroup::Cgroup;
 use crucible_jail::host::posture::{Aspect, Fact, Look, Seen};
@@ -293,6 +293,10 @@ impl Sandbox for NativeSandbox {
         }
         let watch = self.parts.started.sandbox.watch(&places);
         Ok(Box::new(NativeWatch(watch.map_err(|error| translate("plant the tripwires", error))?)))
+    }
+
+    async fn observe(&self) -> Result<Box<dyn Observer>> {
+        Ok(Box::new(SeesNothing))
     }
 
     fn loss(&self) -> Option<Loss> {

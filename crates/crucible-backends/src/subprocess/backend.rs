@@ -66,6 +66,9 @@ impl SubprocessBackend {
             arbitrary_commands: true,
             // Its work folder is the only one that a listener could be in, and not under the same path.
             tripwires: [TripwireKind::Credentials, TripwireKind::File, TripwireKind::Environment].into(),
+            monitoring: crate::native::unwatched(
+                "the subprocess backend doesn't come between a program and the kernel",
+            ),
         };
         Ok(Self { launcher, capabilities, config })
     }

@@ -89,6 +89,8 @@ pub(crate) fn spec() -> EvaluationSpec {
         tripwires: vec![],
         env: BTreeMap::new(),
         limits: Limits::default(),
+        review: None,
+        label: None,
         policy: Policy::built_in("default").unwrap(),
     }
 }

@@ -5,8 +5,8 @@ use super::sandbox::FakeSandbox;
 use super::script::{Fault, Script};
 use async_trait::async_trait;
 use crucible_core::{
-    Backend, Capabilities, Check, Component, Enforcement, Error, ErrorKind, Isolation, Layer, LayerState, Layers,
-    LimitKind, NetworkPolicy, Passed, Result, Sandbox, SandboxRequest, SelfTest, TripwireKind,
+    Backend, Capabilities, Check, Component, Coverage, Enforcement, Error, ErrorKind, Isolation, Layer, LayerState,
+    Layers, LimitKind, NetworkPolicy, Passed, Result, Sandbox, SandboxRequest, SelfTest, TripwireKind, Watchable,
 };
 use std::future;
 use std::sync::Arc;
@@ -22,6 +22,7 @@ pub fn everything() -> Capabilities {
         absolute_paths: true,
         arbitrary_commands: true,
         tripwires: TripwireKind::ALL.into(),
+        monitoring: Watchable::ALL.into_iter().map(|part| (part, Coverage::Events)).collect(),
     }
 }
 

@@ -5,8 +5,8 @@ use super::script::{FakeFile, Fault, Script, Step};
 use async_trait::async_trait;
 use crucible_core::{
     Command, Counters, Error, ErrorKind, Execution, ExitStatus, FileContent, FileEntry, FileKind, GuestPath, Layers,
-    Loss, Posture, PostureFact, PostureState, ProcessHandle, Result, Sandbox, SandboxId, SandboxRequest, Stream,
-    Touched, TripwireWatch, WatchedPlace,
+    Loss, Observer, Posture, PostureFact, PostureState, ProcessHandle, Result, Sandbox, SandboxId, SandboxRequest,
+    SeesNothing, Stream, Touched, TripwireWatch, WatchedPlace,
 };
 use std::collections::BTreeMap;
 use std::future;
@@ -286,6 +286,10 @@ impl Sandbox for FakeSandbox {
         }
         locked(&self.state).watched = places.iter().map(|place| (place.clone(), None)).collect();
         Ok(Box::new(FakeWatch(Arc::clone(&self.state))))
+    }
+
+    async fn observe(&self) -> Result<Box<dyn Observer>> {
+        Ok(Box::new(SeesNothing))
     }
 
     fn loss(&self) -> Option<Loss> {

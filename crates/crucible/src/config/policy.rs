@@ -4,7 +4,9 @@ use super::is_file;
 use super::schema;
 use super::source::{Origin, Source, read_settings};
 use super::values::{Values, wrong};
-use crucible_core::{Error, ErrorKind, Layer, NetworkPolicy, Policy, Result, UnenforcedLimits, UnseenPosture, nearest};
+use crucible_core::{
+    Before, During, Error, ErrorKind, Layer, NetworkPolicy, Policy, Result, UnenforcedLimits, UnseenPosture, nearest,
+};
 use std::path::Path;
 
 /// The policy that `text` names: a built-in one, or a file if it holds a slash or ends in `.toml`.
@@ -54,6 +56,9 @@ fn read(path: &Path) -> Result<Policy> {
             Some("refuse") => UnseenPosture::Refuse,
             _ => UnseenPosture::Record,
         },
+        before: Before::default(),
+        limits: None,
+        during: During::default(),
     })
 }
 

@@ -1,0 +1,1 @@
+//! Looks at programs before they run: source in, findings out. Pure: no I/O, nothing of the program is executed.

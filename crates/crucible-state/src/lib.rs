@@ -1,0 +1,1 @@
+//! What outlives a run, one folder per engine that keeps it.
