@@ -273,6 +273,8 @@ pub(crate) mod tests {
             tripwires: vec![],
             env: BTreeMap::new(),
             limits: Limits::default(),
+            review: None,
+            label: None,
             policy: Policy::built_in("default").unwrap(),
         }
     }

@@ -145,6 +145,7 @@ pub(crate) mod tests {
                     absolute_paths: true,
                     arbitrary_commands: true,
                     tripwires: std::collections::BTreeSet::new(),
+                    monitoring: crucible_core::Monitoring::new(),
                 },
             }
         }

@@ -223,6 +223,8 @@ async fn run_in_jail(engine: &Engine) -> Result<Duration> {
         env: BTreeMap::new(),
         limits: Limits::default(),
         policy: Policy::default(),
+        review: None,
+        label: None,
     };
     let io = RunIo { stdin: None, events: &Discard, cancel: CancellationToken::new() };
     let outcome = engine.evaluate(spec, io).await?;

@@ -58,6 +58,8 @@ fn evaluate(
         env: input::environment(configuration.env(), &flags.env, |name| std::env::var_os(name))?,
         limits: configuration.limits().clone(),
         policy: compose::policy(configuration, backend)?,
+        review: None,
+        label: None,
     };
     let destination = destination(flags)?;
     let stdin = input::standard_input(flags.stdin.as_deref(), source)?;
