@@ -101,9 +101,10 @@ impl<'p> FileFacts<'p> {
     pub(crate) fn tell_in(&mut self, dialect: Dialect, place: Range<usize>, fact: &Fact<'_, '_>) {
         let place = self.place(place);
         let program = (self.programs)(dialect);
-        let hits = self.hits.entry(dialect).or_default();
+        // Most facts hit nothing.
+        let hits = &mut self.hits;
         let mut hit = |leaf, place: &Range<usize>, what: &str, arguments: Option<&Arguments<'_>>| {
-            hits.add(leaf, place, what, arguments);
+            hits.entry(dialect).or_default().add(leaf, place, what, arguments);
         };
         match *fact {
             Fact::Module { name } | Fact::ImportedName { name } => {
