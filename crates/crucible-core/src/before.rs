@@ -110,10 +110,7 @@ impl Before {
                 least_isolation.insert(*severity, *wall);
             }
         }
-        // A wall for what is unread is the one thing by which saying that it is allowed differs from saying nothing.
-        let said = self.unread == Some(Decision::Allow) && (self.decides() || self.demands_walls());
-        let unread = (said || self.on_unread() > Decision::Allow).then(|| self.on_unread());
-        Self {
+        let mut normal = Self {
             deny: self.deny,
             hold,
             deny_rules,
@@ -122,9 +119,13 @@ impl Before {
             imports_allowed,
             imports_forbidden,
             imports,
-            unread,
+            unread: self.unread,
             least_isolation,
-        }
+        };
+        // Where nothing depends on what is found, saying that what is unread may run says nothing.
+        let said = self.unread == Some(Decision::Allow) && (normal.decides() || normal.demands_walls());
+        normal.unread = (said || normal.on_unread() > Decision::Allow).then(|| normal.on_unread());
+        normal
     }
 }
 

@@ -333,7 +333,7 @@ impl Evaluation<'_> {
             files: collection.files,
             files_refused: collection.refused,
             usage,
-            timings: Timings { queue: Duration::ZERO, create, posture: looking, exec, destroy },
+            timings: Timings { queue: Duration::ZERO, scan: Duration::ZERO, create, posture: looking, exec, destroy },
             limits_observed: verdict.observed,
             admission: AdmissionRecord::unexamined(),
             findings: Vec::new(),

@@ -18,6 +18,7 @@ mod monitor;
 mod patience;
 mod posture;
 mod runner;
+mod screening;
 mod self_test;
 mod streams;
 mod tripwire;
@@ -26,3 +27,4 @@ mod verdict;
 
 pub use engine::{Engine, NodeFacts, RunIo};
 pub use languages::LanguageTable;
+pub use screening::{Screened, Wall, decide};
