@@ -25,6 +25,7 @@ mod outcome;
 mod path;
 mod policy;
 mod report;
+mod review;
 mod scan;
 mod spec;
 mod suggest;
@@ -58,6 +59,7 @@ pub use outcome::{
 pub use path::{GuestPath, HostPath};
 pub use policy::{During, NetworkPolicy, Policy, UnenforcedLimits, UnseenPosture, Unwatched};
 pub use report::{ReportContext, ReportNode, UserKind, overall, rfc3339};
+pub use review::{HeldEvaluation, HeldList, HeldRecord, HeldState, HeldSummary, ReviewClaim, ReviewStore};
 pub use scan::{Finding, Import, Region, ScanFile, ScanReport, Scanner, Severity, Unread};
 pub use spec::{EvaluationSpec, InputFile, Program};
 pub use suggest::nearest;
