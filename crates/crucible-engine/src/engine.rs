@@ -119,8 +119,11 @@ impl Engine {
             Evaluated::Finished(outcome) => Ok(*outcome),
             Evaluated::Held(held) => {
                 let reason = held.admission.reasons.first().map(|reason| format!(": {}", reason.message));
-                let message =
-                    format!("policy '{}' holds this program for review{}", held.spec.policy.name, reason.unwrap_or_default());
+                let message = format!(
+                    "policy '{}' holds this program for review{}",
+                    held.spec.policy.name,
+                    reason.unwrap_or_default()
+                );
                 Err(Error::new(ErrorKind::Held, "let the program in", message)
                     .with_hint("it runs once its specification has the review of somebody who approved it"))
             }

@@ -18,8 +18,8 @@ use crate::tripwire::{Armed, Tripwires};
 use crate::verdict::{Ending, Facts, OutputSeen, Verdict, decide};
 use crate::{hash, languages, validity};
 use crucible_core::{
-    Command, Error, ErrorKind, EvaluationSpec, Event, Evidence, ExitStatus, GuestPath, HeldEvaluation, LayerState, Layers,
-    LimitKind, Outcome, Policy, PostureRecord, PostureSummary, Program, Result, Sandbox, SandboxId,
+    Command, Error, ErrorKind, EvaluationSpec, Event, Evidence, ExitStatus, GuestPath, HeldEvaluation, LayerState,
+    Layers, LimitKind, Outcome, Policy, PostureRecord, PostureSummary, Program, Result, Sandbox, SandboxId,
     SandboxRequest, Status, Timings, TripwireRecord, Usage, ValidityReason,
 };
 use crucible_evidence::{Protection, policy_hash};
@@ -80,7 +80,8 @@ fn given_input(spec: &Arc<EvaluationSpec>) -> Input {
             &self.0.stdin
         }
     }
-    (!spec.stdin.is_empty()).then(|| -> Box<dyn AsyncRead + Send + Unpin> { Box::new(Cursor::new(Given(Arc::clone(spec)))) })
+    (!spec.stdin.is_empty())
+        .then(|| -> Box<dyn AsyncRead + Send + Unpin> { Box::new(Cursor::new(Given(Arc::clone(spec)))) })
 }
 
 struct Evaluation<'a> {
@@ -208,7 +209,9 @@ impl Evaluation<'_> {
         let create = began.elapsed();
         let posture = PostureRecord { before, after: None };
         let stopped = match self.stopped(sandbox.layers().clone()) {
-            None if self.cancel.is_cancelled() => Some(Some(self.never_started(sandbox.layers().clone(), Status::Cancelled))),
+            None if self.cancel.is_cancelled() => {
+                Some(Some(self.never_started(sandbox.layers().clone(), Status::Cancelled)))
+            }
             stopped => stopped,
         };
         if let Some(stopped) = stopped {

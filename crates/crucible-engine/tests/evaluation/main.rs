@@ -7,6 +7,7 @@ mod attestation;
 mod collection;
 mod lifecycle;
 mod limits;
+mod screening;
 mod support;
 mod tripwires;
 mod validity;
