@@ -9,6 +9,7 @@
 mod admission;
 mod attack;
 mod backend;
+mod baseline;
 mod capabilities;
 mod component;
 mod control;
@@ -35,6 +36,10 @@ pub use attack::{ArmResult, ControlResult, Evaluator, Expected, HeldBy, Property
 pub use backend::{
     Backend, Command, Counters, Execution, ExitStatus, FileContent, FileEntry, FileKind, Loss, ProcessHandle, Sandbox,
     SandboxRequest,
+};
+pub use baseline::{
+    BASELINE_WINDOW, BaselineRecord, BaselineStore, Comparison, ExitKind, History, Label, LabelSummary, Learnt,
+    Profile, Tally,
 };
 pub use capabilities::{Capabilities, Enforcement, Isolation};
 pub use component::{Check, CheckStatus, Component, Passed, SelfTest};

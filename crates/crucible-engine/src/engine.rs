@@ -2,7 +2,7 @@
 
 use crate::evaluation;
 use crate::languages::LanguageTable;
-use crucible_core::{Backend, EvaluationSpec, EventSink, Limits, Outcome, Result};
+use crucible_core::{Backend, BaselineStore, EvaluationSpec, EventSink, Limits, Outcome, Result};
 use crucible_evidence::{AttestationIndex, NoAttestations};
 use std::sync::Arc;
 use tokio::io::AsyncRead;
@@ -33,20 +33,28 @@ pub struct Engine {
     maximum: Limits,
     node: NodeFacts,
     attestations: Arc<dyn AttestationIndex>,
+    baselines: Option<Arc<dyn BaselineStore>>,
 }
 
 impl Engine {
     /// An engine with these backends. For `auto` the first one is taken that isolates and admits the request.
-    /// `maximum` is the most that a request may ask for. It knows no attestations.
+    /// `maximum` is the most that a request may ask for. It knows no attestations and no earlier runs.
     #[must_use]
     pub fn new(backends: Vec<Arc<dyn Backend>>, languages: LanguageTable, maximum: Limits, node: NodeFacts) -> Self {
-        Self { backends, languages, maximum, node, attestations: Arc::new(NoAttestations) }
+        Self { backends, languages, maximum, node, attestations: Arc::new(NoAttestations), baselines: None }
     }
 
     /// The same engine, whose records name the attestations that cover them.
     #[must_use]
     pub fn with_attestations(mut self, attestations: Arc<dyn AttestationIndex>) -> Self {
         self.attestations = attestations;
+        self
+    }
+
+    /// The same engine, which compares runs that have a label with earlier ones.
+    #[must_use]
+    pub fn with_baselines(mut self, baselines: Arc<dyn BaselineStore>) -> Self {
+        self.baselines = Some(baselines);
         self
     }
 
@@ -77,6 +85,11 @@ impl Engine {
     /// Knows which attestation covers a run.
     pub(crate) fn attestations(&self) -> &dyn AttestationIndex {
         self.attestations.as_ref()
+    }
+
+    /// Knows earlier runs.
+    pub(crate) fn baselines(&self) -> Option<&dyn BaselineStore> {
+        self.baselines.as_deref()
     }
 
     /// Runs one evaluation from its admission to the destruction of its sandbox. Whatever the guest does is an outcome.

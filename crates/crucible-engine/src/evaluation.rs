@@ -4,6 +4,7 @@
 //! dropped. A result that could not be cleared away after is no result.
 
 use crate::admission::{Admitted, admit, environment};
+use crate::behavior::{Reached, Screened, Seen, behavior};
 use crate::collect::{Collection, collect};
 use crate::engine::{Engine, RunIo};
 use crate::journal::{self, Journal};
@@ -14,7 +15,7 @@ use crate::runner::{Ran, Setting, run};
 use crate::streams::Kept;
 use crate::tripwire::{Armed, Tripwires};
 use crate::verdict::{Ending, Facts, OutputSeen, Verdict, decide};
-use crate::{hash, languages, validity};
+use crate::{baseline, hash, languages, validity};
 use crucible_core::{
     AdmissionRecord, Command, Error, ErrorKind, EvaluationSpec, Event, Evidence, ExitStatus, GuestPath, LayerState,
     Layers, LimitKind, Outcome, Policy, PostureRecord, PostureSummary, Program, Result, Sandbox, SandboxId,
@@ -45,7 +46,11 @@ pub(crate) async fn evaluate(engine: &Engine, mut spec: EvaluationSpec, io: RunI
         let tripwires = &Tripwires::new(&spec.tripwires);
         let (spec, admitted, journal, cancel) = (&spec, &admitted, &journal, &cancel);
         let evaluation = Evaluation { engine, spec, admitted, tripwires, journal, cancel };
-        evaluation.perform(stdin).await
+        let mut outcome = evaluation.perform(stdin).await?;
+        if let Some(label) = &spec.label {
+            baseline::compare(engine.baselines(), label.clone(), &mut outcome).await;
+        }
+        Ok(outcome)
     };
     let (outcome, ()) = tokio::join!(work, readout.publish_to(events, id));
     outcome
@@ -321,6 +326,14 @@ impl Evaluation<'_> {
         let policy = &self.spec.policy;
         let protection = Protection { backend: backend.as_ref(), layers: &layers, policy };
         let attestation = self.engine.attestations().latest(&protection);
+        let behavior = behavior(&Seen {
+            observed: &[],
+            started: std::time::Instant::now(),
+            limits: &self.spec.limits,
+            reached: &Reached::all(&verdict, usage.wall),
+            tripwires: &tripwires,
+            screened: Screened::Not,
+        });
         Outcome {
             id: self.spec.id,
             backend: backend.name().to_owned(),
@@ -337,10 +350,11 @@ impl Evaluation<'_> {
             limits_observed: verdict.observed,
             admission: AdmissionRecord::unexamined(),
             findings: Vec::new(),
-            behavior: Vec::new(),
+            behavior,
             monitoring: capabilities.monitoring.clone(),
             samples: Vec::new(),
             anomalies: Vec::new(),
+            baseline: None,
             tripwires,
             validity: validity::decide(&reasons),
             validity_reasons: reasons,

@@ -8,15 +8,20 @@
 //! configuration and knows no wire format.
 
 mod admission;
+mod anomaly;
+mod baseline;
+mod behavior;
 mod collect;
 mod engine;
 mod evaluation;
 mod hash;
 mod journal;
 mod languages;
+mod metric;
 mod monitor;
 mod patience;
 mod posture;
+mod robust;
 mod runner;
 mod self_test;
 mod streams;
@@ -24,5 +29,7 @@ mod tripwire;
 mod validity;
 mod verdict;
 
+pub use anomaly::{Baseline, FEWEST_RUNS, FLAGGED_FROM, Usual, profile};
 pub use engine::{Engine, NodeFacts, RunIo};
 pub use languages::LanguageTable;
+pub use metric::Metric;
