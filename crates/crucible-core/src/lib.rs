@@ -9,6 +9,7 @@
 mod admission;
 mod attack;
 mod backend;
+mod baseline;
 mod before;
 mod capabilities;
 mod component;
@@ -37,6 +38,10 @@ pub use attack::{ArmResult, ControlResult, Evaluator, Expected, HeldBy, Property
 pub use backend::{
     Backend, Command, Counters, Execution, ExitStatus, FileContent, FileEntry, FileKind, Loss, ProcessHandle, Sandbox,
     SandboxRequest,
+};
+pub use baseline::{
+    BASELINE_WINDOW, BaselineRecord, BaselineStore, Comparison, ExitKind, History, Label, LabelSummary, Learnt,
+    Profile, Tally,
 };
 pub use before::Before;
 pub use capabilities::{Capabilities, Enforcement, Isolation};

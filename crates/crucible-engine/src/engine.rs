@@ -3,7 +3,7 @@
 use crate::evaluation;
 use crate::languages::LanguageTable;
 use crucible_core::{
-    Backend, Error, ErrorKind, EvaluationSpec, EventSink, HeldEvaluation, Limits, Outcome, Result, Scanner,
+    Backend, BaselineStore, Error, ErrorKind, EvaluationSpec, EventSink, HeldEvaluation, Limits, Outcome, Result, Scanner,
 };
 use crucible_evidence::{AttestationIndex, NoAttestations};
 use std::sync::Arc;
@@ -45,15 +45,17 @@ pub struct Engine {
     node: NodeFacts,
     attestations: Arc<dyn AttestationIndex>,
     scanner: Option<Arc<dyn Scanner>>,
+    baselines: Option<Arc<dyn BaselineStore>>,
 }
 
 impl Engine {
     /// An engine with these backends. For `auto` the first one is taken that isolates and admits the request.
-    /// `maximum` is the most that a request may ask for. It knows no attestations, and looks at no program before it runs:
+    /// `maximum` is the most that a request may ask for. It knows no attestations and no earlier runs, and looks at no program before it runs:
     /// it refuses policies that decide by what is found.
     #[must_use]
     pub fn new(backends: Vec<Arc<dyn Backend>>, languages: LanguageTable, maximum: Limits, node: NodeFacts) -> Self {
-        Self { backends, languages, maximum, node, attestations: Arc::new(NoAttestations), scanner: None }
+        let attestations = Arc::new(NoAttestations);
+        Self { backends, languages, maximum, node, attestations, scanner: None, baselines: None }
     }
 
     /// The same engine, whose records name the attestations that cover them.
@@ -67,6 +69,10 @@ impl Engine {
     #[must_use]
     pub fn with_scanner(mut self, scanner: Arc<dyn Scanner>) -> Self {
         self.scanner = Some(scanner);
+    /// The same engine, which compares runs that have a label with earlier ones.
+    #[must_use]
+    pub fn with_baselines(mut self, baselines: Arc<dyn BaselineStore>) -> Self {
+        self.baselines = Some(baselines);
         self
     }
 
@@ -102,6 +108,9 @@ impl Engine {
     /// Looks at programs before they run.
     pub(crate) const fn scanner(&self) -> Option<&Arc<dyn Scanner>> {
         self.scanner.as_ref()
+    /// Knows earlier runs.
+    pub(crate) fn baselines(&self) -> Option<&dyn BaselineStore> {
+        self.baselines.as_deref()
     }
 
     /// Runs one evaluation from its admission to the destruction of its sandbox. Whatever the guest does is an outcome.

@@ -3,7 +3,12 @@
 //! Invariant: a sandbox that was made is destroyed before the result is given, and by its own `Drop` where the future is
 //! dropped. A result that could not be cleared away after is no result.
 
+<<<<<<< HEAD
 use crate::admission::{Admitted, admit, choose, environment};
+=======
+use crate::admission::{Admitted, admit, environment};
+use crate::behavior::{Reached, Screened, Seen, behavior};
+>>>>>>> behavior
 use crate::collect::{Collection, collect};
 use crate::engine::{Engine, Evaluated, RunIo};
 use crate::gate::{Entry, Gate, When};
@@ -16,7 +21,7 @@ use crate::streams::Kept;
 use crate::subject::StreamedInput;
 use crate::tripwire::{Armed, Tripwires};
 use crate::verdict::{Ending, Facts, OutputSeen, Verdict, decide};
-use crate::{hash, languages, validity};
+use crate::{baseline, hash, languages, validity};
 use crucible_core::{
     Command, Error, ErrorKind, EvaluationSpec, Event, Evidence, ExitStatus, GuestPath, HeldEvaluation, LayerState,
     Layers, LimitKind, Outcome, Policy, PostureRecord, PostureSummary, Program, Result, Sandbox, SandboxId,
@@ -45,6 +50,7 @@ pub(crate) async fn evaluate(engine: &Engine, mut spec: EvaluationSpec, io: RunI
     let gate = Gate::open(engine, &spec, &admitted, streamed, &cancel)?;
     let stdin = stdin.or_else(|| given_input(&spec));
     let (journal, readout) = journal::open();
+<<<<<<< HEAD
     let concluded = {
         let (spec, gate) = (spec.as_ref(), &gate);
         let work = async move {
@@ -60,6 +66,18 @@ pub(crate) async fn evaluate(engine: &Engine, mut spec: EvaluationSpec, io: RunI
             evaluation.perform(stdin).await
         };
         tokio::join!(work, readout.publish_to(events, spec.id)).0?
+=======
+    let id = spec.id;
+    let work = async move {
+        let tripwires = &Tripwires::new(&spec.tripwires);
+        let (spec, admitted, journal, cancel) = (&spec, &admitted, &journal, &cancel);
+        let evaluation = Evaluation { engine, spec, admitted, tripwires, journal, cancel };
+        let mut outcome = evaluation.perform(stdin).await?;
+        if let Some(label) = &spec.label {
+            baseline::compare(engine.baselines(), label.clone(), &mut outcome).await;
+        }
+        Ok(outcome)
+>>>>>>> behavior
     };
     Ok(match concluded {
         Some(outcome) => Evaluated::Finished(Box::new(outcome)),
@@ -404,7 +422,18 @@ impl Evaluation<'_> {
         let policy = &self.spec.policy;
         let protection = Protection { backend: backend.as_ref(), layers: &layers, policy };
         let attestation = self.engine.attestations().latest(&protection);
+<<<<<<< HEAD
         let (findings, admission, scan) = self.gate.record();
+=======
+        let behavior = behavior(&Seen {
+            observed: &[],
+            started: std::time::Instant::now(),
+            limits: &self.spec.limits,
+            reached: &Reached::all(&verdict, usage.wall),
+            tripwires: &tripwires,
+            screened: Screened::Not,
+        });
+>>>>>>> behavior
         Outcome {
             id: self.spec.id,
             backend: backend.name().to_owned(),
@@ -419,12 +448,19 @@ impl Evaluation<'_> {
             usage,
             timings: Timings { queue: Duration::ZERO, scan, create, posture: looking, exec, destroy },
             limits_observed: verdict.observed,
+<<<<<<< HEAD
             admission,
             findings,
             behavior: Vec::new(),
+=======
+            admission: AdmissionRecord::unexamined(),
+            findings: Vec::new(),
+            behavior,
+>>>>>>> behavior
             monitoring: capabilities.monitoring.clone(),
             samples: Vec::new(),
             anomalies: Vec::new(),
+            baseline: None,
             tripwires,
             validity: validity::decide(&reasons),
             validity_reasons: reasons,

@@ -8,6 +8,9 @@
 //! configuration and knows no wire format.
 
 mod admission;
+mod anomaly;
+mod baseline;
+mod behavior;
 mod collect;
 mod engine;
 mod evaluation;
@@ -15,9 +18,11 @@ mod gate;
 mod hash;
 mod journal;
 mod languages;
+mod metric;
 mod monitor;
 mod patience;
 mod posture;
+mod robust;
 mod runner;
 mod screening;
 mod self_test;
@@ -27,6 +32,13 @@ mod tripwire;
 mod validity;
 mod verdict;
 
+<<<<<<< HEAD
 pub use engine::{Engine, Evaluated, NodeFacts, RunIo};
 pub use languages::LanguageTable;
 pub use screening::{Screened, Wall, decide};
+=======
+pub use anomaly::{Baseline, FEWEST_RUNS, FLAGGED_FROM, Usual, profile};
+pub use engine::{Engine, NodeFacts, RunIo};
+pub use languages::LanguageTable;
+pub use metric::Metric;
+>>>>>>> behavior
