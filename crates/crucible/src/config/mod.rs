@@ -14,6 +14,9 @@ mod values;
 
 pub use document::Value;
 pub use environment::{Environment, HEEDED, VARIABLES, Variable};
+pub use policy::{
+    BUILT_IN_POLICIES, PolicyFile, Problem, policy_file, policy_from_text, policy_in_words, policy_to_text,
+};
 pub use source::Origin;
 
 use crucible_core::{Error, ErrorKind, HostPath, Limits, Policy, Result, nearest};
