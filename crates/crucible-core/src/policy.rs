@@ -196,8 +196,7 @@ impl Policy {
         let limits = self.limits.as_ref().filter(|limits| **limits != Limits::maximum());
         let during = if self.during.end_on.is_empty() { During::default() } else { self.during.clone() };
         // Debug texts of sets and maps in a fixed order, with every text quoted and escaped.
-        let _never_fails =
-            write!(text, "before={:?}\nlimits={limits:?}\nduring={during:?}\n", self.before.normal());
+        let _never_fails = write!(text, "before={:?}\nlimits={limits:?}\nduring={during:?}\n", self.before.normal());
         text
     }
 

@@ -3,7 +3,8 @@
 use crate::evaluation;
 use crate::languages::LanguageTable;
 use crucible_core::{
-    Backend, BaselineStore, Error, ErrorKind, EvaluationSpec, EventSink, HeldEvaluation, Limits, Outcome, Result, Scanner,
+    Backend, BaselineStore, Error, ErrorKind, EvaluationSpec, EventSink, HeldEvaluation, Limits, Outcome, Result,
+    Scanner,
 };
 use crucible_evidence::{AttestationIndex, NoAttestations};
 use std::sync::Arc;
@@ -69,6 +70,9 @@ impl Engine {
     #[must_use]
     pub fn with_scanner(mut self, scanner: Arc<dyn Scanner>) -> Self {
         self.scanner = Some(scanner);
+        self
+    }
+
     /// The same engine, which compares runs that have a label with earlier ones.
     #[must_use]
     pub fn with_baselines(mut self, baselines: Arc<dyn BaselineStore>) -> Self {
@@ -108,6 +112,8 @@ impl Engine {
     /// Looks at programs before they run.
     pub(crate) const fn scanner(&self) -> Option<&Arc<dyn Scanner>> {
         self.scanner.as_ref()
+    }
+
     /// Knows earlier runs.
     pub(crate) fn baselines(&self) -> Option<&dyn BaselineStore> {
         self.baselines.as_deref()
@@ -128,8 +134,11 @@ impl Engine {
             Evaluated::Finished(outcome) => Ok(*outcome),
             Evaluated::Held(held) => {
                 let reason = held.admission.reasons.first().map(|reason| format!(": {}", reason.message));
-                let message =
-                    format!("policy '{}' holds this program for review{}", held.spec.policy.name, reason.unwrap_or_default());
+                let message = format!(
+                    "policy '{}' holds this program for review{}",
+                    held.spec.policy.name,
+                    reason.unwrap_or_default()
+                );
                 Err(Error::new(ErrorKind::Held, "let the program in", message)
                     .with_hint("it runs once its specification has the review of somebody who approved it"))
             }

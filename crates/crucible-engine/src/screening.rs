@@ -4,8 +4,8 @@
 //! and findings beyond the scanner's bound count as the worst that they could be.
 
 use crucible_core::{
-    AdmissionRecord, Before, Decision, DecisionReason, Finding, Import, Isolation, Policy, Region, ScanReport, Severity,
-    Unread,
+    AdmissionRecord, Before, Decision, DecisionReason, Finding, Import, Isolation, Policy, Region, ScanReport,
+    Severity, Unread,
 };
 
 /// Reasons that a record keeps; the mildest are left out first.
@@ -112,7 +112,8 @@ fn about_left_out(before: &Before, left_out: u64) -> Option<DecisionReason> {
         (Decision::Hold, "before.hold", before.hold.is_some()),
         (Decision::Hold, "before.hold_rules", !before.hold_rules.is_empty()),
     ];
-    let (decision, clause, _) = worst.into_iter().filter(|(.., applies)| left_out > 0 && *applies).max_by_key(|w| w.0)?;
+    let (decision, clause, _) =
+        worst.into_iter().filter(|(.., applies)| left_out > 0 && *applies).max_by_key(|w| w.0)?;
     let message = format!("{left_out} findings are beyond the bound on their number, and could be anything");
     Some(DecisionReason { decision, clause: clause.to_owned(), message })
 }

@@ -138,8 +138,7 @@ fn language_of(word: &str, languages: &LanguageTable) -> Option<String> {
         return Some(COMMAND_LANGUAGE.to_owned());
     }
     let known = |(name, language): &(&str, &std::sync::Arc<crucible_core::Language>)| {
-        plain(name) == word
-            || language.aliases.iter().chain(&language.interpreters).any(|other| plain(other) == word)
+        plain(name) == word || language.aliases.iter().chain(&language.interpreters).any(|other| plain(other) == word)
     };
     languages.iter().find(known).filter(|_| !word.is_empty()).map(|(name, _)| name.to_owned())
 }
@@ -170,9 +169,8 @@ fn code_in_flag(flag: &str) -> Option<&str> {
 
 /// The command line as a shell would take it.
 fn command_line(argv: &[String]) -> String {
-    let is_plain = |word: &str| {
-        !word.is_empty() && word.chars().all(|c| c.is_alphanumeric() || "_@%+=:,./-".contains(c))
-    };
+    let is_plain =
+        |word: &str| !word.is_empty() && word.chars().all(|c| c.is_alphanumeric() || "_@%+=:,./-".contains(c));
     let quote =
         |word: &String| if is_plain(word) { word.clone() } else { format!("'{}'", word.replace('\'', r"'\''")) };
     argv.iter().map(quote).collect::<Vec<_>>().join(" ")

@@ -91,10 +91,8 @@ fn an_import_is_forbidden_before_it_is_allowed() {
         imports_forbidden: set(&["os.path"]),
         ..Before::default()
     };
-    let report = ScanReport {
-        imports: ["os", "os.path.join", "json", "socket"].map(import).to_vec(),
-        ..ScanReport::default()
-    };
+    let report =
+        ScanReport { imports: ["os", "os.path.join", "json", "socket"].map(import).to_vec(), ..ScanReport::default() };
     let expected = vec![
         "deny before.imports_forbidden: main.py:3: the import of os.path.join is forbidden".to_owned(),
         "deny before.imports_allowed: main.py:3: the import of socket is not among those that are allowed".to_owned(),
@@ -137,7 +135,10 @@ fn a_wall_names_the_finding_that_demands_it_and_noted_ones_demand_none() {
     let noted = of_findings(vec![finding("net.socket", Severity::Critical)]);
     assert_eq!(decided(before.clone(), &noted).wall, Wall::any());
     let wall = decided(before, &of_findings(vec![finding("fs.write", Severity::High)])).wall;
-    assert_eq!((wall.least, wall.reason.as_str()), (Isolation::OwnKernel, "main.py:3: fs.write (high): opens a socket"));
+    assert_eq!(
+        (wall.least, wall.reason.as_str()),
+        (Isolation::OwnKernel, "main.py:3: fs.write (high): opens a socket")
+    );
 }
 
 #[test]
@@ -151,7 +152,11 @@ fn reasons_are_bounded_and_what_is_quoted_is_one_line() {
     });
     let (decision, reasons) = shown(&decided(before, &of_findings(findings)));
     assert_eq!((decision, reasons.len()), (Decision::Deny, MOST_REASONS + 1));
-    assert!(reasons[0].starts_with("deny before.deny: a\u{fffd}b:3: b (critical): x\u{fffd}\u{fffd}[2J"), "{}", reasons[0]);
+    assert!(
+        reasons[0].starts_with("deny before.deny: a\u{fffd}b:3: b (critical): x\u{fffd}\u{fffd}[2J"),
+        "{}",
+        reasons[0]
+    );
     assert!(reasons[0].chars().count() < 2 * MOST_QUOTED && !reasons[0].contains('\n'));
     assert_eq!(reasons[MOST_REASONS], "hold before: 10 more reasons are left out here");
 }
@@ -204,9 +209,8 @@ fn clauses() -> impl Strategy<Value = Before> {
 fn reports() -> impl Strategy<Value = ScanReport> {
     let findings = vec((rules(), severities()).prop_map(|(rule, severity)| finding(&rule, severity)), 0..6);
     let imports = vec(rules().prop_map(|module| import(&module)), 0..4);
-    (findings, imports, vec(Just(unread()), 0..2), 0_u64..3).prop_map(|(findings, imports, unread, left_out)| {
-        ScanReport { findings, imports, unread, left_out }
-    })
+    (findings, imports, vec(Just(unread()), 0..2), 0_u64..3)
+        .prop_map(|(findings, imports, unread, left_out)| ScanReport { findings, imports, unread, left_out })
 }
 
 fn together(one: &ScanReport, other: &ScanReport) -> ScanReport {
