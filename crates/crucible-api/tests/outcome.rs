@@ -81,6 +81,7 @@ fn outcome() -> Outcome {
             (Watchable::Processes, Coverage::Sampled { reason: "not root".to_owned() }),
         ]),
         samples: vec![Sample { at: Duration::from_millis(50), cpu: Duration::from_millis(9), ..Sample::default() }],
+        baseline: None,
         anomalies: vec![Anomaly {
             metric: "cpu_ms".to_owned(),
             value: 9.0,

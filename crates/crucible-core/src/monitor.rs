@@ -235,8 +235,8 @@ pub struct Sample {
     pub memory_bytes: Option<u64>,
     /// Processes and threads then; `None` where the host can't tell.
     pub processes: Option<u64>,
-    /// Bytes read from devices until then; `None` where the host can't tell.
+    /// Bytes read by system calls until then; `None` where the host can't tell.
     pub read_bytes: Option<u64>,
-    /// Bytes written to devices until then; `None` where the host can't tell.
+    /// Bytes written by system calls until then; `None` where the host can't tell.
     pub written_bytes: Option<u64>,
 }

@@ -3,7 +3,8 @@
 use crate::evaluation;
 use crate::languages::LanguageTable;
 use crucible_core::{
-    Backend, BaselineStore, Error, ErrorKind, EvaluationSpec, EventSink, HeldEvaluation, Limits, Outcome, Result, Scanner,
+    Backend, BaselineStore, Error, ErrorKind, EvaluationSpec, EventSink, HeldEvaluation, Limits, Outcome, Result,
+    Scanner,
 };
 use crucible_evidence::{AttestationIndex, NoAttestations};
 use std::sync::Arc;
@@ -69,6 +70,9 @@ impl Engine {
     #[must_use]
     pub fn with_scanner(mut self, scanner: Arc<dyn Scanner>) -> Self {
         self.scanner = Some(scanner);
+        self
+    }
+
     /// The same engine, which compares runs that have a label with earlier ones.
     #[must_use]
     pub fn with_baselines(mut self, baselines: Arc<dyn BaselineStore>) -> Self {
@@ -108,6 +112,8 @@ impl Engine {
     /// Looks at programs before they run.
     pub(crate) const fn scanner(&self) -> Option<&Arc<dyn Scanner>> {
         self.scanner.as_ref()
+    }
+
     /// Knows earlier runs.
     pub(crate) fn baselines(&self) -> Option<&dyn BaselineStore> {
         self.baselines.as_deref()

@@ -3,12 +3,8 @@
 //! Invariant: a sandbox that was made is destroyed before the result is given, and by its own `Drop` where the future is
 //! dropped. A result that could not be cleared away after is no result.
 
-<<<<<<< HEAD
 use crate::admission::{Admitted, admit, choose, environment};
-=======
-use crate::admission::{Admitted, admit, environment};
 use crate::behavior::{Reached, Screened, Seen, behavior};
->>>>>>> behavior
 use crate::collect::{Collection, collect};
 use crate::engine::{Engine, Evaluated, RunIo};
 use crate::gate::{Entry, Gate, When};
@@ -23,9 +19,10 @@ use crate::tripwire::{Armed, Tripwires};
 use crate::verdict::{Ending, Facts, OutputSeen, Verdict, decide};
 use crate::{baseline, hash, languages, validity};
 use crucible_core::{
-    Command, Error, ErrorKind, EvaluationSpec, Event, Evidence, ExitStatus, GuestPath, HeldEvaluation, LayerState,
-    Layers, LimitKind, Outcome, Policy, PostureRecord, PostureSummary, Program, Result, Sandbox, SandboxId,
-    SandboxRequest, Status, Timings, TripwireRecord, Usage, ValidityReason,
+    BehaviorKind, Command, Coverage, Decision, DecisionReason, Error, ErrorKind, EvaluationSpec, Event, Evidence,
+    ExitStatus, GuestPath, HeldEvaluation, LayerState, Layers, LimitKind, Monitoring, Observed, Observer, Outcome,
+    Policy, PostureRecord, PostureSummary, Program, Result, Sample, Sandbox, SandboxId, SandboxRequest, Status,
+    Timings, TripwireRecord, Unwatched, Usage, ValidityReason,
 };
 use crucible_evidence::{Protection, policy_hash};
 use std::collections::BTreeSet;
@@ -50,8 +47,7 @@ pub(crate) async fn evaluate(engine: &Engine, mut spec: EvaluationSpec, io: RunI
     let gate = Gate::open(engine, &spec, &admitted, streamed, &cancel)?;
     let stdin = stdin.or_else(|| given_input(&spec));
     let (journal, readout) = journal::open();
-<<<<<<< HEAD
-    let concluded = {
+    let concluded: Result<_> = {
         let (spec, gate) = (spec.as_ref(), &gate);
         let work = async move {
             let (journal, cancel) = (&journal, &cancel);
@@ -63,23 +59,15 @@ pub(crate) async fn evaluate(engine: &Engine, mut spec: EvaluationSpec, io: RunI
             }
             let tripwires = &Tripwires::new(&spec.tripwires);
             let evaluation = Evaluation { engine, spec, admitted: &admitted, gate, tripwires, journal, cancel };
-            evaluation.perform(stdin).await
+            let mut outcome = evaluation.perform(stdin).await?;
+            if let (Some(label), Some(outcome)) = (&spec.label, &mut outcome) {
+                baseline::compare(engine.baselines(), label.clone(), outcome).await;
+            }
+            Ok(outcome)
         };
-        tokio::join!(work, readout.publish_to(events, spec.id)).0?
-=======
-    let id = spec.id;
-    let work = async move {
-        let tripwires = &Tripwires::new(&spec.tripwires);
-        let (spec, admitted, journal, cancel) = (&spec, &admitted, &journal, &cancel);
-        let evaluation = Evaluation { engine, spec, admitted, tripwires, journal, cancel };
-        let mut outcome = evaluation.perform(stdin).await?;
-        if let Some(label) = &spec.label {
-            baseline::compare(engine.baselines(), label.clone(), &mut outcome).await;
-        }
-        Ok(outcome)
->>>>>>> behavior
+        tokio::join!(work, readout.publish_to(events, spec.id)).0
     };
-    Ok(match concluded {
+    Ok(match concluded? {
         Some(outcome) => Evaluated::Finished(Box::new(outcome)),
         None => {
             let (findings, admission, _) = gate.record();
@@ -127,6 +115,17 @@ struct Finished {
     reasons: BTreeSet<ValidityReason>,
     /// What looking from outside added.
     looking: Duration,
+    watched: Watched,
+}
+
+/// What was seen of the run while it went on.
+struct Watched {
+    observed: Vec<Observed>,
+    monitoring: Monitoring,
+    samples: Vec<Sample>,
+    started: std::time::Instant,
+    /// What the policy didn't let it go on after, if it ended for that.
+    ended_for: Option<(BehaviorKind, String)>,
 }
 
 impl Evaluation<'_> {
@@ -237,6 +236,8 @@ impl Evaluation<'_> {
             return Ok(stopped.map(|finished| (seen(finished), create, Duration::ZERO)));
         }
         let mut armed = self.tripwires.arm(sandbox).await?;
+        let mut observer = within(SET_UP, "watch the sandbox", sandbox.observe()).await?;
+        check_watching(observer.monitoring(), &self.spec.policy)?;
         let enforcement = self.admitted.backend.capabilities().enforcement(LimitKind::Cpus);
         let setting = Setting {
             sandbox,
@@ -244,11 +245,13 @@ impl Evaluation<'_> {
             rate: Rate::of(&self.spec.limits, enforcement),
             journal: self.journal,
             tripwires: self.tripwires,
+            observer: observer.as_mut(),
+            end_on: &self.spec.policy.during.end_on,
             cancel: self.cancel,
         };
         let ran = run(setting, command, stdin).await?;
         let collecting = Instant::now();
-        let mut finished = self.finish(sandbox, ran, &mut armed, posture).await?;
+        let mut finished = self.finish(sandbox, ran, &mut armed, observer.as_mut(), posture).await?;
         finished.looking += looking;
         Ok(Some((finished, create, collecting.elapsed())))
     }
@@ -312,15 +315,26 @@ impl Evaluation<'_> {
         sandbox: &dyn Sandbox,
         ran: Ran,
         armed: &mut Armed,
+        observer: &mut dyn Observer,
         mut posture: PostureRecord,
     ) -> Result<Finished> {
         let counters = within(SET_UP, "read the counters", sandbox.counters()).await?;
-        let Ran { ending, main, mut stdout, mut stderr, processes_ended, wall, exec, processes_peak } = ran;
+        let Ran { ending, main, mut stdout, mut stderr, processes_ended, wall, exec, started, meter } = ran;
         let usage = Usage {
             wall,
             cpu: counters.cpu,
             memory_peak_bytes: counters.memory_peak_bytes,
-            processes_peak: counters.processes_peak.or(processes_peak),
+            processes_peak: counters.processes_peak.or_else(|| meter.processes_peak()),
+        };
+        let watched = Watched {
+            observed: observer.seen(),
+            monitoring: observer.monitoring().clone(),
+            samples: meter.into_samples(wall, &counters),
+            started: started.into_std(),
+            ended_for: match &ending {
+                Ending::Forbidden { kind, name } => Some((*kind, name.clone())),
+                _ => None,
+            },
         };
         let by_itself = matches!(ending, Ending::ByItself(_));
         let main_lost = main == Some(ExitStatus::SandboxLost);
@@ -399,6 +413,7 @@ impl Evaluation<'_> {
             tripwires,
             reasons,
             looking,
+            watched,
         })
     }
 
@@ -416,24 +431,31 @@ impl Evaluation<'_> {
             tripwires,
             reasons,
             looking,
+            watched,
         } = finished;
         let backend = &self.admitted.backend;
         let capabilities = backend.capabilities();
         let policy = &self.spec.policy;
         let protection = Protection { backend: backend.as_ref(), layers: &layers, policy };
         let attestation = self.engine.attestations().latest(&protection);
-<<<<<<< HEAD
-        let (findings, admission, scan) = self.gate.record();
-=======
+        let (findings, mut admission, scan) = self.gate.record();
+        let screened = match &admission.rules_digest {
+            Some(_) => Screened::As { findings: &findings, program: self.admitted.program.as_ref() },
+            None => Screened::Not,
+        };
         let behavior = behavior(&Seen {
-            observed: &[],
-            started: std::time::Instant::now(),
+            observed: &watched.observed,
+            started: watched.started,
             limits: &self.spec.limits,
             reached: &Reached::all(&verdict, usage.wall),
             tripwires: &tripwires,
-            screened: Screened::Not,
+            screened,
         });
->>>>>>> behavior
+        admission.reasons.extend(watched.ended_for.map(|(kind, name)| DecisionReason {
+            decision: Decision::Deny,
+            clause: "during.end_on".to_owned(),
+            message: format!("{kind}: {name}"),
+        }));
         Outcome {
             id: self.spec.id,
             backend: backend.name().to_owned(),
@@ -448,17 +470,11 @@ impl Evaluation<'_> {
             usage,
             timings: Timings { queue: Duration::ZERO, scan, create, posture: looking, exec, destroy },
             limits_observed: verdict.observed,
-<<<<<<< HEAD
             admission,
             findings,
-            behavior: Vec::new(),
-=======
-            admission: AdmissionRecord::unexamined(),
-            findings: Vec::new(),
             behavior,
->>>>>>> behavior
-            monitoring: capabilities.monitoring.clone(),
-            samples: Vec::new(),
+            monitoring: watched.monitoring,
+            samples: watched.samples,
             anomalies: Vec::new(),
             baseline: None,
             tripwires,
@@ -494,6 +510,20 @@ fn check_layers(applied: &Layers, policy: &Policy) -> Result<()> {
     Ok(())
 }
 
+/// A policy that ends a run for something wants that to be seen.
+fn check_watching(monitoring: &Monitoring, policy: &Policy) -> Result<()> {
+    let is_watched = |part| matches!(monitoring.get(&part), Some(Coverage::Events | Coverage::Sampled { .. }));
+    let unwatched = policy.during.end_on.iter().find(|kind| kind.watchable().is_some_and(|part| !is_watched(part)));
+    match unwatched {
+        Some(kind) if policy.during.unwatched == Unwatched::Refuse => {
+            let message = format!("policy '{}' ends a run on '{kind}', which can't be watched for here", policy.name);
+            Err(Error::new(ErrorKind::Refused, "check what is watched", message)
+                .with_hint("choose another backend, or set during.unwatched = \"record\" in the policy"))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Does some work, and says when it was done.
 async fn timed<T>(work: impl Future<Output = T>) -> (T, Instant) {
     let done = work.await;
@@ -515,5 +545,12 @@ fn never_started(layers: Layers, status: Status, collect: &[GuestPath]) -> Finis
         tripwires: Vec::new(),
         reasons: BTreeSet::new(),
         looking: Duration::ZERO,
+        watched: Watched {
+            observed: Vec::new(),
+            monitoring: Monitoring::new(),
+            samples: Vec::new(),
+            started: std::time::Instant::now(),
+            ended_for: None,
+        },
     }
 }

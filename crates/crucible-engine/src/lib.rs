@@ -32,13 +32,8 @@ mod tripwire;
 mod validity;
 mod verdict;
 
-<<<<<<< HEAD
+pub use anomaly::{Baseline, FEWEST_RUNS, FLAGGED_FROM, Usual, profile};
 pub use engine::{Engine, Evaluated, NodeFacts, RunIo};
 pub use languages::LanguageTable;
-pub use screening::{Screened, Wall, decide};
-=======
-pub use anomaly::{Baseline, FEWEST_RUNS, FLAGGED_FROM, Usual, profile};
-pub use engine::{Engine, NodeFacts, RunIo};
-pub use languages::LanguageTable;
 pub use metric::Metric;
->>>>>>> behavior
+pub use screening::{Screened, Wall, decide};

@@ -252,9 +252,9 @@ pub struct Sample {
     pub memory_bytes: Option<u64>,
     /// Processes and threads then.
     pub processes: Option<u64>,
-    /// Bytes read from devices until then.
+    /// Bytes read by system calls until then.
     pub read_bytes: Option<u64>,
-    /// Bytes written to devices until then.
+    /// Bytes written by system calls until then.
     pub written_bytes: Option<u64>,
 }
 

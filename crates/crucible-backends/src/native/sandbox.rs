@@ -228,7 +228,9 @@ impl Sandbox for NativeSandbox {
         let seen = self.parts.cgroup.as_ref().map(Cgroup::counters).unwrap_or_default();
         // The init is one of the processes that a control group counts.
         let without_init = |count: u64| count.saturating_sub(1);
+        counters.memory_bytes = seen.memory;
         counters.memory_peak_bytes = seen.memory_peak;
+        (counters.read_bytes, counters.written_bytes) = host::tree_transfers(self.parts.started.pid).unzip();
         counters.out_of_memory_kills = seen.out_of_memory_kills;
         counters.processes = seen.pids.map(without_init);
         counters.processes_peak = seen.pids_peak.map(without_init);
