@@ -133,7 +133,7 @@ impl Reader<'_> {
     /// What the file changes: the policy that it extends, or one that demands nothing but refuses what can't be enforced.
     fn base(&self, stem: String, path: &Path) -> Result<Policy> {
         let name = self.values.text("name").map_or(stem, str::to_owned);
-        let Some(extended) = self.values.text("extends") else {
+        if self.values.text("extends").is_none() {
             if self.values.get("require").is_none() {
                 let message = format!("{}: it says neither what it requires nor what it extends", path.display());
                 return Err(Error::new(ErrorKind::Configuration, "read the policy", message)
