@@ -3,11 +3,17 @@
 mod attack;
 mod attest;
 mod io;
+mod policy;
+mod review;
 mod settings;
 
 pub(crate) use attack::{AttackArguments, RangeArguments};
 pub(crate) use attest::{AttestListArguments, AttestVerb, AttestVerifyArguments};
 pub(crate) use io::{Controls, Existing, FileFlag, IoFlags};
+pub(crate) use policy::{
+    PolicyCheckArguments, PolicyExplainArguments, PolicyListArguments, PolicyShowArguments, PolicyVerb,
+};
+pub(crate) use review::{DecideArguments, ReviewListArguments, ReviewRunArguments, ReviewShowArguments, ReviewVerb};
 pub(crate) use settings::SettingFlags;
 
 use crate::exit::Exit;
@@ -58,6 +64,12 @@ pub(crate) enum Verb {
     /// Verify and list attestations of what isolation held, and print this node's key
     #[command(subcommand)]
     Attest(AttestVerb),
+    /// List, show and check policies, and say what one makes of a program
+    #[command(subcommand)]
+    Policy(PolicyVerb),
+    /// Look at programs that a policy has held, decide about them, and run them
+    #[command(subcommand)]
+    Review(ReviewVerb),
     /// Show the configuration
     #[command(subcommand)]
     Config(ConfigVerb),

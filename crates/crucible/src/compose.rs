@@ -2,15 +2,18 @@
 //!
 //! It starts only what a request needs, because starting a backend costs time.
 
-use crate::config::{AUTO, Chosen, Configuration};
+use crate::config::{AUTO, Chosen, Configuration, PolicyFile, Problem};
 pub use crucible_backends::jail::Ahead;
 use crucible_backends::jail::{JailBackend, JailConfig};
 use crucible_backends::subprocess::{SubprocessBackend, SubprocessConfig};
 use crucible_core::{
-    Backend, Error, ErrorKind, HostPath, Policy, Result, SandboxId, SandboxRequest, SuiteResult, nearest,
+    Backend, Error, ErrorKind, HostPath, Isolation, Policy, Result, ReviewStore, SandboxId, SandboxRequest, SuiteResult,
+    nearest,
 };
 use crucible_engine::{Engine, NodeFacts};
 use crucible_evidence::{EvidenceFolder, Node, Protection, StoredAttestation, StoredAttestations};
+use crucible_scan::{RuleSet, SourceScanner};
+use crucible_state::file::FileReviews;
 use std::sync::Arc;
 
 /// The native Linux jail.
@@ -63,6 +66,23 @@ pub fn choose(name: &str, unsafe_backends: Unsafe) -> Result<&'static str> {
     })
 }
 
+/// What looks at programs before they run. It does nothing that takes long before it is first needed.
+#[must_use]
+pub fn scanner() -> Arc<SourceScanner> {
+    Arc::new(SourceScanner::new(RuleSet::built_in()))
+}
+
+/// What the `*_rules` of a policy file name that is no rule of the scanner.
+#[must_use]
+pub fn unknown_rules(file: &PolicyFile) -> Vec<Problem> {
+    let before = &file.policy.before;
+    if before.deny_rules.is_empty() && before.hold_rules.is_empty() && before.note_rules.is_empty() {
+        return Vec::new();
+    }
+    let rules = RuleSet::built_in();
+    file.unknown_rules(rules.rules().iter().map(|rule| rule.id.as_str()))
+}
+
 /// The policy in force. A backend that isolates nothing, and was admitted as such, would be refused by the default one;
 /// a policy that a person chose holds for it, too.
 ///
@@ -72,7 +92,12 @@ pub fn policy(configuration: &Configuration, backend: &str) -> Result<Policy> {
     if backend == SUBPROCESS && configuration.policy_chosen() == Chosen::ByDefault {
         return Ok(Policy::unisolated());
     }
-    configuration.policy()
+    let Some(file) = configuration.policy_file()? else { return configuration.policy() };
+    // A clause about a rule that isn't there would never apply, without anybody noticing.
+    match unknown_rules(&file).into_iter().next() {
+        Some(problem) => Err(problem.into()),
+        None => Ok(file.policy),
+    }
 }
 
 /// Starts one backend, by a name that [`choose`] returned. `ahead` says whether it may get ready for the next run while one
@@ -106,9 +131,15 @@ pub async fn start_jail(configuration: &Configuration, ahead: Ahead) -> Result<J
     .await
 }
 
-/// An engine that runs evaluations on these backends. Its records name the attestations of this node.
+/// An engine that looks at programs and runs them on these backends. Its records name the attestations of this node.
 #[must_use]
 pub fn engine(backends: Vec<Arc<dyn Backend>>, configuration: &Configuration) -> Engine {
+    unscanned_engine(backends, configuration).with_scanner(scanner())
+}
+
+/// The same without a look at programs: for those whose programs are Crucible's own.
+#[must_use]
+pub fn unscanned_engine(backends: Vec<Arc<dyn Backend>>, configuration: &Configuration) -> Engine {
     let engine = Engine::new(backends, configuration.languages().clone(), configuration.maximum().clone(), node());
     match evidence(configuration) {
         Ok(folder) => engine.with_attestations(Arc::new(StoredAttestations::new(folder, HostPath::new("/")))),
@@ -127,6 +158,29 @@ pub fn evidence(configuration: &Configuration) -> Result<EvidenceFolder> {
         Error::new(ErrorKind::Configuration, "find the evidence folder", message)
             .with_hint("set evidence.folder, XDG_DATA_HOME or HOME")
     })
+}
+
+/// Where programs are kept that a policy holds for review.
+///
+/// # Errors
+/// `Configuration` where there is no user's folder to have them in, and none is set.
+pub fn reviews(configuration: &Configuration) -> Result<Arc<dyn ReviewStore>> {
+    let folder = configuration.review_folder().ok_or_else(|| {
+        let message = "there is no folder for programs that are held for review";
+        Error::new(ErrorKind::Configuration, "find the review folder", message)
+            .with_hint("set review.folder, XDG_DATA_HOME or HOME")
+    })?;
+    Ok(Arc::new(FileReviews::new(folder)))
+}
+
+/// The strength of a backend's wall, as far as it is known without starting it; `None` for a name that isn't in this build.
+#[must_use]
+pub fn isolation(backend: &str) -> Option<Isolation> {
+    match backend {
+        JAIL => Some(Isolation::SharedKernel),
+        SUBPROCESS => Some(Isolation::None),
+        _ => None,
+    }
 }
 
 /// Signs and stores what a whole suite found out about a backend under a policy, so that runs that are protected in the
@@ -151,6 +205,12 @@ pub async fn attest(
     sandbox.destroy().await?;
     let protection = Protection { backend, layers: &layers, policy };
     crucible_evidence::attest(&evidence(configuration)?, Node::read(&HostPath::new("/"))?, &protection, suite)
+}
+
+/// This machine's name.
+#[must_use]
+pub fn node_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
 /// What is recorded about this machine.

@@ -7,7 +7,10 @@ mod completions;
 mod config_show;
 mod doctor;
 mod evaluate;
+mod held;
 mod input;
+mod policy;
+mod review;
 mod self_test;
 
 use crate::arguments::{Arguments, ConfigVerb, Verb};
@@ -27,6 +30,8 @@ pub(crate) fn dispatch(arguments: Arguments) -> Exit {
         Verb::Attack(arguments) => attack::attack(&arguments),
         Verb::Range(arguments) => attack::serve_in_range(&arguments),
         Verb::Attest(verb) => attest::attest(&verb),
+        Verb::Policy(verb) => policy::policy(&verb),
+        Verb::Review(verb) => review::review(verb),
         Verb::Config(ConfigVerb::Show(arguments)) => config_show::show(&arguments),
         Verb::Completions(arguments) => completions::completions(&arguments),
         Verb::Bench(arguments) => {

@@ -179,7 +179,7 @@ fn of_many_who_decide_at_once_exactly_one_does() {
         let (start, store) = (Barrier::new(6), &bench.store);
         let decide = |number: usize| {
             let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-            let decision = if number % 2 == 0 { ReviewDecision::Approved } else { ReviewDecision::Rejected };
+            let decision = if number.is_multiple_of(2) { ReviewDecision::Approved } else { ReviewDecision::Rejected };
             start.wait();
             runtime.block_on(store.decide(id, review(decision, &format!("person {number}")))).is_ok()
         };
