@@ -7,8 +7,8 @@ pub use crucible_backends::jail::Ahead;
 use crucible_backends::jail::{JailBackend, JailConfig};
 use crucible_backends::subprocess::{SubprocessBackend, SubprocessConfig};
 use crucible_core::{
-    Backend, Error, ErrorKind, HostPath, Isolation, Policy, Result, ReviewStore, SandboxId, SandboxRequest, SuiteResult,
-    nearest,
+    Backend, Error, ErrorKind, HostPath, Isolation, Policy, Result, ReviewStore, SandboxId, SandboxRequest,
+    SuiteResult, nearest,
 };
 use crucible_engine::{Engine, NodeFacts};
 use crucible_evidence::{EvidenceFolder, Node, Protection, StoredAttestation, StoredAttestations};

@@ -12,8 +12,8 @@ use crucible::compose::{self, Unsafe};
 use crucible::config::{Configuration, Environment};
 use crucible_core::{
     Capabilities, Decision, Discard, Enforcement, Error, ErrorKind, EvaluationId, EvaluationSpec, EventSink,
-    HeldEvaluation, Isolation, LimitKind, Limits, Outcome, Program, Result, ReviewClaim, ReviewDecision, Status, TimeSpan,
-    Validity, ValidityReason,
+    HeldEvaluation, Isolation, LimitKind, Limits, Outcome, Program, Result, ReviewClaim, ReviewDecision, Status,
+    TimeSpan, Validity, ValidityReason,
 };
 use crucible_engine::{Engine, Evaluated, RunIo};
 use std::path::PathBuf;

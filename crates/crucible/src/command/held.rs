@@ -69,7 +69,10 @@ fn tell(held: &HeldEvaluation, wait: Option<TimeSpan>) {
     let id = held.spec.id;
     let reason = held.admission.reasons.first().map(|reason| format!(": {}", reason.message)).unwrap_or_default();
     let waiting = wait.map(|wait| format!(", and waits {wait} for somebody to decide")).unwrap_or_default();
-    output::note(&format!("policy '{}' holds this program for review as {id}{waiting}{reason}", held.spec.policy.name), false);
+    output::note(
+        &format!("policy '{}' holds this program for review as {id}{waiting}{reason}", held.spec.policy.name),
+        false,
+    );
     let then = if wait.is_some() { "" } else { "; then `crucible review run` runs it" };
     output::hint(&format!("`crucible review show {id}`, then approve or reject it with --reason{then}"));
 }

@@ -7,6 +7,8 @@ mod bad_input;
 mod configuration;
 mod files;
 mod limits;
+mod policies;
+mod reviews;
 mod running;
 mod signals;
 mod support;

@@ -108,14 +108,20 @@ fn in_words(policy: &Policy, report: &ScanReport, screened: &Screened, backend: 
         let _ = writeln!(text, "  {:5}  {} more findings; --json has all", "note", others.len() - MOST_SHOWN);
     }
     let _ = match (&screened.wall, backend) {
-        (wall, Some(backend)) if wall.least == Isolation::None => writeln!(text, "  backend: any that isolates, such as {backend}"),
+        (wall, Some(backend)) if wall.least == Isolation::None => {
+            writeln!(text, "  backend: any that isolates, such as {backend}")
+        }
         (wall, Some(backend)) => {
             let reason = output::neutral(&wall.reason);
             writeln!(text, "  backend: {} or stronger, such as {backend}: {reason}", wall.least.as_str())
         }
         (wall, None) => {
             let reason = output::neutral(&wall.reason);
-            writeln!(text, "  backend: {} or stronger, which no backend of this build is: {reason}", wall.least.as_str())
+            writeln!(
+                text,
+                "  backend: {} or stronger, which no backend of this build is: {reason}",
+                wall.least.as_str()
+            )
         }
     };
     text

@@ -49,7 +49,8 @@ impl Checked {
     pub(super) fn of(path: &Path, read: Option<&PolicyFile>, errors: &[Problem]) -> Self {
         let told = |problem: &Problem| Told { message: problem.message.clone(), hint: problem.hint.clone() };
         let warnings = read.iter().flat_map(|file| &file.warnings);
-        let warning = |warning: &crucible::config::Problem| Told { message: warning.to_string(), hint: warning.hint.clone() };
+        let warning =
+            |warning: &crucible::config::Problem| Told { message: warning.to_string(), hint: warning.hint.clone() };
         Self {
             file: path.display().to_string(),
             sound: errors.is_empty(),
@@ -94,18 +95,14 @@ struct ShownUnread {
 }
 
 impl Explained {
-    pub(super) fn of(
-        policy: &Policy,
-        report: &ScanReport,
-        screened: &Screened,
-        backend: Option<&'static str>,
-    ) -> Self {
+    pub(super) fn of(policy: &Policy, report: &ScanReport, screened: &Screened, backend: Option<&'static str>) -> Self {
         let import = |import: &crucible_core::Import| ShownImport {
             module: import.module.clone(),
             file: import.file.clone(),
             line: import.region.line,
         };
-        let unread = |unread: &crucible_core::Unread| ShownUnread { file: unread.file.clone(), reason: unread.reason.clone() };
+        let unread =
+            |unread: &crucible_core::Unread| ShownUnread { file: unread.file.clone(), reason: unread.reason.clone() };
         let wall = &screened.wall;
         Self {
             policy: policy.name.clone(),

@@ -13,9 +13,7 @@ use crate::exit::Exit;
 use crate::output::{self, Format};
 use crucible::compose;
 use crucible::config::{Configuration, Environment, Overrides};
-use crucible_core::{
-    Error, ErrorKind, EvaluationId, HeldState, Result, Review, ReviewDecision, ReviewStore,
-};
+use crucible_core::{Error, ErrorKind, EvaluationId, HeldState, Result, Review, ReviewDecision, ReviewStore};
 use report::{Decided, Listed, Shown};
 use std::path::Path;
 use std::time::SystemTime;
@@ -42,10 +40,7 @@ fn configuration() -> Result<Configuration> {
 }
 
 /// Does some work with the store.
-fn with_store<T>(
-    configuration: &Configuration,
-    work: impl AsyncFnOnce(&dyn ReviewStore) -> Result<T>,
-) -> Result<T> {
+fn with_store<T>(configuration: &Configuration, work: impl AsyncFnOnce(&dyn ReviewStore) -> Result<T>) -> Result<T> {
     let store = compose::reviews(configuration)?;
     let runtime = runtime()?;
     runtime.block_on(work(store.as_ref()))
@@ -76,7 +71,8 @@ async fn find(store: &dyn ReviewStore, text: &str) -> Result<EvaluationId> {
         _ => {
             let some: Vec<_> = fitting.iter().take(MOST_CANDIDATES).map(EvaluationId::to_string).collect();
             let message = format!("{text:?} could be any of {} held evaluations", fitting.len());
-            Err(Error::new(ErrorKind::InvalidInput, operation, message).with_hint(format!("such as {}", some.join(", "))))
+            Err(Error::new(ErrorKind::InvalidInput, operation, message)
+                .with_hint(format!("such as {}", some.join(", "))))
         }
     }
 }

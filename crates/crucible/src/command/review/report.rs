@@ -4,9 +4,7 @@ use crate::output;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use crucible_api::v1;
-use crucible_core::{
-    EvaluationId, HeldList, HeldRecord, HeldState, HeldSummary, Limits, Program, Review, rfc3339,
-};
+use crucible_core::{EvaluationId, HeldList, HeldRecord, HeldState, HeldSummary, Limits, Program, Review, rfc3339};
 use crucible_evidence::policy_hash;
 use serde::Serialize;
 use std::collections::BTreeSet;
@@ -170,7 +168,14 @@ pub(super) fn in_words(record: &HeldRecord) -> String {
     let _ = writeln!(text, "{}  {state}", spec.id);
     let _ = writeln!(text, "held       {} by policy '{}'", rfc3339(held.at), line(&spec.policy.name));
     if let Some(review) = &spec.review {
-        let _ = writeln!(text, "{:10} {} by {}: {}", HeldState::from(review.decision), rfc3339(review.at), line(&review.by), line(&review.reason));
+        let _ = writeln!(
+            text,
+            "{:10} {} by {}: {}",
+            HeldState::from(review.decision),
+            rfc3339(review.at),
+            line(&review.by),
+            line(&review.reason)
+        );
     }
     let _ = writeln!(text, "backend    {}", line(&spec.backend));
     for reason in &held.admission.reasons {
@@ -195,8 +200,18 @@ pub(super) fn in_words(record: &HeldRecord) -> String {
             let _ = writeln!(text, "\ncommand: {}", output::neutral(&words.join(" ")));
         }
         Program::Source { language, code, args } => {
-            let _ = writeln!(text, "\n{}{}:", line(language), args.iter().map(|argument| format!(" {argument:?}")).collect::<String>());
-            let marked: BTreeSet<u64> = held.findings.iter().filter(|finding| is_in_program(spec, finding)).map(|finding| finding.region.line).collect();
+            let _ = writeln!(
+                text,
+                "\n{}{}:",
+                line(language),
+                args.iter().map(|argument| format!(" {argument:?}")).collect::<String>()
+            );
+            let marked: BTreeSet<u64> = held
+                .findings
+                .iter()
+                .filter(|finding| is_in_program(spec, finding))
+                .map(|finding| finding.region.line)
+                .collect();
             source(&mut text, &String::from_utf8_lossy(code), &marked);
         }
     }
