@@ -107,6 +107,24 @@ impl Limits {
         self.check(LimitKind::Stack, &minimum, maximum, |l| l.stack)
     }
 
+    /// The lesser of both, limit by limit.
+    #[must_use]
+    pub fn lesser(&self, other: &Self) -> Self {
+        Self {
+            timeout: self.timeout.min(other.timeout),
+            cpu_time: self.cpu_time.min(other.cpu_time),
+            cpus: self.cpus.min(other.cpus),
+            memory: self.memory.min(other.memory),
+            pids: self.pids.min(other.pids),
+            disk: self.disk.min(other.disk),
+            inodes: self.inodes.min(other.inodes),
+            open_files: self.open_files.min(other.open_files),
+            file_size: self.file_size.min(other.file_size),
+            output: self.output.min(other.output),
+            stack: self.stack.min(other.stack),
+        }
+    }
+
     /// A limit with what it is set to, for a sentence: «the 256MiB memory limit».
     #[must_use]
     pub fn in_words(&self, limit: LimitKind) -> String {

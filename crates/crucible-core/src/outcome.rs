@@ -133,6 +133,8 @@ pub struct Usage {
 pub struct Timings {
     /// Waiting for a place.
     pub queue: Duration,
+    /// Looking at the program before it ran. It goes on beside the rest where the policy lets it, so it isn't a part of the sum.
+    pub scan: Duration,
     /// Making the sandbox and putting the files in.
     pub create: Duration,
     /// What looking at the sandbox from outside added, before and after the command. A part of `create` and of `destroy`.

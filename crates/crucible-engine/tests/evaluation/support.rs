@@ -2,7 +2,8 @@
 
 use async_trait::async_trait;
 use crucible_core::{
-    Capabilities, EvaluationId, EvaluationSpec, Event, EventSink, Language, Limits, Outcome, Policy, Program, Result,
+    BaselineStore, Capabilities, EvaluationId, EvaluationSpec, Event, EventSink, Language, Limits, Outcome, Policy,
+    Program, Result,
 };
 use crucible_engine::{Engine, LanguageTable, NodeFacts, RunIo};
 use crucible_evidence::AttestationIndex;
@@ -56,6 +57,12 @@ impl Bench {
     /// The same with attestations.
     pub(crate) fn with_attestations(mut self, attestations: Arc<dyn AttestationIndex>) -> Self {
         self.engine = self.engine.with_attestations(attestations);
+        self
+    }
+
+    /// The same with earlier runs to compare with.
+    pub(crate) fn with_baselines(mut self, baselines: Arc<dyn BaselineStore>) -> Self {
+        self.engine = self.engine.with_baselines(baselines);
         self
     }
 

@@ -64,7 +64,8 @@ pub(super) fn run_bare(work: OwnedFd, control: OwnedFd) -> ! {
         Ok(()) => {
             let folders = vec![(crate::plan::WORK, work)];
             let descriptors = Descriptors::Closed;
-            serve(control, Reach::Bare, Confined { folders, ruleset: None, without: Vec::new(), descriptors })
+            let confined = Confined { folders, ruleset: None, without: Vec::new(), descriptors, reports: None };
+            serve(control, Reach::Bare, confined)
         }
         Err(errno) => {
             fail(&control, Failure { step: "become the reaper of orphans".to_owned(), errno: errno.raw_os_error() })
@@ -78,7 +79,7 @@ fn fail(control: &OwnedFd, failure: Failure) -> ! {
 }
 
 fn serve(control: OwnedFd, reach: Reach, confined: Confined) -> ! {
-    let Confined { folders, ruleset, without, descriptors } = confined;
+    let Confined { folders, ruleset, without, descriptors, reports } = confined;
     // A handler that the launcher's runtime has set up would be one that a guest could trigger.
     sys::restore_signals();
     // The launcher's descriptor was closed, or stands for the launcher's own children.
@@ -89,7 +90,12 @@ fn serve(control: OwnedFd, reach: Reach, confined: Confined) -> ! {
         }
     };
     let mut init = Init { control, signals, reach, folders, ruleset, descriptors, commands: BTreeMap::new() };
-    if init.send(&InitMessage::Ready { without }).is_ok() {
+    let along: Vec<_> = reports.iter().map(OwnedFd::as_fd).collect();
+    let is_ready = socket::send(&init.control, &InitMessage::Ready { without }, &along).is_ok();
+    drop(along);
+    // No guest may ever have it.
+    drop(reports);
+    if is_ready {
         while init.turn().is_ok() {}
     }
     init.end_processes();

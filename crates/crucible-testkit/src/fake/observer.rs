@@ -1,7 +1,7 @@
 //! What a fake host sees of a fake guest.
 
 use async_trait::async_trait;
-use crucible_core::{Observation, Observed, Observer};
+use crucible_core::{Monitoring, Observation, Observed, Observer};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
@@ -36,11 +36,12 @@ pub(super) struct FakeObserver {
     sight: Arc<Sight>,
     /// How many were told one by one.
     told: usize,
+    monitoring: Monitoring,
 }
 
 impl FakeObserver {
-    pub(super) const fn new(sight: Arc<Sight>) -> Self {
-        Self { sight, told: 0 }
+    pub(super) const fn new(sight: Arc<Sight>, monitoring: Monitoring) -> Self {
+        Self { sight, told: 0, monitoring }
     }
 }
 
@@ -56,6 +57,10 @@ impl Observer for FakeObserver {
             // What came meanwhile has left its notice.
             self.sight.more.notified().await;
         }
+    }
+
+    fn monitoring(&self) -> &Monitoring {
+        &self.monitoring
     }
 
     fn seen(&mut self) -> Vec<Observed> {

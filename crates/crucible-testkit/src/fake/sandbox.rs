@@ -5,9 +5,9 @@ use super::observer::{FakeObserver, Sight};
 use super::script::{FakeFile, Fault, Script, Step};
 use async_trait::async_trait;
 use crucible_core::{
-    Command, Counters, Error, ErrorKind, Execution, ExitStatus, FileContent, FileEntry, FileKind, GuestPath, Layers,
-    Loss, Observation, Observer, Posture, PostureFact, PostureState, ProcessHandle, Result, Sandbox, SandboxId,
-    SandboxRequest, Stream, Touched, TripwireWatch, WatchedPlace,
+    Capabilities, Command, Counters, Error, ErrorKind, Execution, ExitStatus, FileContent, FileEntry, FileKind,
+    GuestPath, Layers, Loss, Monitoring, Observation, Observer, Posture, PostureFact, PostureState, ProcessHandle,
+    Result, Sandbox, SandboxId, SandboxRequest, Stream, Touched, TripwireWatch, WatchedPlace,
 };
 use std::collections::BTreeMap;
 use std::future;
@@ -68,6 +68,7 @@ pub(super) struct FakeSandbox {
     ledger: Arc<Ledger>,
     state: Arc<Mutex<State>>,
     sight: Arc<Sight>,
+    monitoring: Monitoring,
     destroyed: bool,
 }
 
@@ -80,7 +81,13 @@ fn failure(what: &'static str) -> Error {
 }
 
 impl FakeSandbox {
-    pub(super) fn new(request: &SandboxRequest, layers: Layers, script: Script, ledger: Arc<Ledger>) -> Self {
+    pub(super) fn new(
+        request: &SandboxRequest,
+        can: &Capabilities,
+        layers: Layers,
+        script: Script,
+        ledger: Arc<Ledger>,
+    ) -> Self {
         let state = State { counters: script.counters.clone(), ..State::default() };
         let interpreter = request.language.as_ref().map(|_| "/usr/bin/fake".to_owned());
         let state = Arc::new(Mutex::new(state));
@@ -94,6 +101,7 @@ impl FakeSandbox {
             ledger,
             state,
             sight: Arc::default(),
+            monitoring: can.monitoring.clone(),
             destroyed: false,
         }
     }
@@ -308,7 +316,7 @@ impl Sandbox for FakeSandbox {
         for observation in self.script.observations.clone() {
             self.sight.add(observation);
         }
-        Ok(Box::new(FakeObserver::new(Arc::clone(&self.sight))))
+        Ok(Box::new(FakeObserver::new(Arc::clone(&self.sight), self.monitoring.clone())))
     }
 
     fn loss(&self) -> Option<Loss> {

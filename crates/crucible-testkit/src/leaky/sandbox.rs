@@ -214,7 +214,7 @@ impl Sandbox for LeakySandbox {
     }
 
     async fn observe(&self) -> Result<Box<dyn Observer>> {
-        Ok(Box::new(SeesNothing))
+        Ok(Box::new(SeesNothing::default()))
     }
 
     fn loss(&self) -> Option<Loss> {
