@@ -200,6 +200,13 @@ impl Policy {
         text
     }
 
+    /// The same demands of a sandbox's protection, and nothing decided before or during a run: for looking at the protection
+    /// itself, which programs do that no policy would let in.
+    #[must_use]
+    pub fn of_protection(&self) -> Self {
+        Self { before: Before::default(), limits: None, during: During::default(), ..self.clone() }
+    }
+
     /// What a run may use that asks for `asked`: the lesser of that and of what is allowed here, limit by limit.
     #[must_use]
     pub fn limits_for(&self, asked: &Limits) -> Limits {
@@ -234,6 +241,8 @@ mod tests {
         assert_eq!(other.canonical_protection(), strict.canonical_protection());
         other = Policy { limits: Some(Limits::default()), ..Policy::strict() };
         assert_ne!(other.canonical(), strict.canonical());
+        assert_eq!(other.of_protection().canonical_protection(), strict.canonical_protection());
+        assert!(!other.of_protection().before.needs_findings() && other.of_protection().limits.is_none());
     }
 
     #[test]

@@ -73,7 +73,8 @@ impl Subject {
         let mut takes_input = None;
         for (index, word) in argv.iter().enumerate() {
             if let Some(language) = language_of(word, languages) {
-                takes_input = (index == 0 || argv.first().is_some_and(is_wrapper)).then(|| language.clone());
+                takes_input =
+                    (index == 0 || argv.first().is_some_and(|first| is_wrapper(first))).then(|| language.clone());
                 interpreter = Some(language);
                 continue;
             }
@@ -144,7 +145,7 @@ fn language_of(word: &str, languages: &LanguageTable) -> Option<String> {
 }
 
 /// Whether a command only starts another one.
-fn is_wrapper(word: &String) -> bool {
+fn is_wrapper(word: &str) -> bool {
     const WRAPPERS: [&str; 10] =
         ["env", "nice", "timeout", "setsid", "nohup", "stdbuf", "time", "ionice", "taskset", "busybox"];
     WRAPPERS.contains(&word.rsplit('/').next().unwrap_or(word))

@@ -2,8 +2,8 @@
 
 use crate::support::{Bench, Recorder, spec};
 use crucible_core::{
-    BaselineStore, BehaviorKind, Comparison, Counters, Coverage, EvaluationSpec, ExitKind, GuestPath, Label, Learnt,
-    LimitKind, Observation, Outcome, Source, Status, Tripwire, Validity, Watchable,
+    BaselineStore, BehaviorKind, Comparison, Counters, Coverage, EvaluationSpec, Event, ExitKind, GuestPath, Label,
+    Learnt, LimitKind, Observation, Outcome, Source, Status, Tripwire, Validity, Watchable,
 };
 use crucible_testkit::baselines::{MemoryBaselines, StoreFault};
 use crucible_testkit::fake::{Script, Step, everything};
@@ -61,7 +61,8 @@ async fn what_the_host_sees_is_in_the_record_in_words() {
     let bench = Bench::new(script);
     let spec = EvaluationSpec { tripwires: vec![wire], ..spec() };
     let outcome = bench.evaluate_with(spec, &recorder, CancellationToken::new()).await.unwrap();
-    let told: Vec<_> =
+    // Not in this order: the test's own clock stands still, and the one of the tripwires does not.
+    let mut told: Vec<_> =
         outcome.behavior.iter().map(|one| (one.kind, one.name.as_str(), one.source, one.count)).collect();
     told.sort();
     assert_eq!(
@@ -128,6 +129,24 @@ async fn a_run_that_is_not_to_be_believed_is_compared_and_not_learnt_from() {
     assert_eq!(record.comparison, Comparison::Compared);
     assert!(matches!(record.learnt, Learnt::No { reason } if reason.contains("believed")));
     assert_eq!(store.history(&label()).await.unwrap().profiles.len(), 8);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_is_ended_for_what_it_did_is_told_as_it_happens_and_not_learnt_from() {
+    let store = eight().await;
+    let bench = Bench::new(takes(Duration::ZERO, [connects(), Step::WaitForever]))
+        .with_baselines(Arc::clone(&store) as Arc<dyn BaselineStore>);
+    let mut spec = labelled();
+    spec.policy.during.end_on.insert(BehaviorKind::ConnectionRefused);
+    let recorder = Recorder::default();
+    let outcome = bench.evaluate_with(spec, &recorder, CancellationToken::new()).await.unwrap();
+    assert_eq!(outcome.status, Status::Denied);
+    assert!(recorder.events().iter().any(|event| matches!(
+        event,
+        Event::BehaviorSeen { kind: BehaviorKind::ConnectionRefused, source: Source::Claimed, .. }
+    )));
+    assert_eq!(outcome.anomalies[0].metric, "connection_refused");
+    assert_eq!(outcome.baseline.unwrap().learnt, Learnt::No { reason: "it was ended for what it did".to_owned() });
 }
 
 #[tokio::test(start_paused = true)]
