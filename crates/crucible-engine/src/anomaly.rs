@@ -108,10 +108,10 @@ impl<'a> Baseline<'a> {
         self.profiles.iter().filter(move |profile| profile.backend == backend)
     }
 
-    /// What is usual, for each metric of which enough is known, in the order of the table.
+    /// What is usual, for each metric of which anything is known, in the order of the table.
     #[must_use]
     pub fn usual(&self) -> Vec<Usual> {
-        Metric::all().filter_map(|metric| self.usual_of(metric)).filter(|usual| usual.runs >= FEWEST_RUNS).collect()
+        Metric::all().filter_map(|metric| self.usual_of(metric)).collect()
     }
 
     fn usual_of(&self, metric: Metric) -> Option<Usual> {
@@ -124,8 +124,8 @@ impl<'a> Baseline<'a> {
     /// How a run stands out, what no earlier run did first, then the farthest.
     #[must_use]
     pub fn anomalies(&self, label: &Label, profile: &Profile) -> Vec<Anomaly> {
-        let mut flagged: Vec<_> =
-            self.usual().into_iter().filter_map(|usual| judged(label, usual, usual.metric.of(profile)?)).collect();
+        let enough = self.usual().into_iter().filter(|usual| usual.runs >= FEWEST_RUNS);
+        let mut flagged: Vec<_> = enough.filter_map(|usual| judged(label, usual, usual.metric.of(profile)?)).collect();
         // What is new in kind is so in its names, too.
         let new: Vec<_> = flagged.iter().filter(|(novel, ..)| *novel).map(|(_, metric, _)| *metric).collect();
         flagged.retain(|(_, metric, _)| match metric {

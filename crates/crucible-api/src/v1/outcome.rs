@@ -536,7 +536,7 @@ impl From<&core::BaselineRecord> for Baseline {
         };
         let not_learnt_because = match &record.learnt {
             core::Learnt::Yes => None,
-            core::Learnt::No { reason } => Some(reason.clone()),
+            core::Learnt::No { reason } | core::Learnt::Failed { reason } => Some(reason.clone()),
         };
         Self {
             label: record.label.to_string(),

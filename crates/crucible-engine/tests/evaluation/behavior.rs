@@ -178,7 +178,7 @@ async fn a_store_that_fails_fails_no_run_and_is_told() {
     let store = Arc::new(MemoryBaselines::with_fault(StoreFault::IsFull));
     let record = evaluate(takes(Duration::ZERO, []), &store).await.baseline.unwrap();
     assert_eq!(record.comparison, Comparison::TooFew { needed: 8 });
-    assert!(matches!(record.learnt, Learnt::No { reason } if reason.contains("is full")));
+    assert!(matches!(record.learnt, Learnt::Failed { reason } if reason.contains("is full")));
     let without = Bench::new(takes(Duration::ZERO, [])).evaluate(labelled()).await.unwrap();
     assert!(matches!(without.baseline.unwrap().comparison, Comparison::Unavailable { .. }));
 }
