@@ -91,7 +91,8 @@ struct Report {
 impl Report {
     fn row(&mut self, name: &str, value: &str, style: Option<Style>) {
         let (value, style) = (one_line(value), style.unwrap_or_default());
-        let _ = writeln!(self.text, "  {name:11}{style}{value}{style:#}");
+        let name = if value.is_empty() { name.to_owned() } else { format!("{name:11}") };
+        let _ = writeln!(self.text, "  {name}{style}{value}{style:#}");
     }
 
     fn entry(&mut self, value: &str, style: Option<Style>) {
@@ -157,11 +158,11 @@ impl Report {
         let BaselineRecord { label, runs, comparison, learnt } = record;
         let compared = match comparison {
             Comparison::Compared if outcome.anomalies.is_empty() => {
-                format!("like the {runs} earlier runs of '{label}'")
+                format!("doesn't stand out from the {runs} earlier runs of '{label}'")
             }
             Comparison::Compared => format!("stands out from the {runs} earlier runs of '{label}'"),
             Comparison::TooFew { needed } => {
-                format!("{runs} earlier runs of '{label}', of {needed} that it takes to compare")
+                format!("not compared: earlier runs of '{label}': {runs}, of {needed} that it takes")
             }
             Comparison::NothingToCompare => "nothing to compare".to_owned(),
             Comparison::Unavailable { reason } => format!("not compared with earlier runs of '{label}': {reason}"),
@@ -258,3 +259,6 @@ fn bars(values: &[f64]) -> String {
     };
     (0..columns).map(bar).collect()
 }
+
+#[cfg(test)]
+mod tests;
