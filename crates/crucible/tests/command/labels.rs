@@ -37,7 +37,8 @@ fn a_run_that_uses_much_more_than_those_before_it_is_told_and_not_learnt_from() 
         for _ in 0..2 {
             let json = labelled(data.path(), backend, BUSY, &["--json"]).output().json();
             let anomalies = json["anomalies"].as_array().unwrap();
-            let cpu = anomalies.iter().find(|anomaly| anomaly["metric"] == "cpu_ms").expect("nothing was told");
+            let cpu = anomalies.iter().find(|anomaly| anomaly["metric"] == "cpu_ms");
+            let cpu = cpu.unwrap_or_else(|| panic!("nothing was told: {json}"));
             let message = cpu["message"].as_str().unwrap();
             assert!(message.contains("of processor time; the 8 earlier runs of 't/one' used "), "{message}");
             assert_eq!((&json["baseline"]["state"], &json["baseline"]["runs"]), (&"compared".into(), &8.into()));
@@ -94,7 +95,7 @@ fn a_report_goes_to_standard_error_and_holds_no_control_characters() {
         assert_eq!((run.code(), run.stdout().as_str()), (3, "out"));
         let report = run.stderr();
         for part in [
-            "\ncrucible: report\n",
+            "crucible: report\n",
             "exited with code 3",
             "validity",
             "decision",
@@ -150,8 +151,9 @@ fn a_store_that_can_not_be_used_changes_no_run_and_is_told() {
         let told: Vec<_> = run.stderr().lines().filter(|line| !is_expected_warning(line)).map(str::to_owned).collect();
         assert_eq!(told.len(), 1, "{told:?}");
         assert!(told[0].starts_with("warning: the run wasn't compared with earlier ones of 't/one': "), "{told:?}");
-        let record = labelled(data.path(), backend, "true", &["--json"]).output().json()["baseline"].clone();
-        assert_eq!((&record["state"], &record["learnt"]), (&"unavailable".into(), &false.into()));
+        let json = labelled(data.path(), backend, "true", &["--json"]).output().json();
+        let record = &json["baseline"];
+        assert_eq!((&record["state"], &record["learnt"]), (&"unavailable".into(), &false.into()), "{json}");
         assert!(record["reason"].as_str().unwrap().contains("others may enter"), "{record}");
         baseline(data.path(), &["list"]).expect_failure(69, &["others may enter", "hint:", "baselines"]);
         fs::set_permissions(&folder, Permissions::from_mode(0o700)).unwrap();
