@@ -173,16 +173,20 @@ struct Lines<'a> {
 }
 
 impl<'a> Lines<'a> {
+    /// The latest lines, from the end until there are enough. What lies before them isn't looked at.
     fn of(bytes: &'a [u8], label: &Label) -> Self {
         let (mut sound, mut broken) = (Vec::new(), 0);
-        for text in lines(bytes) {
+        for text in bytes.rsplit(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+            if sound.len() >= BASELINE_WINDOW {
+                break;
+            }
             match line::read(text, label) {
                 Some(profile) => sound.push((text, profile)),
                 None => broken += 1,
             }
         }
-        let beyond = sound.len().saturating_sub(BASELINE_WINDOW);
-        Self { sound: sound.split_off(beyond), broken }
+        sound.reverse();
+        Self { sound, broken }
     }
 
     fn history(self) -> History {
