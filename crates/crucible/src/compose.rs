@@ -129,12 +129,11 @@ pub fn engine(backends: Vec<Arc<dyn Backend>>, configuration: &Configuration) ->
 /// # Errors
 /// `Configuration` where there is no user's folder to have it in, and none is set.
 pub fn baselines(configuration: &Configuration) -> Result<FileBaselines> {
-    let folder = configuration.state_folder().ok_or_else(|| {
-        let message = "there is no folder for what outlives a run";
-        Error::new(ErrorKind::Configuration, "find the state folder", message)
-            .with_hint("set state.folder, XDG_DATA_HOME or HOME")
-    })?;
-    Ok(FileBaselines::new(HostPath::new(folder.as_path().join("baselines"))))
+    configuration.baseline_folder().map(FileBaselines::new).ok_or_else(|| {
+        let message = "there is no folder for what earlier runs were like";
+        Error::new(ErrorKind::Configuration, "find the baseline folder", message)
+            .with_hint("set baseline.folder, XDG_DATA_HOME or HOME")
+    })
 }
 
 /// The folder with this node's key and attestations.

@@ -144,7 +144,7 @@ fn a_store_that_can_not_be_used_changes_no_run_and_is_told() {
     for backend in backends() {
         let data = tempfile::tempdir().unwrap();
         labelled(data.path(), backend, "true", &[]).output().expect_success();
-        let folder = data.path().join("crucible/state/baselines");
+        let folder = data.path().join("crucible/baselines");
         fs::set_permissions(&folder, Permissions::from_mode(0o755)).unwrap();
         let run = labelled(data.path(), backend, "echo a; exit 7", &[]).output();
         assert_eq!((run.code(), run.stdout().as_str()), (7, "a\n"));
