@@ -2,6 +2,7 @@
 
 mod attack;
 mod attest;
+mod baseline;
 mod io;
 mod policy;
 mod review;
@@ -9,7 +10,8 @@ mod settings;
 
 pub(crate) use attack::{AttackArguments, RangeArguments};
 pub(crate) use attest::{AttestListArguments, AttestVerb, AttestVerifyArguments};
-pub(crate) use io::{Controls, Existing, FileFlag, IoFlags};
+pub(crate) use baseline::BaselineVerb;
+pub(crate) use io::{Controls, Existing, FileFlag, IoFlags, Reporting};
 pub(crate) use policy::{
     PolicyCheckArguments, PolicyExplainArguments, PolicyListArguments, PolicyShowArguments, PolicyVerb,
 };
@@ -70,6 +72,9 @@ pub(crate) enum Verb {
     /// Look at programs that a policy has held, decide about them, and run them
     #[command(subcommand)]
     Review(ReviewVerb),
+    /// What earlier runs with a label were like: list, show, forget
+    #[command(subcommand)]
+    Baseline(BaselineVerb),
     /// Show the configuration
     #[command(subcommand)]
     Config(ConfigVerb),
@@ -89,6 +94,7 @@ Examples:
   echo 'console.log(1)' | crucible run -l javascript -
   crucible run plot.py --file data.csv --collect plot.png --collect-to results
   crucible run task.py --memory 1GiB --timeout 5m --json > outcome.json
+  crucible run task.py --label gsm8k --report         what it did, and how it stands to earlier runs
   crucible run task.py --tripwire credentials --tripwire listener=/tmp/docker.sock --json | jq .tripwires
 
 The program starts in /work, which is all that it can write to besides /tmp. The exit code is the

@@ -2,6 +2,7 @@
 
 mod attack;
 mod attest;
+mod baseline;
 mod collect;
 mod completions;
 mod config_show;
@@ -32,6 +33,7 @@ pub(crate) fn dispatch(arguments: Arguments) -> Exit {
         Verb::Attest(verb) => attest::attest(&verb),
         Verb::Policy(verb) => policy::policy(&verb),
         Verb::Review(verb) => review::review(verb),
+        Verb::Baseline(verb) => baseline::baseline(&verb),
         Verb::Config(ConfigVerb::Show(arguments)) => config_show::show(&arguments),
         Verb::Completions(arguments) => completions::completions(&arguments),
         Verb::Bench(arguments) => {

@@ -222,6 +222,13 @@ impl Configuration {
         self.path("evidence.folder").or_else(usual)
     }
 
+    /// The folder with what earlier runs were like; `None` where there is no user's folder to have it in.
+    #[must_use]
+    pub fn baseline_folder(&self) -> Option<HostPath> {
+        let usual = || self.data_folder.as_ref().map(|folder| HostPath::new(folder.join("crucible/baselines")));
+        self.path("baseline.folder").or_else(usual)
+    }
+
     /// The folder with the programs that are held for review; `None` where there is no user's folder to have it in.
     #[must_use]
     pub fn review_folder(&self) -> Option<HostPath> {

@@ -98,6 +98,7 @@ const SECTIONS: &[(&str, Node)] = &[
     ("cache", Node::Section(&[("interpreters", Node::Text)])),
     ("evidence", Node::Section(&[("folder", Node::Text)])),
     ("review", Node::Section(&[("folder", Node::Text)])),
+    ("baseline", Node::Section(&[("folder", Node::Text)])),
     ("presets", Node::Named(&PRESET)),
     ("languages", Node::Named(&LANGUAGE)),
 ];
