@@ -63,6 +63,10 @@ async fn components(configuration: &Configuration) -> Vec<SelfTest> {
         }
     }
     tests.insert(0, compose::engine(backends, configuration).self_test().await);
+    tests.push(compose::scanner().self_test().await);
+    if let Ok(reviews) = compose::reviews(configuration) {
+        tests.push(reviews.self_test().await);
+    }
     // Without a folder there is nothing to test.
     if let Ok(folder) = compose::evidence(configuration) {
         tests.push(folder.self_test().await);
