@@ -5,12 +5,15 @@
 use crate::config::{AUTO, Chosen, Configuration};
 pub use crucible_backends::jail::Ahead;
 use crucible_backends::jail::{JailBackend, JailConfig};
+use crate::rule_files::{RuleFiles, RuleFolder};
 use crucible_backends::subprocess::{SubprocessBackend, SubprocessConfig};
 use crucible_core::{
-    Backend, Error, ErrorKind, HostPath, Policy, Result, SandboxId, SandboxRequest, SuiteResult, nearest,
+    Backend, Error, ErrorKind, HostPath, Policy, Result, SandboxId, SandboxRequest, Scanner, SuiteResult, nearest,
 };
 use crucible_engine::{Engine, NodeFacts};
 use crucible_evidence::{EvidenceFolder, Node, Protection, StoredAttestation, StoredAttestations};
+use crucible_scan::{RuleSet, SourceScanner};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// The native Linux jail.
@@ -151,6 +154,42 @@ pub async fn attest(
     sandbox.destroy().await?;
     let protection = Protection { backend, layers: &layers, policy };
     crucible_evidence::attest(&evidence(configuration)?, Node::read(&HostPath::new("/"))?, &protection, suite)
+}
+
+/// The rules that scanning goes by: the built-in ones, those of the configuration, and those of `more` folders. A later
+/// rule takes the place of an earlier one that has its id; within a layer an id may be there only once.
+///
+/// # Errors
+/// `Configuration` for what the configuration names, `NotFound`, `Io` or `InvalidInput` for what `more` names: a folder that
+/// can't be read or holds no rules, and the first rule that is wrong, with file, line and id.
+pub fn rules(configuration: &Configuration, more: &[PathBuf]) -> Result<RuleSet> {
+    let configured: Vec<_> =
+        configuration.rule_folders().into_iter().map(|(path, origin)| RuleFolder { path, origin }).collect();
+    let rules = RuleFiles::read(&configured)?.over(RuleSet::built_in(), ErrorKind::Configuration)?;
+    RuleFiles::read(&RuleFolder::of_flag(more))?.over(rules, ErrorKind::InvalidInput)
+}
+
+/// The rules of these folders alone.
+///
+/// # Errors
+/// As [`rules`].
+pub fn rules_of(folders: &[PathBuf]) -> Result<RuleSet> {
+    RuleFiles::read(&RuleFolder::of_flag(folders))?.over(RuleSet::empty(), ErrorKind::InvalidInput)
+}
+
+/// The scanner of every run and of `crucible scan`, by [`rules`]. What it needs for a language is made when the first program
+/// in it is looked at.
+///
+/// # Errors
+/// As [`rules`].
+pub fn scanner(configuration: &Configuration, more: &[PathBuf]) -> Result<Arc<dyn Scanner>> {
+    Ok(scanner_by(rules(configuration, more)?))
+}
+
+/// A scanner that goes by these rules.
+#[must_use]
+pub fn scanner_by(rules: RuleSet) -> Arc<dyn Scanner> {
+    Arc::new(SourceScanner::new(rules))
 }
 
 /// What is recorded about this machine.
