@@ -43,7 +43,7 @@ impl RuleFiles {
         let mut texts = Vec::new();
         for folder in folders {
             for path in files(folder)? {
-                let text = read_settings(&path, "file of rules", kind(&folder.origin, ErrorKind::NotFound))?;
+                let text = read_settings(&path, "file of rules", kind(&folder.origin, ErrorKind::InvalidInput))?;
                 texts.push((path.display().to_string(), text));
                 if texts.len() > MOST_FILES {
                     return Err(wrong(folder, ErrorKind::InvalidInput, format!("more than {MOST_FILES} files of rules")));

@@ -91,7 +91,6 @@ fn summary(text: &mut String, findings: &Findings) {
     } else {
         let _ = write!(text, "{GOOD}no findings{GOOD:#} in {}", counted(files as u64, "file"));
     }
-    let _ = write!(text, ", by {}", counted(findings.rules.rules().len() as u64, "rule"));
     let rest = [
         (findings.milder, "milder and not shown"),
         (findings.left_out, "left out for want of room"),
