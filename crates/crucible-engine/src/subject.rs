@@ -73,7 +73,8 @@ impl Subject {
         let mut takes_input = None;
         for (index, word) in argv.iter().enumerate() {
             if let Some(language) = language_of(word, languages) {
-                takes_input = (index == 0 || argv.first().is_some_and(|first| is_wrapper(first))).then(|| language.clone());
+                takes_input =
+                    (index == 0 || argv.first().is_some_and(|first| is_wrapper(first))).then(|| language.clone());
                 interpreter = Some(language);
                 continue;
             }

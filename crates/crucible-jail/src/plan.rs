@@ -338,8 +338,9 @@ pub enum InitRequest {
 /// A message from a sandbox's init. Hostile: see the module.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum InitMessage {
-    /// The sandbox stands; with what was preferred and couldn't be had. Where reports are heard, the descriptor from which
-    /// comes along.
+    /// The descriptor from which refused system calls are heard of comes along. Before `Ready`, where there is one.
+    Reports,
+    /// The sandbox stands; with what was preferred and couldn't be had.
     Ready {
         /// The steps that failed.
         without: Vec<Failure>,

@@ -120,14 +120,20 @@ impl Sandbox {
     ) -> Result<Self, JailError> {
         let socket = Arc::new(socket);
         let init = crate::sys::watch(init, Interest::READABLE).map_err(JailError::io("watch the sandbox's init"))?;
-        let (without, mut descriptors) = match socket.receive::<InitMessage>().await {
-            Ok((InitMessage::Ready { without }, descriptors)) => (without, descriptors),
+        let mut first = socket.receive::<InitMessage>().await;
+        let mut reports = None;
+        if let Ok((InitMessage::Reports, descriptors)) = &mut first {
+            reports = descriptors.pop();
+            first = socket.receive::<InitMessage>().await;
+        }
+        let without = match first {
+            Ok((InitMessage::Ready { without }, _)) => without,
             Ok((InitMessage::Failed(failure), _)) => return Err(failure.into()),
             Err(MessageError::Closed) => return Err(JailError::SandboxLost),
             Ok(_) | Err(_) => return Err(JailError::Protocol("set the sandbox up")),
         };
         let record = Arc::<Record>::default();
-        let answering = match descriptors.pop() {
+        let answering = match reports {
             Some(reports) => {
                 let reports = crate::sys::watch(reports, Interest::READABLE);
                 let reports = reports.map_err(JailError::io("hear of refused system calls"))?;

@@ -90,16 +90,21 @@ fn serve(control: OwnedFd, reach: Reach, confined: Confined) -> ! {
         }
     };
     let mut init = Init { control, signals, reach, folders, ruleset, descriptors, commands: BTreeMap::new() };
-    let along: Vec<_> = reports.iter().map(OwnedFd::as_fd).collect();
-    let is_ready = socket::send(&init.control, &InitMessage::Ready { without }, &along).is_ok();
-    drop(along);
-    // No guest may ever have it.
-    drop(reports);
+    let is_ready = hand_over(&init.control, reports).and_then(|()| init.send(&InitMessage::Ready { without })).is_ok();
     if is_ready {
         while init.turn().is_ok() {}
     }
     init.end_processes();
     sys::exit_now(0)
+}
+
+/// Gives the supervisor what it hears of refused calls from, and keeps nothing of it, before it says that it is ready: whoever
+/// looks at it from then on finds no descriptor that isn't meant to be there, and no guest ever gets it.
+fn hand_over(control: &OwnedFd, reports: Option<OwnedFd>) -> Result<(), MessageError> {
+    match reports {
+        Some(reports) => socket::send(control, &InitMessage::Reports, &[reports.as_fd()]),
+        None => Ok(()),
+    }
 }
 
 impl Init {
