@@ -49,7 +49,8 @@ fn a_document_validates_and_says_what_was_found() {
         Notice { level: NoticeLevel::Error, uri: Some("gone.py".to_owned()), message: "can't be read".to_owned() },
         Notice { level: NoticeLevel::Note, uri: None, message: "3 links".to_owned() },
     ];
-    let findings = [finding(&rule.id, Severity::Critical, "runs \u{1b}[2J a shell"), finding("no.such.rule", Severity::Info, "x")];
+    let findings =
+        [finding(&rule.id, Severity::Critical, "runs \u{1b}[2J a shell"), finding("no.such.rule", Severity::Info, "x")];
     let document = document(&findings, &notices);
     assert_eq!(complaints(&document), [""; 0]);
     let run = &document["runs"][0];
@@ -76,7 +77,9 @@ fn every_rule_is_described_with_its_references_as_tags() {
     let rules = RuleSet::built_in();
     let document = document(&[], &[]);
     assert_eq!(complaints(&document), [""; 0]);
-    for (rule, described) in rules.rules().iter().zip(document["runs"][0]["tool"]["driver"]["rules"].as_array().unwrap()) {
+    for (rule, described) in
+        rules.rules().iter().zip(document["runs"][0]["tool"]["driver"]["rules"].as_array().unwrap())
+    {
         assert_eq!(described["id"], rule.id.as_str());
         assert!(described["help"]["text"].as_str().unwrap().starts_with(rule.why.as_str()), "{described}");
         assert!(described.get("helpUri").is_none());

@@ -3,9 +3,9 @@
 //! It starts only what a request needs, because starting a backend costs time.
 
 use crate::config::{AUTO, Chosen, Configuration};
+use crate::rule_files::{RuleFiles, RuleFolder};
 pub use crucible_backends::jail::Ahead;
 use crucible_backends::jail::{JailBackend, JailConfig};
-use crate::rule_files::{RuleFiles, RuleFolder};
 use crucible_backends::subprocess::{SubprocessBackend, SubprocessConfig};
 use crucible_core::{
     Backend, Error, ErrorKind, HostPath, Policy, Result, SandboxId, SandboxRequest, Scanner, SuiteResult, nearest,

@@ -46,7 +46,11 @@ impl RuleFiles {
                 let text = read_settings(&path, "file of rules", kind(&folder.origin, ErrorKind::InvalidInput))?;
                 texts.push((path.display().to_string(), text));
                 if texts.len() > MOST_FILES {
-                    return Err(wrong(folder, ErrorKind::InvalidInput, format!("more than {MOST_FILES} files of rules")));
+                    return Err(wrong(
+                        folder,
+                        ErrorKind::InvalidInput,
+                        format!("more than {MOST_FILES} files of rules"),
+                    ));
                 }
             }
         }
@@ -82,9 +86,8 @@ fn files(folder: &RuleFolder) -> Result<Vec<PathBuf>> {
     if !metadata.is_dir() {
         return Ok(vec![path.clone()]);
     }
-    let unreadable = |error| {
-        wrong(folder, ErrorKind::Io, format!("can't read the folder of rules '{shown}'")).with_source(error)
-    };
+    let unreadable =
+        |error| wrong(folder, ErrorKind::Io, format!("can't read the folder of rules '{shown}'")).with_source(error);
     let mut files = Vec::new();
     for entry in std::fs::read_dir(path).map_err(unreadable)? {
         let path = entry.map_err(unreadable)?.path();

@@ -27,9 +27,8 @@ impl<'a> Lines<'a> {
     #[must_use]
     pub fn of(bytes: &'a [u8]) -> Self {
         let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-        let is_end = |place: &usize| {
-            bytes.get(*place) == Some(&b'\n') || bytes.get(place.saturating_add(1)) != Some(&b'\n')
-        };
+        let is_end =
+            |place: &usize| bytes.get(*place) == Some(&b'\n') || bytes.get(place.saturating_add(1)) != Some(&b'\n');
         let ends = memchr::memchr2_iter(b'\n', b'\r', bytes).filter(is_end).collect();
         Self { bytes, ends, last: Place { line: 1, column: 1, offset: 0 } }
     }

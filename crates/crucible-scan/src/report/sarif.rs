@@ -286,11 +286,7 @@ impl<'a> Outcome<'a> {
             message: Message { text: &finding.message },
             locations: [Location { physical_location: location }],
             partial_fingerprints: Fingerprints(reported.fingerprint),
-            properties: ResultProperties {
-                severity: finding.severity,
-                group: &finding.group,
-                does: &finding.does,
-            },
+            properties: ResultProperties { severity: finding.severity, group: &finding.group, does: &finding.does },
         }
     }
 }

@@ -5,8 +5,8 @@
 mod live;
 mod terminal;
 
-pub(crate) use terminal::{is_control, visible};
 pub(crate) use live::{Finished, LiveOutput, write_document};
+pub(crate) use terminal::{is_control, visible};
 
 use crate::exit::{Exit, SIGPIPE};
 use anstyle::{AnsiColor, Style};

@@ -59,7 +59,8 @@ fn rules_are_listed_by_group_language_and_severity() {
         })
     );
     run(folder.path(), &["list", "--group", "mien"]).expect_failure(66, &["no group \"mien\"", "did you mean 'mine'?"]);
-    run(folder.path(), &["list", "--language", "cobol"]).expect_failure(66, &["no language \"cobol\"", "known: python"]);
+    run(folder.path(), &["list", "--language", "cobol"])
+        .expect_failure(66, &["no language \"cobol\"", "known: python"]);
 }
 
 #[test]

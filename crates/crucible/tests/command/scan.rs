@@ -248,13 +248,14 @@ fn bytes_invalid_text_and_huge_lines_are_scanned_in_moments() {
     let text = run.stdout();
     let longest = text.lines().map(|line| line.chars().count()).max().unwrap();
     assert!(longest < 200, "a line of {longest} characters");
-    assert!(text.contains("invalid.py:2:11: high python.mine.magic"), "{text}");
+    assert!(text.contains("invalid.py:2:12: high python.mine.magic"), "{text}");
     assert!(!text.contains('\0') && !text.contains('\u{7f}'));
 }
 
 #[test]
 fn hostile_names_and_lines_steer_no_terminal() {
-    let folder = folder(&[("a\u{1b}[2J\n.py", "import my_module\nmy_module.magic('\u{1b}]0;x\u{7}\u{202e}')\n".as_bytes())]);
+    let folder =
+        folder(&[("a\u{1b}[2J\n.py", "import my_module\nmy_module.magic('\u{1b}]0;x\u{7}\u{202e}')\n".as_bytes())]);
     let text = scan(folder.path(), &["a\u{1b}[2J\n.py"]).expect_success();
     assert!(text.chars().all(|c| c == '\n' || !c.is_control()) && !text.contains('\u{202e}'), "{text:?}");
     assert_eq!(text.lines().count(), 4, "{text:?}");

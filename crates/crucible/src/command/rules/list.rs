@@ -32,15 +32,15 @@ pub(super) fn list(arguments: &RulesListArguments) -> Result<Exit> {
         return Err(unknown("group", group, groups.iter().copied()));
     }
     let languages = LANGUAGES.into_iter().chain([ANY_LANGUAGE]);
-    if let Some(language) = arguments.language.as_deref().filter(|name| !languages.clone().any(|known| known == *name)) {
+    if let Some(language) = arguments.language.as_deref().filter(|name| !languages.clone().any(|known| known == *name))
+    {
         return Err(unknown("language", language, languages));
     }
     let listed: Vec<&Rule> = rules.rules().iter().filter(|rule| is_asked_for(rule, arguments)).collect();
     match arguments.format() {
-        Format::Json => output::json(&List {
-            rules: listed.into_iter().map(wire).collect(),
-            digest: rules.digest().to_owned(),
-        }),
+        Format::Json => {
+            output::json(&List { rules: listed.into_iter().map(wire).collect(), digest: rules.digest().to_owned() })
+        }
         Format::Text => output::data(&table(&listed, &rules)),
     }
 }
@@ -82,13 +82,7 @@ fn table(listed: &[&Rule], all: &RuleSet) -> String {
     // Writing to a String can't fail.
     for rule in listed {
         let style = style(rule.severity);
-        let _ = writeln!(
-            text,
-            "{:widest$}  {style}{:8}{style:#}  {}",
-            rule.id,
-            rule.severity,
-            one_line(&rule.message)
-        );
+        let _ = writeln!(text, "{:widest$}  {style}{:8}{style:#}  {}", rule.id, rule.severity, one_line(&rule.message));
     }
     let count = listed.len();
     let of_all = if count == all.rules().len() { String::new() } else { format!(" of {}", all.rules().len()) };

@@ -84,8 +84,7 @@ fn look_at(request: &Request<'_>, source: &Source) -> Result<Looked, Failure> {
     if is_cut {
         bytes.pop();
     }
-    let mut report =
-        request.scanner.scan(&[ScanFile { name: &name, language: request.language, bytes: &bytes }]);
+    let mut report = request.scanner.scan(&[ScanFile { name: &name, language: request.language, bytes: &bytes }]);
     if is_cut {
         let reason = format!("only its first {} MiB are looked at", MOST_BYTES >> 20);
         report.unread.push(Unread { file: name.clone(), reason });

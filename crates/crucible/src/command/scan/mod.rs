@@ -58,8 +58,7 @@ pub(crate) fn scan(arguments: &ScanArguments) -> Result<Exit> {
         least: arguments.severity.unwrap_or(Severity::Info),
         excerpts: if arguments.format == ScanFormat::Text { Excerpts::Cut } else { Excerpts::None },
     };
-    let mut findings =
-        Findings { rules, files: Vec::new(), skipped, failures, left_out: 0, milder: 0, worst: None };
+    let mut findings = Findings { rules, files: Vec::new(), skipped, failures, left_out: 0, milder: 0, worst: None };
     let (mut kept, mut imports) = (0, 0);
     looking::look(&request, found, |looked| match looked {
         Ok(looked) => findings.add(looked, &mut kept, &mut imports),
@@ -142,17 +141,14 @@ fn tell_skipped(skipped: &[Skipped]) {
 
 fn document(findings: &Findings) -> v1::ScanReport {
     let reports = || findings.files.iter().map(|looked| &looked.report);
-    let skipped = findings.skipped.iter().map(|Skipped { name, reason }| v1::Unread {
-        file: name.clone(),
-        reason: (*reason).to_owned(),
-    });
+    let skipped = findings
+        .skipped
+        .iter()
+        .map(|Skipped { name, reason }| v1::Unread { file: name.clone(), reason: (*reason).to_owned() });
     v1::ScanReport {
         version: v1::ScanReport::VERSION,
         crucible: env!("CARGO_PKG_VERSION").to_owned(),
-        rules: v1::RulesInForce {
-            count: findings.rules.rules().len(),
-            digest: findings.rules.digest().to_owned(),
-        },
+        rules: v1::RulesInForce { count: findings.rules.rules().len(), digest: findings.rules.digest().to_owned() },
         files: findings
             .files
             .iter()
@@ -161,7 +157,11 @@ fn document(findings: &Findings) -> v1::ScanReport {
         findings: reports().flat_map(|report| &report.findings).map(v1::Finding::from).collect(),
         imports: reports().flat_map(|report| &report.imports).map(v1::Import::from).collect(),
         unread: findings.unread().map(v1::Unread::from).chain(skipped).collect(),
-        failures: findings.failures.iter().map(|failure| v1::Unread { file: failure.name.clone(), reason: reason(&failure.error) }).collect(),
+        failures: findings
+            .failures
+            .iter()
+            .map(|failure| v1::Unread { file: failure.name.clone(), reason: reason(&failure.error) })
+            .collect(),
         left_out: findings.left_out,
         milder: findings.milder,
     }

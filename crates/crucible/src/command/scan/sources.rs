@@ -118,7 +118,8 @@ impl Sources {
     fn reason_to_skip(&self, path: &Path, kind: Option<FileType>, depth: usize) -> Option<&'static str> {
         // What was named itself is walked whatever it is called.
         let kind = kind?;
-        let is_version_control = || path.file_name().is_some_and(|name| VERSION_CONTROL.iter().any(|known| name == *known));
+        let is_version_control =
+            || path.file_name().is_some_and(|name| VERSION_CONTROL.iter().any(|known| name == *known));
         if kind.is_symlink() {
             Some("it is a symbolic link")
         } else if kind.is_dir() && is_version_control() {
