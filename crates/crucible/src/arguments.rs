@@ -2,13 +2,15 @@
 
 mod attack;
 mod attest;
+mod baseline;
 mod io;
 mod scan;
 mod settings;
 
 pub(crate) use attack::{AttackArguments, RangeArguments};
 pub(crate) use attest::{AttestListArguments, AttestVerb, AttestVerifyArguments};
-pub(crate) use io::{Controls, Existing, FileFlag, IoFlags};
+pub(crate) use baseline::BaselineVerb;
+pub(crate) use io::{Controls, Existing, FileFlag, IoFlags, Reporting};
 pub(crate) use scan::{
     Detail, RulesExplainArguments, RulesListArguments, RulesTestArguments, RulesVerb, ScanArguments, ScanFormat,
 };
@@ -68,6 +70,9 @@ pub(crate) enum Verb {
     /// Verify and list attestations of what isolation held, and print this node's key
     #[command(subcommand)]
     Attest(AttestVerb),
+    /// What earlier runs with a label were like: list, show, forget
+    #[command(subcommand)]
+    Baseline(BaselineVerb),
     /// Show the configuration
     #[command(subcommand)]
     Config(ConfigVerb),
@@ -87,6 +92,7 @@ Examples:
   echo 'console.log(1)' | crucible run -l javascript -
   crucible run plot.py --file data.csv --collect plot.png --collect-to results
   crucible run task.py --memory 1GiB --timeout 5m --json > outcome.json
+  crucible run task.py --label gsm8k --report         what it did, and how it stands to earlier runs
   crucible run task.py --tripwire credentials --tripwire listener=/tmp/docker.sock --json | jq .tripwires
 
 The program starts in /work, which is all that it can write to besides /tmp. The exit code is the

@@ -13,6 +13,7 @@ use crucible_core::{
 use crucible_engine::{Engine, NodeFacts};
 use crucible_evidence::{EvidenceFolder, Node, Protection, StoredAttestation, StoredAttestations};
 use crucible_scan::{RuleSet, SourceScanner};
+use crucible_state::file::FileBaselines;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -109,15 +110,33 @@ pub async fn start_jail(configuration: &Configuration, ahead: Ahead) -> Result<J
     .await
 }
 
-/// An engine that runs evaluations on these backends. Its records name the attestations of this node.
+/// An engine that runs evaluations on these backends. Its records name the attestations of this node, and say how runs with
+/// a label stand to earlier ones.
 #[must_use]
 pub fn engine(backends: Vec<Arc<dyn Backend>>, configuration: &Configuration) -> Engine {
     let engine = Engine::new(backends, configuration.languages().clone(), configuration.maximum().clone(), node());
+    let engine = match baselines(configuration) {
+        Ok(baselines) => engine.with_baselines(Arc::new(baselines)),
+        // A run with a label says that there is nothing to compare it with.
+        Err(_) => engine,
+    };
     match evidence(configuration) {
         Ok(folder) => engine.with_attestations(Arc::new(StoredAttestations::new(folder, HostPath::new("/")))),
         // Nobody to have attestations, so there are none.
         Err(_) => engine,
     }
+}
+
+/// What earlier runs with a label were like.
+///
+/// # Errors
+/// `Configuration` where there is no user's folder to have it in, and none is set.
+pub fn baselines(configuration: &Configuration) -> Result<FileBaselines> {
+    configuration.baseline_folder().map(FileBaselines::new).ok_or_else(|| {
+        let message = "there is no folder for what earlier runs were like";
+        Error::new(ErrorKind::Configuration, "find the baseline folder", message)
+            .with_hint("set baseline.folder, XDG_DATA_HOME or HOME")
+    })
 }
 
 /// The folder with this node's key and attestations.

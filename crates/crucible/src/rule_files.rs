@@ -66,7 +66,7 @@ impl RuleFiles {
             return Ok(rules);
         }
         rules.with_texts(&self.texts()).map_err(|error| {
-            Error::new(kind, "read rules", error.to_string())
+            Error::new(kind, "read rules", in_one_line(&error.to_string()))
                 .with_hint("docs/scanning.md tells how rules are written; `crucible rules test --rules DIR` tries them")
         })
     }
@@ -103,6 +103,12 @@ fn files(folder: &RuleFolder) -> Result<Vec<PathBuf>> {
     }
     files.sort();
     Ok(files)
+}
+
+/// What parsers of expressions and of YARA say goes over several lines, some of which only point.
+fn in_one_line(message: &str) -> String {
+    let says_something = |line: &&str| line.contains(char::is_alphanumeric);
+    message.lines().map(str::trim).filter(says_something).collect::<Vec<_>>().join("; ")
 }
 
 /// A mistake in the configuration is one, whatever it consists of.

@@ -13,8 +13,8 @@ pub use attack::{
     UserKind, Verdict, VerdictCounts,
 };
 pub use outcome::{
-    Admission, Anomaly, Behavior, CollectedFile, Coverage, DecisionReason, Evidence, Finding, Outcome, RefusedFile,
-    Review, Sample, Status, Timings, Tripwire, Usage, Validity,
+    Admission, Anomaly, Baseline, Behavior, CollectedFile, Coverage, DecisionReason, Evidence, Finding, Outcome,
+    RefusedFile, Review, Sample, Status, Timings, Tripwire, Usage, Validity,
 };
 pub use posture::{PostureDifference, PostureRecord, PostureSummary};
 pub use problem::{Problem, ProblemDetail};

@@ -3,15 +3,15 @@
 use super::collect::Destination;
 use super::input::{self, ProgramSource};
 use super::runtime;
-use crate::arguments::{ExecArguments, IoFlags, RunArguments, SettingFlags};
+use crate::arguments::{ExecArguments, IoFlags, Reporting, RunArguments, SettingFlags};
 use crate::exit::Exit;
 use crate::output::{self, Finished, Format, LiveOutput, write_document};
 use crate::signals::Signals;
 use crucible::compose;
 use crucible::config::{Configuration, Environment};
 use crucible_core::{
-    Capabilities, Discard, Enforcement, EvaluationId, EvaluationSpec, EventSink, Isolation, LimitKind, Limits, Outcome,
-    Program, Result, Status, Validity, ValidityReason,
+    BaselineRecord, Capabilities, Comparison, Discard, Enforcement, EvaluationId, EvaluationSpec, EventSink, Isolation,
+    Learnt, LimitKind, Limits, Outcome, Program, Result, Status, Validity, ValidityReason,
 };
 use crucible_engine::{Engine, RunIo};
 use std::pin::pin;
@@ -59,7 +59,7 @@ fn evaluate(
         limits: configuration.limits().clone(),
         policy: compose::policy(configuration, backend)?,
         review: None,
-        label: None,
+        label: flags.label.clone(),
     };
     let destination = destination(flags)?;
     let stdin = input::standard_input(flags.stdin.as_deref(), source)?;
@@ -84,8 +84,16 @@ fn evaluate(
     if let Some(failure) = finished.failure {
         return output::unwritable(failure, "the program's output");
     }
-    if let Some(reason) = reason(&outcome, &limits).filter(|_| flags.format() == Format::Text) {
+    let reason = reason(&outcome, &limits).filter(|_| flags.format() == Format::Text);
+    let is_noted = reason.is_some();
+    if let Some(reason) = reason {
         output::note(&reason, finished.within_line);
+    }
+    if let Some(warning) = outcome.baseline.as_ref().and_then(not_compared) {
+        output::warning(&warning);
+    }
+    if flags.reporting() == Reporting::Full {
+        output::run_report(&outcome, &limits, finished.within_line && !is_noted);
     }
     written?;
     Ok(match signal {
@@ -109,6 +117,17 @@ fn weak_limits(can: &Capabilities) -> Option<String> {
         .filter(|(limits, _)| !limits.is_empty())
         .map(|(limits, how)| format!("{} {how}", join(limits)));
     Some(format!("no control group here: {}; see `crucible doctor`", parts.collect::<Vec<_>>().join(", ")))
+}
+
+/// What to tell a person who gave a label, where the run couldn't be compared or remembered.
+fn not_compared(record: &BaselineRecord) -> Option<String> {
+    match (&record.comparison, &record.learnt) {
+        (Comparison::Unavailable { reason }, _) => {
+            Some(format!("the run wasn't compared with earlier ones of '{}': {reason}", record.label))
+        }
+        (_, Learnt::Failed { reason }) => Some(format!("the run of '{}' isn't remembered: {reason}", record.label)),
+        (Comparison::Compared | Comparison::TooFew { .. } | Comparison::NothingToCompare, _) => None,
+    }
 }
 
 /// Where what is brought out goes; nowhere if it is only for the JSON.

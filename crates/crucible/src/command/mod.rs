@@ -2,6 +2,7 @@
 
 mod attack;
 mod attest;
+mod baseline;
 mod collect;
 mod completions;
 mod config_show;
@@ -31,6 +32,7 @@ pub(crate) fn dispatch(arguments: Arguments) -> Exit {
         Verb::Attack(arguments) => attack::attack(&arguments),
         Verb::Range(arguments) => attack::serve_in_range(&arguments),
         Verb::Attest(verb) => attest::attest(&verb),
+        Verb::Baseline(verb) => baseline::baseline(&verb),
         Verb::Config(ConfigVerb::Show(arguments)) => config_show::show(&arguments),
         Verb::Completions(arguments) => completions::completions(&arguments),
         Verb::Bench(arguments) => {

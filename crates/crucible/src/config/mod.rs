@@ -221,6 +221,13 @@ impl Configuration {
         }
     }
 
+    /// The folder with what earlier runs were like; `None` where there is no user's folder to have it in.
+    #[must_use]
+    pub fn baseline_folder(&self) -> Option<HostPath> {
+        let usual = || self.data_folder.as_ref().map(|folder| HostPath::new(folder.join("crucible/baselines")));
+        self.path("baseline.folder").or_else(usual)
+    }
+
     /// Every value with where it came from, section by section.
     #[must_use]
     pub fn settings(&self) -> Vec<Setting<'_>> {

@@ -73,6 +73,7 @@ const SECTIONS: &[(&str, Node)] = &[
     ("cache", Node::Section(&[("interpreters", Node::Text)])),
     ("evidence", Node::Section(&[("folder", Node::Text)])),
     ("scan", Node::Section(&[("rules", Node::List)])),
+    ("baseline", Node::Section(&[("folder", Node::Text)])),
     ("presets", Node::Named(&PRESET)),
     ("languages", Node::Named(&LANGUAGE)),
 ];

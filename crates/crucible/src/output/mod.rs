@@ -3,9 +3,11 @@
 //! Invariant: a reader who went away is not an error to be shouted about, but an exit code.
 
 mod live;
+mod report;
 mod terminal;
 
 pub(crate) use live::{Finished, LiveOutput, write_document};
+pub(crate) use report::run_report;
 pub(crate) use terminal::{is_control, visible};
 
 use crate::exit::{Exit, SIGPIPE};

@@ -6,6 +6,7 @@ mod attestations;
 mod bad_input;
 mod configuration;
 mod files;
+mod labels;
 mod limits;
 mod rules;
 mod running;

@@ -1,0 +1,6 @@
+//! Stores in ordinary files, in folders that only their owner may enter.
+
+mod baseline;
+mod folder;
+
+pub use baseline::{FileBaselines, MOST_LABELS};
