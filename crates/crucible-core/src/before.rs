@@ -44,10 +44,12 @@ impl Before {
         pattern.strip_suffix('*').map_or(pattern == rule, |beginning| rule.starts_with(beginning))
     }
 
-    /// Whether a module is, or is above, another one: `os` covers `os.path`.
+    /// Whether a module is, or is above, another one: `os` covers `os.path`, and `fs` covers `node:fs/promises`.
     #[must_use]
     pub fn covers_module(module: &str, other: &str) -> bool {
-        other.strip_prefix(module).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        let plain = |name| str::strip_prefix(name, "node:").unwrap_or(name);
+        let rest = plain(other).strip_prefix(plain(module));
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '/']))
     }
 
     /// Whether a finding or an import can lead to a program not being run.
@@ -158,6 +160,7 @@ mod tests {
     #[test]
     fn a_module_covers_those_below_it_and_no_other() {
         assert!(Before::covers_module("os", "os") && Before::covers_module("os", "os.path"));
+        assert!(Before::covers_module("fs", "node:fs/promises") && Before::covers_module("node:fs", "fs"));
         assert!(!Before::covers_module("os", "osquery") && !Before::covers_module("os.path", "os"));
     }
 

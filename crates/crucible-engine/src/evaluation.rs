@@ -165,13 +165,18 @@ impl Evaluation<'_> {
         let mut creating = pin!(within(SET_UP, "create the sandbox", backend.create(request)));
         let sandbox = tokio::select! {
             biased;
-            // A program that isn't let in needs no sandbox.
             passed = self.gate.pass(self.journal), if self.gate.when() == When::BeforeStart => {
-                passed?;
-                if let Some(stopped) = self.stopped(Layers::new()) {
-                    return Ok(stopped.map(|finished| (finished, began.elapsed(), Duration::ZERO)));
+                match passed.map(|_| self.stopped(Layers::new())) {
+                    Ok(None) => creating.await?,
+                    // A program that isn't let in needs no sandbox, but half of one can't be left either.
+                    stopped => {
+                        if let Ok(sandbox) = creating.await {
+                            within(TEAR_DOWN, "destroy the sandbox", sandbox.destroy()).await?;
+                        }
+                        let stopped = stopped?.flatten();
+                        return Ok(stopped.map(|finished| (finished, began.elapsed(), Duration::ZERO)));
+                    }
                 }
-                creating.await?
             }
             sandbox = &mut creating => sandbox?,
         };

@@ -36,4 +36,4 @@ pub use anomaly::{Baseline, FEWEST_RUNS, FLAGGED_FROM, Usual, profile};
 pub use engine::{Engine, Evaluated, NodeFacts, RunIo};
 pub use languages::LanguageTable;
 pub use metric::Metric;
-pub use screening::{Screened, Wall, decide};
+pub use screening::{Screened, Wall, decide, in_words as finding_in_words};

@@ -139,8 +139,9 @@ fn wall(before: &Before, report: &ScanReport) -> Wall {
     wall
 }
 
-/// A finding in one line: file, line, rule, severity and meaning.
-fn in_words(finding: &Finding) -> String {
+/// A finding in one line: file, line, rule, severity and meaning. Bounded, and without control characters.
+#[must_use]
+pub fn in_words(finding: &Finding) -> String {
     let Finding { rule, severity, file, region, message, .. } = finding;
     format!("{}: {} ({severity}): {}", place(file, *region), quoted(rule), quoted(message))
 }

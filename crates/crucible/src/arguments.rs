@@ -4,6 +4,8 @@ mod attack;
 mod attest;
 mod baseline;
 mod io;
+mod policy;
+mod review;
 mod scan;
 mod settings;
 
@@ -11,6 +13,10 @@ pub(crate) use attack::{AttackArguments, RangeArguments};
 pub(crate) use attest::{AttestListArguments, AttestVerb, AttestVerifyArguments};
 pub(crate) use baseline::BaselineVerb;
 pub(crate) use io::{Controls, Existing, FileFlag, IoFlags, Reporting};
+pub(crate) use policy::{
+    PolicyCheckArguments, PolicyExplainArguments, PolicyListArguments, PolicyShowArguments, PolicyVerb,
+};
+pub(crate) use review::{DecideArguments, ReviewListArguments, ReviewRunArguments, ReviewShowArguments, ReviewVerb};
 pub(crate) use scan::{
     Detail, RulesExplainArguments, RulesListArguments, RulesTestArguments, RulesVerb, ScanArguments, ScanFormat,
 };
@@ -70,6 +76,12 @@ pub(crate) enum Verb {
     /// Verify and list attestations of what isolation held, and print this node's key
     #[command(subcommand)]
     Attest(AttestVerb),
+    /// List, show and check policies, and say what one makes of a program
+    #[command(subcommand)]
+    Policy(PolicyVerb),
+    /// Look at programs that a policy has held, decide about them, and run them
+    #[command(subcommand)]
+    Review(ReviewVerb),
     /// What earlier runs with a label were like: list, show, forget
     #[command(subcommand)]
     Baseline(BaselineVerb),

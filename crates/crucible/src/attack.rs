@@ -130,7 +130,7 @@ fn world(backend: &Arc<dyn Backend>, policy: &Policy, configuration: &Configurat
     }
     let interpreter =
         crucible_backends::runtime::describe(&python, None)?.interpreter.map(|found| PathBuf::from(found.path));
-    let evaluator = EngineEvaluator(compose::engine(vec![Arc::clone(backend)], configuration));
+    let evaluator = EngineEvaluator(compose::unscanned_engine(vec![Arc::clone(backend)], configuration));
     Ok(World {
         site,
         python,

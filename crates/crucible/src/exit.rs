@@ -35,8 +35,10 @@ pub(crate) enum Exit {
     OutOfMemory,
     /// Another limit ended the program.
     LimitExceeded,
-    /// The policy forbade the program.
+    /// The policy, or a reviewer, forbade the program.
     Denied,
+    /// The policy holds the program for review.
+    Held,
     /// A signal told Crucible to stop; or whoever reads the output went away, which counts as SIGPIPE.
     Interrupted(u8),
 }
@@ -54,7 +56,7 @@ pub(crate) struct Row {
 }
 
 /// The codes of Crucible's own failures, with the kind of error and what it means.
-pub(crate) const FAILURES: [(ErrorKind, u8, &str); 7] = [
+pub(crate) const FAILURES: [(ErrorKind, u8, &str); 8] = [
     (
         ErrorKind::InvalidInput,
         65,
@@ -64,6 +66,11 @@ pub(crate) const FAILURES: [(ErrorKind, u8, &str); 7] = [
     (ErrorKind::Unavailable, 69, "this machine can't do it as it is set up; `crucible doctor` says why"),
     (ErrorKind::Io, 74, "reading or writing on this machine failed"),
     (ErrorKind::Infrastructure, 75, "the sandbox was lost; another try may help"),
+    (
+        ErrorKind::Held,
+        76,
+        "the policy holds the program until somebody has reviewed it; nothing was started (`crucible review` goes on from there)",
+    ),
     (ErrorKind::Refused, 77, "the policy, or what the backend can enforce, forbids it; nothing was started"),
     (ErrorKind::Configuration, 78, "the configuration or an environment variable is wrong"),
 ];
@@ -126,6 +133,7 @@ impl Exit {
             Self::LimitExceeded => 125,
             Self::OutOfMemory => 128 + SIGKILL,
             Self::Denied => Self::Failed(ErrorKind::Refused).code(),
+            Self::Held => Self::Failed(ErrorKind::Held).code(),
         }
     }
 }
@@ -147,6 +155,7 @@ mod tests {
             [129, 130, 143]
         );
         assert_eq!(Exit::Interrupted(SIGPIPE).code(), 141);
+        assert_eq!([Exit::Held, Exit::Denied].map(Exit::code), [76, 77]);
     }
 
     #[test]

@@ -42,7 +42,9 @@ fn the_page_of_exit_codes_is_up_to_date() {
     text.push_str("| 70 | other | a failure of no other kind |\n");
     text.push_str(
         "\nA program may end with any of these codes, too. With `--json` there is an outcome on standard output exactly when \
-         the program was run (or denied), and nothing when Crucible failed; that tells the two apart.\n",
+         the program was run (or denied), an evaluation whose `state` is `held` when it was held, and nothing when Crucible \
+         failed; that tells them apart.\n\n`crucible policy explain` ends as a run would: 0 where the program is let in, 76 \
+         where it is held, 77 where it is denied.\n",
     );
     check("exit-codes.md", &text);
 }

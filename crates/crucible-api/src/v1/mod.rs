@@ -1,6 +1,7 @@
 //! Version 1 of the wire format.
 
 mod attack;
+mod evaluation;
 mod outcome;
 mod posture;
 mod problem;
@@ -12,6 +13,7 @@ pub use attack::{
     ArmReport, AttackNode, AttackReport, ControlReport, Expected, HeldByReport, PropertyReport, Reach, SuiteReport,
     UserKind, Verdict, VerdictCounts,
 };
+pub use evaluation::{Evaluation, EvaluationState};
 pub use outcome::{
     Admission, Anomaly, Baseline, Behavior, CollectedFile, Coverage, DecisionReason, Evidence, Finding, Outcome,
     RefusedFile, Review, Sample, Status, Timings, Tripwire, Usage, Validity,

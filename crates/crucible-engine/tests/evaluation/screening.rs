@@ -86,7 +86,7 @@ async fn a_sandbox_is_made_while_the_program_is_looked_at_and_given_nothing_if_i
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_verdict_that_comes_first_needs_no_sandbox() {
+async fn a_verdict_stands_though_no_sandbox_could_be_made() {
     let bench = Bench::new(Script::default().with_fault(Fault::CreateHangs)).with_scanner(WordScanner::default());
     let outcome = bench.evaluate(under(strict_code(), "find a critical")).await.unwrap();
     assert_eq!((outcome.status, bench.ledger.created()), (Status::Denied, 0));

@@ -1,5 +1,8 @@
 //! Stores in ordinary files, in folders that only their owner may enter.
 
+mod review;
+
+pub use review::FileReviews;
 mod baseline;
 mod folder;
 

@@ -2,7 +2,7 @@
 
 use crate::output::Format;
 use clap::Args;
-use crucible_core::{Error, ErrorKind, GuestPath, Label, Result, Tripwire};
+use crucible_core::{Error, ErrorKind, GuestPath, Label, Result, TimeSpan, Tripwire};
 use std::path::{Path, PathBuf};
 
 /// Flags about what goes in and what comes out.
@@ -29,6 +29,9 @@ pub(crate) struct IoFlags {
     /// Plant a tripwire: credentials, file, environment or listener, in its usual place or another; repeatable
     #[arg(long = "tripwire", value_name = "KIND[=PLACE]", help_heading = "Input and output")]
     pub(crate) tripwires: Vec<Tripwire>,
+    /// If the policy holds the program, wait so long for somebody to decide, and then go on: 30s, 10m
+    #[arg(long, value_name = "TIME", help_heading = "Isolation")]
+    pub(crate) wait_for_review: Option<TimeSpan>,
     /// Compare the run with earlier ones that have the same label, and remember it if it doesn't stand out
     #[arg(long, value_name = "NAME", help_heading = "Record")]
     pub(crate) label: Option<Label>,

@@ -8,7 +8,10 @@ mod completions;
 mod config_show;
 mod doctor;
 mod evaluate;
+mod held;
 mod input;
+mod policy;
+mod review;
 mod rules;
 mod scan;
 mod self_test;
@@ -32,6 +35,8 @@ pub(crate) fn dispatch(arguments: Arguments) -> Exit {
         Verb::Attack(arguments) => attack::attack(&arguments),
         Verb::Range(arguments) => attack::serve_in_range(&arguments),
         Verb::Attest(verb) => attest::attest(&verb),
+        Verb::Policy(verb) => policy::policy(&verb),
+        Verb::Review(verb) => review::review(verb),
         Verb::Baseline(verb) => baseline::baseline(&verb),
         Verb::Config(ConfigVerb::Show(arguments)) => config_show::show(&arguments),
         Verb::Completions(arguments) => completions::completions(&arguments),

@@ -191,6 +191,16 @@ fn the_evidence_lies_where_the_documentation_says() {
 }
 
 #[test]
+fn held_programs_lie_where_the_documentation_says() {
+    let variables = [("XDG_DATA_HOME", "/data")];
+    let folder = |file: &str| load(file, &variables, &Overrides::default()).unwrap().review_folder().unwrap();
+    assert_eq!(folder("").as_path(), Path::new("/data/crucible/reviews"));
+    assert_eq!(folder("[review]\nfolder = '/x'\n").as_path(), Path::new("/x"));
+    let nobodys = Configuration::load(&Environment::default(), &Overrides::default()).unwrap();
+    assert_eq!(nobodys.review_folder(), None);
+}
+
+#[test]
 fn reading_the_defaults_is_cheap() {
     let start = Instant::now();
     for _ in 0..20 {

@@ -73,6 +73,11 @@ pub(crate) fn warning(message: &str) {
     to_stderr(&format!("{WARNING}warning:{WARNING:#} {}\n", neutral(message)));
 }
 
+/// Prints one line that says how to go on.
+pub(crate) fn hint(message: &str) {
+    to_stderr(&format!("{HINT}hint:{HINT:#} {}\n", neutral(message)));
+}
+
 /// Prints one line about a run, on a line of its own.
 pub(crate) fn note(message: &str, within_line: bool) {
     let start = if within_line { "\n" } else { "" };

@@ -8,6 +8,8 @@ mod configuration;
 mod files;
 mod labels;
 mod limits;
+mod policies;
+mod reviews;
 mod rules;
 mod running;
 mod scan;
