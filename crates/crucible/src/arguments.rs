@@ -6,6 +6,7 @@ mod baseline;
 mod io;
 mod policy;
 mod review;
+mod scan;
 mod settings;
 
 pub(crate) use attack::{AttackArguments, RangeArguments};
@@ -16,6 +17,9 @@ pub(crate) use policy::{
     PolicyCheckArguments, PolicyExplainArguments, PolicyListArguments, PolicyShowArguments, PolicyVerb,
 };
 pub(crate) use review::{DecideArguments, ReviewListArguments, ReviewRunArguments, ReviewShowArguments, ReviewVerb};
+pub(crate) use scan::{
+    Detail, RulesExplainArguments, RulesListArguments, RulesTestArguments, RulesVerb, ScanArguments, ScanFormat,
+};
 pub(crate) use settings::SettingFlags;
 
 use crate::exit::Exit;
@@ -37,6 +41,7 @@ use std::ffi::OsString;
 Examples:
   crucible run script.py                     like python3 script.py, but in a jail
   crucible run -c 'print(1)' --timeout 2s    a line of code, with two seconds to live
+  crucible scan script.py                    what it looks like it wants to do, without running it
   crucible doctor                            what this machine can and can't enforce
   crucible attack                            whether the isolation holds here, by harmless probes
 
@@ -58,6 +63,11 @@ pub(crate) enum Verb {
     SelfTest(SelfTestArguments),
     /// Say what this machine can and can't enforce, with the mend for each
     Doctor(DoctorArguments),
+    /// Look at programs without running them, and say what they look like they do
+    Scan(Box<ScanArguments>),
+    /// List, explain and test the rules that scanning goes by
+    #[command(subcommand)]
+    Rules(RulesVerb),
     /// Attack the isolation with harmless probes, and say which properties it holds
     Attack(Box<AttackArguments>),
     /// Serves the attack suite from inside a range
