@@ -31,14 +31,8 @@ pub(super) enum Category {
 
 impl Category {
     /// Every category.
-    pub(super) const ALL: [Self; 6] = [
-        Self::Process,
-        Self::Deserialization,
-        Self::CodeExecution,
-        Self::Network,
-        Self::TempFiles,
-        Self::Permissions,
-    ];
+    pub(super) const ALL: [Self; 6] =
+        [Self::Process, Self::Deserialization, Self::CodeExecution, Self::Network, Self::TempFiles, Self::Permissions];
 }
 
 impl fmt::Display for Category {

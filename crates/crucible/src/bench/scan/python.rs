@@ -51,12 +51,12 @@ impl Python {
         let (_, python) = configuration.languages().find("python")?;
         let cache = configuration.interpreter_cache();
         let found = runtime::resolve(&python, cache.as_ref().map(crucible_core::HostPath::as_path))?;
-        let interpreter =
-            found.interpreter.ok_or_else(|| failed("find Python", "the language table names no interpreter for python"))?;
-        let folder = tempfile::Builder::new()
-            .prefix("crucible-bench-")
-            .tempdir()
-            .map_err(|error| failed("make a folder to work in", "no temporary folder can be made").with_source(error))?;
+        let interpreter = found
+            .interpreter
+            .ok_or_else(|| failed("find Python", "the language table names no interpreter for python"))?;
+        let folder = tempfile::Builder::new().prefix("crucible-bench-").tempdir().map_err(|error| {
+            failed("make a folder to work in", "no temporary folder can be made").with_source(error)
+        })?;
         Ok(Self { interpreter: interpreter.path.as_str().to_owned(), folder })
     }
 
@@ -107,8 +107,9 @@ impl Python {
                 None => error,
             });
         }
-        serde_json::from_value(answer)
-            .map_err(|error| fail(format!("{} gave another answer than was asked for", self.interpreter)).with_source(error))
+        serde_json::from_value(answer).map_err(|error| {
+            fail(format!("{} gave another answer than was asked for", self.interpreter)).with_source(error)
+        })
     }
 }
 

@@ -25,7 +25,7 @@ def main():
             {"file": found.fname, "rule": found.test_id, "severity": found.severity.lower(), "line": found.lineno}
             for found in looking.get_issue_list()
         ],
-        "looked_at": len(looking.files_list),
+        "looked_at": len(looking.files_list) + len(looking.get_skipped()),
         "unread": [{"file": name, "reason": reason} for name, reason in looking.get_skipped()],
     }
     json.dump(answer, sys.stdout)
