@@ -60,7 +60,7 @@ impl RuleSet {
     /// The rule of this id.
     #[must_use]
     pub fn get(&self, id: &str) -> Option<&Rule> {
-        let place = self.rules.binary_search_by(|rule| rule.id.as_ref().cmp(id)).ok()?;
+        let place = self.rules.binary_search_by(|rule| rule.id.as_str().cmp(id)).ok()?;
         self.rules.get(place)
     }
 
@@ -80,8 +80,8 @@ fn check_yara(rules: &[Rule], texts: &[RuleText<'_>]) -> Result<(), RuleError> {
                 Matcher::All(members) | Matcher::Any(members) => open.extend(members),
                 Matcher::Not(member) => open.push(member),
                 Matcher::Yara { source } => {
-                    if let Err(error) = yara_x::compile(source.as_ref()) {
-                        let file = texts.iter().find(|file| file.text.contains(rule.id.as_ref()));
+                    if let Err(error) = yara_x::compile(source.as_str()) {
+                        let file = texts.iter().find(|file| file.text.contains(rule.id.as_str()));
                         return Err(RuleError {
                             file: file.map(|file| file.name.to_owned()).unwrap_or_default(),
                             line: 0,

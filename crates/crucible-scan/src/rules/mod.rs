@@ -8,16 +8,14 @@ mod check;
 mod format;
 mod literals;
 mod raw;
+mod text;
 
 pub use format::{RuleError, RuleText, parse_rules};
+pub use text::Text;
 
 use crucible_core::{BehaviorKind, Severity};
 use serde::{Deserialize, Serialize};
-use std::borrow::Cow;
 use std::collections::BTreeSet;
-
-/// Text of a rule: borrowed from the program where the rule is built in.
-pub type Text = Cow<'static, str>;
 
 /// The names of languages that rules can be about, beside [`ANY_LANGUAGE`]. `pickle` is what a pickle does when it is
 /// loaded.
@@ -28,6 +26,7 @@ pub const ANY_LANGUAGE: &str = "any";
 
 /// What is looked for, and what it means.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(bound(deserialize = "'de: 'static"))]
 pub struct Rule {
     /// LANGUAGE.GROUP.NAME; unique.
     pub id: Text,
@@ -55,6 +54,7 @@ pub struct Rule {
 
 /// Where a weakness or technique is described.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(bound(deserialize = "'de: 'static"))]
 pub struct References {
     /// Numbers of the Common Weakness Enumeration.
     pub cwe: Vec<u32>,
@@ -66,6 +66,7 @@ pub struct References {
 
 /// Samples of a rule.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(bound(deserialize = "'de: 'static"))]
 pub struct Tests {
     /// The rule finds something in each of these.
     pub matching: Vec<Sample>,
@@ -75,6 +76,7 @@ pub struct Tests {
 
 /// A made-up file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(bound(deserialize = "'de: 'static"))]
 pub struct Sample {
     /// Its language; `None` where only its bytes tell what it is.
     pub language: Option<Text>,
@@ -84,6 +86,7 @@ pub struct Sample {
 
 /// What is looked for. Each leaf gives places; see FORMAT.md for what they mean together.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(bound(deserialize = "'de: 'static"))]
 pub enum Matcher {
     /// The places of the first member, if every member has one.
     All(Vec<Matcher>),
@@ -159,6 +162,7 @@ pub enum Matcher {
 
 /// A regular expression and what helps to say quickly that it doesn't match.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(bound(deserialize = "'de: 'static"))]
 pub struct Pattern {
     /// The expression.
     pub regex: Text,
@@ -218,6 +222,7 @@ pub enum ContentKind {
 
 /// What an argument has to be.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(bound(deserialize = "'de: 'static"))]
 pub struct ArgumentTest {
     /// Which argument: the first of these that is there.
     pub names: Vec<ArgumentName>,
@@ -227,6 +232,7 @@ pub struct ArgumentTest {
 
 /// Names an argument.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(bound(deserialize = "'de: 'static"))]
 pub enum ArgumentName {
     /// By position, from 0.
     Position(u32),
@@ -238,6 +244,7 @@ pub enum ArgumentName {
 
 /// What a value has to be.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(bound(deserialize = "'de: 'static"))]
 pub enum ValueTest {
     /// This constant.
     Equals(Literal),
@@ -263,6 +270,7 @@ pub enum ValueTest {
 
 /// A constant in a rule.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(bound(deserialize = "'de: 'static"))]
 pub enum Literal {
     /// `None`, `null`.
     Nothing,
