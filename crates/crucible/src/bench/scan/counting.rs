@@ -33,14 +33,17 @@ struct Line {
 #[serde(deny_unknown_fields)]
 struct Fitting {
     #[serde(default)]
+    rule: Option<String>,
+    #[serde(default)]
     group: Option<String>,
     #[serde(default)]
     cwe: BTreeSet<u32>,
 }
 
 impl Fitting {
-    fn fits(&self, group: &str, cwe: &[u32]) -> bool {
-        self.group.as_ref().is_none_or(|wanted| wanted == group)
+    fn fits(&self, id: &str, group: &str, cwe: &[u32]) -> bool {
+        self.rule.as_ref().is_none_or(|wanted| wanted == id)
+            && self.group.as_ref().is_none_or(|wanted| wanted == group)
             && (self.cwe.is_empty() || cwe.iter().any(|number| self.cwe.contains(number)))
     }
 }
@@ -64,7 +67,8 @@ impl Counting {
         if let Some(missing) = Category::ALL.into_iter().find(|category| !lines.contains_key(category)) {
             return Err(fail(format!("nothing counts for {missing}")));
         }
-        let fits_all = |fitting: &Fitting| fitting.group.is_none() && fitting.cwe.is_empty();
+        let fits_all =
+            |fitting: &Fitting| fitting.rule.is_none() && fitting.group.is_none() && fitting.cwe.is_empty();
         match lines.iter().find(|(_, line)| line.ours.iter().any(fits_all)) {
             Some((category, _)) => Err(fail(format!("{category} has a line that every rule fits"))),
             None => Ok(Self(lines)),
@@ -73,7 +77,8 @@ impl Counting {
 
     /// What a rule of ours counts for.
     pub(super) fn of_rule(&self, rule: &Rule) -> BTreeSet<Category> {
-        self.where_line(|line| line.ours.iter().any(|fitting| fitting.fits(&rule.group, &rule.references.cwe)))
+        let fits = |fitting: &Fitting| fitting.fits(&rule.id, &rule.group, &rule.references.cwe);
+        self.where_line(|line| line.ours.iter().any(fits))
     }
 
     /// What one of bandit's tests counts for.
@@ -102,8 +107,21 @@ mod tests {
     #[test]
     fn a_rule_counts_by_its_group_or_by_the_weaknesses_it_refers_to() {
         let fitting: Fitting = toml::from_str("group = \"filesystem\"\ncwe = [732]").unwrap();
-        assert!(fitting.fits("filesystem", &[22, 732]));
-        assert!(!fitting.fits("filesystem", &[22]) && !fitting.fits("process", &[732]));
+        assert!(fitting.fits("any", "filesystem", &[22, 732]));
+        assert!(!fitting.fits("any", "filesystem", &[22]) && !fitting.fits("any", "process", &[732]));
+        let fitting: Fitting = toml::from_str("rule = \"this\"").unwrap();
+        assert!(fitting.fits("this", "filesystem", &[]) && !fitting.fits("that", "filesystem", &[]));
+    }
+
+    #[test]
+    fn every_line_of_the_table_fits_some_built_in_rule() {
+        let rules = crucible_scan::RuleSet::built_in();
+        for (category, line) in Counting::built_in().unwrap().0 {
+            for fitting in line.ours {
+                let fits = |rule: &Rule| fitting.fits(&rule.id, &rule.group, &rule.references.cwe);
+                assert!(rules.rules().iter().any(fits), "{category}: {fitting:?}");
+            }
+        }
     }
 
     #[test]
