@@ -67,8 +67,7 @@ impl Counting {
         if let Some(missing) = Category::ALL.into_iter().find(|category| !lines.contains_key(category)) {
             return Err(fail(format!("nothing counts for {missing}")));
         }
-        let fits_all =
-            |fitting: &Fitting| fitting.rule.is_none() && fitting.group.is_none() && fitting.cwe.is_empty();
+        let fits_all = |fitting: &Fitting| fitting.rule.is_none() && fitting.group.is_none() && fitting.cwe.is_empty();
         match lines.iter().find(|(_, line)| line.ours.iter().any(fits_all)) {
             Some((category, _)) => Err(fail(format!("{category} has a line that every rule fits"))),
             None => Ok(Self(lines)),

@@ -381,7 +381,7 @@ MUTATIONS = {
     "__import__": ("getattr", by_dunder_import(constant)),
     "__import__ of reversed names": ("getattr", by_dunder_import(reversed_text)),
     "importlib": ("getattr", by_importlib),
-    "several at once": ("getattr", everything),
+    "several at once": ("several", everything),
 }
 
 
