@@ -97,7 +97,7 @@ mod tests {
     use super::*;
 
     fn of(regex: &str) -> Vec<String> {
-        pattern(regex.to_owned()).unwrap().needles.into_iter().map(|needle| needle.into_owned()).collect()
+        pattern(regex.to_owned()).unwrap().needles.into_iter().map(|needle| needle.to_string()).collect()
     }
 
     #[test]
