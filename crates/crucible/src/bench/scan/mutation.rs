@@ -1,7 +1,7 @@
 //! Whether rules still see their own samples once those are written differently.
 //!
 //! Invariant: a mutated program counts as found only if the same rule finds something in it, or another of the same group
-//! and at least the same severity. Samples whose rule no longer sees them when comments and layout alone are gone aren't
+//! and at least the same severity, and never because of the disguise itself. Samples whose rule no longer sees them when comments and layout alone are gone aren't
 //! counted, but named.
 
 use super::corpus::scan_file;
@@ -20,6 +20,8 @@ pub(super) const MUTATE: Script =
 const LANGUAGE: &str = "python";
 /// A name that tells the language.
 const FILE_NAME: &str = "sample.py";
+/// The group of rules about disguises, which may see a mutation's own.
+const DISGUISES: &str = "evasion";
 /// The mutation that changes the layout alone.
 const PRINTED: &str = "printed";
 
@@ -65,6 +67,8 @@ pub(super) struct Mutated {
     pub(super) not_python: Vec<String>,
     /// Rules with samples that they don't see when only comments and layout are gone; one entry for each sample.
     pub(super) about_layout: Vec<String>,
+    /// Rules with samples that they don't see as they are; one entry for each sample. Their mutations count as missed.
+    pub(super) unseen: Vec<String>,
     /// Mutated programs.
     pub(super) mutants: usize,
     /// Those found.
@@ -106,10 +110,15 @@ impl Mutated {
         let texts: Vec<_> = samples.iter().map(|sample| sample.text).collect();
         let made: Mutants = python.call(MUTATE, &texts)?;
         let is_seen = |mutant: &Mutant| {
-            samples.get(mutant.program).is_some_and(|sample| is_seen(sample.rule, &mutant.code, rules, scanner))
+            samples.get(mutant.program).is_some_and(|sample| seen_by(sample.rule, &mutant.code, rules, scanner))
         };
         let id_of = |place: &usize| samples.get(*place).map(|sample| sample.rule.id.to_string());
-        let printed = made.mutants.iter().filter(|mutant| mutant.mutation == PRINTED);
+        let is_unseen = |sample: &RuleSample<'_>| !seen_by(sample.rule, sample.text, rules, scanner);
+        let unseen: BTreeSet<_> =
+            samples.iter().enumerate().filter(|(_, sample)| is_unseen(sample)).map(|(place, _)| place).collect();
+        // A sample that isn't seen to begin with stays in the count, as missed.
+        let printed =
+            made.mutants.iter().filter(|mutant| mutant.mutation == PRINTED && !unseen.contains(&mutant.program));
         let about_layout: BTreeSet<_> =
             printed.filter(|mutant| !is_seen(mutant)).map(|mutant| mutant.program).collect();
 
@@ -135,10 +144,11 @@ impl Mutated {
             })
             .collect();
         Ok(Self {
-            rules: samples.iter().map(|sample| sample.rule.id.as_ref()).collect::<BTreeSet<_>>().len(),
+            rules: samples.iter().map(|sample| &*sample.rule.id).collect::<BTreeSet<_>>().len(),
             samples: samples.len(),
             not_python: made.unparsed.iter().filter_map(id_of).collect(),
             about_layout: about_layout.iter().filter_map(id_of).collect(),
+            unseen: unseen.iter().filter_map(id_of).collect(),
             mutants: by_mutation.iter().map(|of| of.mutants).sum(),
             found: by_mutation.iter().map(|of| of.found).sum(),
             by_mutation,
@@ -177,13 +187,16 @@ fn samples(rules: &RuleSet) -> Vec<RuleSample<'_>> {
         .collect()
 }
 
-/// Whether a rule, or one that says at least as much of the same matter, finds something in a program.
-fn is_seen(rule: &Rule, code: &str, rules: &RuleSet, scanner: &dyn Scanner) -> bool {
+/// Whether a rule, or one that says at least as much of the same matter, finds something in a program. Of a rule about a
+/// disguise, only that very one counts.
+fn seen_by(rule: &Rule, code: &str, rules: &RuleSet, scanner: &dyn Scanner) -> bool {
     let report = scan_file(scanner, FILE_NAME, code.as_bytes());
     report.findings.iter().any(|finding| {
         let other = rules.get(&finding.rule);
-        let says_as_much = other.is_some_and(|other| other.group == rule.group && other.severity >= rule.severity);
-        finding.rule == rule.id || says_as_much
+        let says_as_much = other.is_some_and(|other| {
+            other.group == rule.group && *other.group != *DISGUISES && other.severity >= rule.severity
+        });
+        *finding.rule == *rule.id || says_as_much
     })
 }
 

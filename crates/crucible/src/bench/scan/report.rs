@@ -191,11 +191,13 @@ impl Report {
         let mutated = &self.mutated;
         writeln!(
             text,
-            "\nmutated samples: {} of {} rules in Python; {} not valid Python and {} about comments or layout left out\n",
+            "\nmutated samples: {} of {} rules in Python; {} not valid Python and {} about comments or layout left out; \
+             {} not seen as they are\n",
             mutated.samples,
             mutated.rules,
             mutated.not_python.len(),
-            mutated.about_layout.len()
+            mutated.about_layout.len(),
+            mutated.unseen.len()
         )?;
         writeln!(text, "mutation                            programs     found    recall")?;
         for of in &mutated.by_mutation {
