@@ -35,6 +35,7 @@ fn outcome() -> Outcome {
         },
         timings: Timings {
             queue: Duration::from_micros(100),
+            scan: Duration::from_micros(700),
             create: Duration::from_micros(1200),
             posture: Duration::from_micros(90),
             exec: Duration::from_micros(1500),
@@ -80,6 +81,7 @@ fn outcome() -> Outcome {
             (Watchable::Processes, Coverage::Sampled { reason: "not root".to_owned() }),
         ]),
         samples: vec![Sample { at: Duration::from_millis(50), cpu: Duration::from_millis(9), ..Sample::default() }],
+        baseline: None,
         anomalies: vec![Anomaly {
             metric: "cpu_ms".to_owned(),
             value: 9.0,
@@ -153,7 +155,7 @@ fn the_outcome_is_exactly_as_the_contract_says() {
         r#""files":[{"path":"out.txt","size":3,"content_base64":"YWJj"}],"#,
         r#""files_refused":[{"path":"link","reason":"it is a link"}],"#,
         r#""usage":{"wall_ms":3.1,"cpu_ms":2.0,"memory_peak_bytes":123,"processes_peak":null},"#,
-        r#""timings":{"queue_ms":0.1,"create_ms":1.2,"posture_ms":0.09,"exec_ms":1.5,"destroy_ms":0.3},"#,
+        r#""timings":{"queue_ms":0.1,"scan_ms":0.7,"create_ms":1.2,"posture_ms":0.09,"exec_ms":1.5,"destroy_ms":0.3},"#,
         r#""limits_observed":["pids"],"#,
         r#""admission":{"decision":"hold","reasons":[{"decision":"hold","clause":"before.hold","message":"R1"}],"#,
         r#""review":{"decision":"approved","by":"somebody","reason":"harmless","at":"1970-01-01T00:00:00.000Z"},"#,

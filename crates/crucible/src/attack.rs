@@ -38,6 +38,8 @@ pub async fn attack(
     configuration: &Configuration,
     progress: &(dyn Fn(&Progress) + Sync),
 ) -> Result<(SuiteResult, Arc<dyn Backend>)> {
+    // A policy that turned probes away would prove nothing about walls.
+    let policy = &policy.of_protection();
     let jail = Arc::new(compose::start_jail(configuration, Ahead::Never).await?);
     let program = std::env::current_exe().map_err(|error| failed("find this program's own file", error))?;
     // One for sandboxes as they are used, and one for weakened ones, whose guests could reach what serves them.

@@ -151,6 +151,9 @@ pub struct Usage {
 pub struct Timings {
     /// Waiting for a place.
     pub queue_ms: f64,
+    /// Looking at the program before it ran. It goes on beside the rest where the policy lets it, so it isn't a part of the sum.
+    #[serde(default)]
+    pub scan_ms: f64,
     /// Making the sandbox and putting the files in.
     pub create_ms: f64,
     /// What looking at the sandbox from outside added. A part of the times before and after.
@@ -249,9 +252,9 @@ pub struct Sample {
     pub memory_bytes: Option<u64>,
     /// Processes and threads then.
     pub processes: Option<u64>,
-    /// Bytes read from devices until then.
+    /// Bytes read by system calls until then.
     pub read_bytes: Option<u64>,
-    /// Bytes written to devices until then.
+    /// Bytes written by system calls until then.
     pub written_bytes: Option<u64>,
 }
 
@@ -450,6 +453,7 @@ impl From<&core::Timings> for Timings {
     fn from(timings: &core::Timings) -> Self {
         Self {
             queue_ms: milliseconds(timings.queue),
+            scan_ms: milliseconds(timings.scan),
             create_ms: milliseconds(timings.create),
             posture_ms: milliseconds(timings.posture),
             exec_ms: milliseconds(timings.exec),

@@ -289,7 +289,7 @@ impl Sandbox for FakeSandbox {
     }
 
     async fn observe(&self) -> Result<Box<dyn Observer>> {
-        Ok(Box::new(SeesNothing))
+        Ok(Box::new(SeesNothing::default()))
     }
 
     fn loss(&self) -> Option<Loss> {

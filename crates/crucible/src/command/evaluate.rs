@@ -246,17 +246,5 @@ fn reason(outcome: &Outcome, limits: &Limits) -> Option<String> {
         Status::Denied => return Some("the policy forbids this program".to_owned()),
         Status::Exited { .. } | Status::Signaled { .. } | Status::Cancelled => return None,
     };
-    Some(match limit {
-        LimitKind::Timeout => format!("the {} time limit was reached", limits.timeout),
-        LimitKind::CpuTime => format!("the {} processor time limit was reached", limits.cpu_time),
-        LimitKind::Cpus => format!("the limit of {} processors was reached", limits.cpus),
-        LimitKind::Memory => format!("the {} memory limit was reached", limits.memory),
-        LimitKind::Pids => format!("the limit of {} processes was reached", limits.pids),
-        LimitKind::Disk => format!("the {} disk limit was reached", limits.disk),
-        LimitKind::Inodes => format!("the limit of {} files was reached", limits.inodes),
-        LimitKind::OpenFiles => format!("the limit of {} open files was reached", limits.open_files),
-        LimitKind::FileSize => format!("the {} file size limit was reached", limits.file_size),
-        LimitKind::Output => format!("the {} output limit was reached", limits.output),
-        LimitKind::Stack => format!("the {} stack limit was reached", limits.stack),
-    })
+    Some(format!("{} was reached", limits.in_words(limit)))
 }
