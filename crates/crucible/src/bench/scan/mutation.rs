@@ -249,6 +249,32 @@ mod tests {
         }
     }
 
+    /// One rule that sees its sample, one about a comment, one that doesn't see its sample.
+    const RULES: &str = "
+- { id: python.process.shell, severity: medium, group: process, message: m, does: d, why: w, match: { call: os.system },
+    tests: { match: [\"import os\\nos.system('ls')\"], no_match: [x = 1] } }
+- { id: python.evasion.hidden, severity: medium, group: evasion, message: m, does: d, why: w,
+    match: { structure: hidden_characters }, tests: { match: [\"x = 1  # \\u202e\"], no_match: [x = 1] } }
+- { id: python.network.absent, severity: low, group: network, message: m, does: d, why: w, match: { import: socket },
+    tests: { match: [import os], no_match: [x = 1] } }
+";
+
+    #[test]
+    fn samples_about_comments_are_left_out_and_samples_that_are_not_seen_count_as_missed() {
+        let text = crucible_scan::rules::RuleText { name: "made-up.yaml", text: RULES };
+        let rules = RuleSet::empty().with_texts(&[text]).unwrap();
+        let scanner = crucible_scan::SourceScanner::new(rules.clone());
+        let mutated = Mutated::of(&rules, &scanner, &Python::find().unwrap()).unwrap();
+        assert_eq!((mutated.rules, mutated.samples), (3, 3));
+        assert_eq!(mutated.about_layout, ["python.evasion.hidden"]);
+        assert_eq!(mutated.unseen, ["python.network.absent"]);
+        assert!(
+            !mutated.missed.is_empty() && mutated.missed.iter().all(|missed| missed.rule == "python.network.absent")
+        );
+        assert_eq!(mutated.found + mutated.missed.len(), mutated.mutants);
+        assert!((mutated.recall_of("encoding") - 1.0).abs() < 1e-9, "{mutated:?}");
+    }
+
     #[test]
     fn what_is_no_python_is_told_and_not_mutated() {
         let python = Python::find().unwrap();
