@@ -3,6 +3,7 @@
 mod attack;
 mod attest;
 mod baseline;
+mod bench;
 mod io;
 mod policy;
 mod review;
@@ -12,6 +13,7 @@ mod settings;
 pub(crate) use attack::{AttackArguments, RangeArguments};
 pub(crate) use attest::{AttestListArguments, AttestVerb, AttestVerifyArguments};
 pub(crate) use baseline::BaselineVerb;
+pub(crate) use bench::BenchArguments;
 pub(crate) use io::{Controls, Existing, FileFlag, IoFlags, Reporting};
 pub(crate) use policy::{
     PolicyCheckArguments, PolicyExplainArguments, PolicyListArguments, PolicyShowArguments, PolicyVerb,
@@ -202,23 +204,6 @@ pub(crate) struct CompletionsArguments {
     pub(crate) shell: clap_complete::Shell,
 }
 
-#[derive(Args, Debug)]
-#[command(after_help = "\
-Examples:
-  crucible bench cold                      the jail against plain Python, interleaved
-  crucible bench cold --rounds 200 --json")]
-pub(crate) struct BenchArguments {
-    /// Which benchmark
-    #[arg(default_value = "cold")]
-    pub(crate) name: String,
-    /// How many rounds
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
-    pub(crate) rounds: Option<u32>,
-    /// JSON on standard output
-    #[arg(long)]
-    json: bool,
-}
-
 macro_rules! format_of {
     ($($arguments:ty),*) => {$(
         impl $arguments {
@@ -229,7 +214,7 @@ macro_rules! format_of {
         }
     )*};
 }
-format_of!(SelfTestArguments, DoctorArguments, ConfigShowArguments, BenchArguments);
+format_of!(SelfTestArguments, DoctorArguments, ConfigShowArguments);
 
 /// The command line's grammar, for completions and the reference page.
 pub(crate) fn grammar() -> clap::Command {

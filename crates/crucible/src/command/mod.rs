@@ -40,11 +40,7 @@ pub(crate) fn dispatch(arguments: Arguments) -> Exit {
         Verb::Baseline(verb) => baseline::baseline(&verb),
         Verb::Config(ConfigVerb::Show(arguments)) => config_show::show(&arguments),
         Verb::Completions(arguments) => completions::completions(&arguments),
-        Verb::Bench(arguments) => {
-            let format = arguments.format();
-            let request = bench::Request { name: arguments.name, rounds: arguments.rounds, format };
-            bench::run(&request).map(|()| Exit::Success)
-        }
+        Verb::Bench(arguments) => bench::run(&arguments.request()).map(|()| Exit::Success),
     };
     done.unwrap_or_else(|error| {
         output::error(&error);
