@@ -153,9 +153,9 @@ pub struct Counters {
     pub processes: Option<u64>,
     /// Most processes and threads at one time; `None` where the host can't tell.
     pub processes_peak: Option<u64>,
-    /// Bytes read from devices; `None` where the host can't tell.
+    /// Bytes read by system calls; `None` where the host can't tell.
     pub read_bytes: Option<u64>,
-    /// Bytes written to devices; `None` where the host can't tell.
+    /// Bytes written by system calls; `None` where the host can't tell.
     pub written_bytes: Option<u64>,
     /// Processes that the kernel killed because the sandbox's memory was used up.
     pub out_of_memory_kills: u64,

@@ -21,6 +21,18 @@ pub enum Isolation {
     OwnKernel,
 }
 
+impl Isolation {
+    /// The name in policies and records.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::SharedKernel => "shared_kernel",
+            Self::OwnKernel => "own_kernel",
+        }
+    }
+}
+
 /// How a limit is enforced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

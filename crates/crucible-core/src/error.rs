@@ -18,6 +18,8 @@ pub enum ErrorKind {
     NotFound,
     /// The policy, or what the backend can enforce, forbids it.
     Refused,
+    /// The policy holds it until a person decides.
+    Held,
     /// This machine can't do it as it is set up.
     Unavailable,
     /// Reading or writing on the host failed.
@@ -42,6 +44,7 @@ impl ErrorKind {
             Self::InvalidInput => "invalid_input",
             Self::NotFound => "not_found",
             Self::Refused => "refused",
+            Self::Held => "held",
             Self::Unavailable => "unavailable",
             Self::Io => "io",
             Self::Configuration => "configuration",

@@ -9,6 +9,8 @@
 mod admission;
 mod attack;
 mod backend;
+mod baseline;
+mod before;
 mod capabilities;
 mod component;
 mod control;
@@ -24,6 +26,7 @@ mod outcome;
 mod path;
 mod policy;
 mod report;
+mod review;
 mod scan;
 mod spec;
 mod suggest;
@@ -36,6 +39,11 @@ pub use backend::{
     Backend, Command, Counters, Execution, ExitStatus, FileContent, FileEntry, FileKind, Loss, ProcessHandle, Sandbox,
     SandboxRequest,
 };
+pub use baseline::{
+    BASELINE_WINDOW, BaselineRecord, BaselineStore, Comparison, ExitKind, History, Label, LabelSummary, Learnt,
+    Profile, Tally,
+};
+pub use before::Before;
 pub use capabilities::{Capabilities, Enforcement, Isolation};
 pub use component::{Check, CheckStatus, Component, Passed, SelfTest};
 pub use control::{ControlArms, ControlSandbox};
@@ -54,8 +62,9 @@ pub use outcome::{
     ValidityReason,
 };
 pub use path::{GuestPath, HostPath};
-pub use policy::{Before, During, NetworkPolicy, Policy, UnenforcedLimits, UnseenPosture, Unwatched};
+pub use policy::{During, NetworkPolicy, Policy, UnenforcedLimits, UnseenPosture, Unwatched};
 pub use report::{ReportContext, ReportNode, UserKind, overall, rfc3339};
+pub use review::{HeldEvaluation, HeldList, HeldRecord, HeldState, HeldSummary, ReviewClaim, ReviewStore};
 pub use scan::{Finding, Import, Region, ScanFile, ScanReport, Scanner, Severity, Unread};
 pub use spec::{EvaluationSpec, InputFile, Program};
 pub use suggest::nearest;

@@ -107,6 +107,42 @@ impl Limits {
         self.check(LimitKind::Stack, &minimum, maximum, |l| l.stack)
     }
 
+    /// The lesser of both, limit by limit.
+    #[must_use]
+    pub fn lesser(&self, other: &Self) -> Self {
+        Self {
+            timeout: self.timeout.min(other.timeout),
+            cpu_time: self.cpu_time.min(other.cpu_time),
+            cpus: self.cpus.min(other.cpus),
+            memory: self.memory.min(other.memory),
+            pids: self.pids.min(other.pids),
+            disk: self.disk.min(other.disk),
+            inodes: self.inodes.min(other.inodes),
+            open_files: self.open_files.min(other.open_files),
+            file_size: self.file_size.min(other.file_size),
+            output: self.output.min(other.output),
+            stack: self.stack.min(other.stack),
+        }
+    }
+
+    /// A limit with what it is set to, for a sentence: «the 256MiB memory limit».
+    #[must_use]
+    pub fn in_words(&self, limit: LimitKind) -> String {
+        match limit {
+            LimitKind::Timeout => format!("the {} time limit", self.timeout),
+            LimitKind::CpuTime => format!("the {} processor time limit", self.cpu_time),
+            LimitKind::Cpus => format!("the limit of {} processors", self.cpus),
+            LimitKind::Memory => format!("the {} memory limit", self.memory),
+            LimitKind::Pids => format!("the limit of {} processes", self.pids),
+            LimitKind::Disk => format!("the {} disk limit", self.disk),
+            LimitKind::Inodes => format!("the limit of {} files", self.inodes),
+            LimitKind::OpenFiles => format!("the limit of {} open files", self.open_files),
+            LimitKind::FileSize => format!("the {} file size limit", self.file_size),
+            LimitKind::Output => format!("the {} output limit", self.output),
+            LimitKind::Stack => format!("the {} stack limit", self.stack),
+        }
+    }
+
     fn check<T: PartialOrd + fmt::Display>(
         &self,
         kind: LimitKind,

@@ -2,6 +2,7 @@
 //!
 //! Invariant: what was read out of the guest's memory, or could have been changed by it meanwhile, is *claimed*, and says so.
 
+use crate::scan::Severity;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -45,6 +46,33 @@ impl BehaviorKind {
         Self::TripwireTouched,
         Self::Flooded,
     ];
+
+    /// The part of a run that must be watched for this to be seen; `None` for what every run tells.
+    #[must_use]
+    pub const fn watchable(self) -> Option<Watchable> {
+        match self {
+            Self::ProcessStarted => Some(Watchable::Processes),
+            Self::SyscallDenied => Some(Watchable::SystemCalls),
+            Self::ConnectionRefused | Self::BindRefused | Self::SendRefused => Some(Watchable::Network),
+            Self::FileOpened => Some(Watchable::Files),
+            Self::LimitReached | Self::TripwireTouched | Self::Flooded => None,
+        }
+    }
+
+    /// How much a reviewer should care.
+    #[must_use]
+    pub const fn severity(self) -> Severity {
+        match self {
+            Self::ProcessStarted | Self::FileOpened => Severity::Low,
+            Self::SyscallDenied
+            | Self::ConnectionRefused
+            | Self::BindRefused
+            | Self::SendRefused
+            | Self::LimitReached
+            | Self::Flooded => Severity::Medium,
+            Self::TripwireTouched => Severity::High,
+        }
+    }
 
     /// The name in rules, policies and records.
     #[must_use]
@@ -161,19 +189,34 @@ pub trait Observer: Send {
     /// Cancel-safe.
     async fn next(&mut self) -> Observation;
 
+    /// How well each part of this sandbox is watched in fact: its backend's capabilities, or less.
+    fn monitoring(&self) -> &Monitoring;
+
     /// Everything that was seen until now, in the order of first times. Bounded: what is beyond the bound is counted as
     /// [`BehaviorKind::Flooded`].
     fn seen(&mut self) -> Vec<Observed>;
 }
 
 /// Sees nothing: for backends that have nothing to tell. Their capabilities say so.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct SeesNothing;
+#[derive(Clone, Debug, Default)]
+pub struct SeesNothing(Monitoring);
+
+impl SeesNothing {
+    /// With what is watched all the same, by looking at counters.
+    #[must_use]
+    pub const fn but(monitoring: Monitoring) -> Self {
+        Self(monitoring)
+    }
+}
 
 #[async_trait]
 impl Observer for SeesNothing {
     async fn next(&mut self) -> Observation {
         std::future::pending().await
+    }
+
+    fn monitoring(&self) -> &Monitoring {
+        &self.0
     }
 
     fn seen(&mut self) -> Vec<Observed> {
@@ -192,8 +235,8 @@ pub struct Sample {
     pub memory_bytes: Option<u64>,
     /// Processes and threads then; `None` where the host can't tell.
     pub processes: Option<u64>,
-    /// Bytes read from devices until then; `None` where the host can't tell.
+    /// Bytes read by system calls until then; `None` where the host can't tell.
     pub read_bytes: Option<u64>,
-    /// Bytes written to devices until then; `None` where the host can't tell.
+    /// Bytes written by system calls until then; `None` where the host can't tell.
     pub written_bytes: Option<u64>,
 }

@@ -1,6 +1,7 @@
 //! What came of a run. A guest's failure is data here, told apart by the host's own evidence.
 
 use crate::admission::AdmissionRecord;
+use crate::baseline::BaselineRecord;
 use crate::evidence::Evidence;
 use crate::id::EvaluationId;
 use crate::limits::LimitKind;
@@ -132,6 +133,8 @@ pub struct Usage {
 pub struct Timings {
     /// Waiting for a place.
     pub queue: Duration,
+    /// Looking at the program before it ran. It goes on beside the rest where the policy lets it, so it isn't a part of the sum.
+    pub scan: Duration,
     /// Making the sandbox and putting the files in.
     pub create: Duration,
     /// What looking at the sandbox from outside added, before and after the command. A part of `create` and of `destroy`.
@@ -170,7 +173,7 @@ pub struct Anomaly {
     pub value: f64,
     /// The median of the earlier runs.
     pub median: f64,
-    /// How far from it, in scaled median absolute deviations.
+    /// How far from it, in scaled median absolute deviations. What no earlier run did is told whatever its score.
     pub score: f64,
     /// How many earlier runs it was compared with.
     pub runs: u64,
@@ -222,6 +225,8 @@ pub struct Outcome {
     pub samples: Vec<Sample>,
     /// In which respects it stands out from earlier runs with its label. Empty where there are too few to compare with.
     pub anomalies: Vec<Anomaly>,
+    /// With what it was compared; `None` for a run without a label.
+    pub baseline: Option<BaselineRecord>,
     /// What was planted, and whether it was touched. Empty where nothing was started.
     pub tripwires: Vec<TripwireRecord>,
     /// Whether the result says something about the task.

@@ -1,13 +1,13 @@
 //! What a run must be protected by. A policy only ever adds demands; it can't weaken a backend.
 
 use crate::admission::Decision;
-use crate::capabilities::Isolation;
+use crate::before::Before;
 use crate::layer::Layer;
 use crate::limits::Limits;
 use crate::monitor::BehaviorKind;
 use crate::scan::Severity;
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 /// What the network of a sandbox is.
@@ -39,33 +39,6 @@ pub enum UnseenPosture {
     /// Run, and say in the record what couldn't be seen.
     #[default]
     Record,
-}
-
-/// What is decided about a program before it runs, by what the scanner found in it. Where several clauses apply, the
-/// strictest decides; only [`Before::note_rules`] takes a rule out of the others' reach.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Before {
-    /// A finding from this severity on denies; `None` for never.
-    pub deny: Option<Severity>,
-    /// A finding from this severity on holds for review; `None` for never.
-    pub hold: Option<Severity>,
-    /// Rules whose findings deny: ids, or the beginning of some with a `*`.
-    pub deny_rules: BTreeSet<String>,
-    /// Rules whose findings hold.
-    pub hold_rules: BTreeSet<String>,
-    /// Rules whose findings are noted only, whatever their severity.
-    pub note_rules: BTreeSet<String>,
-    /// The only modules that may be imported, each with those below it; `None` for any.
-    pub imports_allowed: Option<BTreeSet<String>>,
-    /// Modules that may not be imported, each with those below it.
-    pub imports_forbidden: BTreeSet<String>,
-    /// What an import leads to that may not be.
-    pub imports: Option<Decision>,
-    /// What a program leads to that the scanner couldn't read whole.
-    pub unread: Option<Decision>,
-    /// The weakest wall that is enough, by a finding's severity: each holds for the severities above it, too.
-    pub least_isolation: BTreeMap<Severity, Isolation>,
 }
 
 /// What is done about what is seen during a run.
@@ -220,10 +193,24 @@ impl Policy {
     #[must_use]
     pub fn canonical(&self) -> String {
         let mut text = self.canonical_protection();
+        let limits = self.limits.as_ref().filter(|limits| **limits != Limits::maximum());
+        let during = if self.during.end_on.is_empty() { During::default() } else { self.during.clone() };
         // Debug texts of sets and maps in a fixed order, with every text quoted and escaped.
-        let _never_fails =
-            write!(text, "before={:?}\nlimits={:?}\nduring={:?}\n", self.before, self.limits, self.during);
+        let _never_fails = write!(text, "before={:?}\nlimits={limits:?}\nduring={during:?}\n", self.before.normal());
         text
+    }
+
+    /// The same demands of a sandbox's protection, and nothing decided before or during a run: for looking at the protection
+    /// itself, which programs do that no policy would let in.
+    #[must_use]
+    pub fn of_protection(&self) -> Self {
+        Self { before: Before::default(), limits: None, during: During::default(), ..self.clone() }
+    }
+
+    /// What a run may use that asks for `asked`: the lesser of that and of what is allowed here, limit by limit.
+    #[must_use]
+    pub fn limits_for(&self, asked: &Limits) -> Limits {
+        self.limits.as_ref().map_or_else(|| asked.clone(), |most| asked.lesser(most))
     }
 }
 
@@ -239,6 +226,31 @@ mod tests {
         assert_eq!(Policy::built_in("lax"), None);
         let (default, strict) = (Policy::built_in("default").unwrap(), Policy::built_in("strict").unwrap());
         assert!(default.require.is_subset(&strict.require) && default.require.len() < strict.require.len());
+    }
+
+    #[test]
+    fn policies_that_demand_the_same_have_the_same_text() {
+        let (strict, mut other) = (Policy::strict(), Policy::strict());
+        other.name = "other".to_owned();
+        other.limits = Some(Limits::maximum());
+        other.during.unwatched = Unwatched::Record;
+        other.before.imports = Some(Decision::Hold);
+        assert_eq!(other.canonical(), strict.canonical());
+        other.before.imports_forbidden.insert("socket".to_owned());
+        assert_ne!(other.canonical(), strict.canonical());
+        assert_eq!(other.canonical_protection(), strict.canonical_protection());
+        other = Policy { limits: Some(Limits::default()), ..Policy::strict() };
+        assert_ne!(other.canonical(), strict.canonical());
+        assert_eq!(other.of_protection().canonical_protection(), strict.canonical_protection());
+        assert!(!other.of_protection().before.needs_findings() && other.of_protection().limits.is_none());
+    }
+
+    #[test]
+    fn a_policy_bounds_what_is_asked_for_and_raises_nothing() {
+        let most = Limits { pids: 8, ..Limits::maximum() };
+        let policy = Policy { limits: Some(most), ..Policy::default() };
+        assert_eq!(policy.limits_for(&Limits::default()), Limits { pids: 8, ..Limits::default() });
+        assert_eq!(Policy::default().limits_for(&Limits::default()), Limits::default());
     }
 
     #[test]

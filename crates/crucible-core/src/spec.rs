@@ -1,6 +1,7 @@
 //! What is asked for: a program, its surroundings, its limits and its policy.
 
 use crate::admission::Review;
+use crate::baseline::Label;
 use crate::id::EvaluationId;
 use crate::limits::Limits;
 use crate::path::GuestPath;
@@ -64,5 +65,5 @@ pub struct EvaluationSpec {
     /// What a person decided about it, where its policy has held it.
     pub review: Option<Review>,
     /// Runs with the same label are compared with each other.
-    pub label: Option<String>,
+    pub label: Option<Label>,
 }

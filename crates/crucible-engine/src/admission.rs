@@ -4,6 +4,7 @@
 //! Fails closed: what the policy asks for and the backend can't give is refused. It starts nothing itself.
 
 use crate::engine::Engine;
+use crate::screening::Wall;
 use crucible_core::{
     Backend, Error, ErrorKind, EvaluationSpec, GuestPath, Isolation, Language, Limits, Program, Result, Tripwire,
     nearest,
@@ -51,12 +52,12 @@ pub(crate) fn admit(engine: &Engine, spec: &EvaluationSpec) -> Result<Admitted> 
     let program = language.as_ref().map(|(name, language)| program_path(name, language)).transpose()?;
     check_files(spec, program.as_ref())?;
     check_tripwires(spec, language.as_ref().map(|(_, language)| language.as_ref()))?;
-    let backend = choose(engine, spec)?;
+    let backend = choose(engine, spec, &Wall::any())?;
     Ok(Admitted { backend, language, program })
 }
 
-/// The backend by which an evaluation runs, which also admits it.
-fn choose(engine: &Engine, spec: &EvaluationSpec) -> Result<Arc<dyn Backend>> {
+/// The backend by which an evaluation runs, which also admits it and is behind a wall that is enough.
+pub(crate) fn choose(engine: &Engine, spec: &EvaluationSpec, wall: &Wall) -> Result<Arc<dyn Backend>> {
     let operation = "choose the backend";
     if spec.backend != AUTO {
         let Some(backend) = engine.backends().iter().find(|backend| backend.name() == spec.backend) else {
@@ -70,7 +71,7 @@ fn choose(engine: &Engine, spec: &EvaluationSpec) -> Result<Arc<dyn Backend>> {
                 Error::new(ErrorKind::NotFound, operation, format!("unknown backend {shown:?}")).with_hint(hint)
             );
         };
-        check_backend(backend.as_ref(), spec)?;
+        check_backend(backend.as_ref(), spec, wall)?;
         return Ok(Arc::clone(backend));
     }
     // The first refusal is the one that matters: it comes from the backend that would have been chosen.
@@ -79,7 +80,7 @@ fn choose(engine: &Engine, spec: &EvaluationSpec) -> Result<Arc<dyn Backend>> {
         if backend.capabilities().isolation == Isolation::None {
             continue;
         }
-        match check_backend(backend.as_ref(), spec) {
+        match check_backend(backend.as_ref(), spec, wall) {
             Ok(()) => return Ok(Arc::clone(backend)),
             Err(error) => refusal = refusal.or(Some(error)),
         }
@@ -90,8 +91,19 @@ fn choose(engine: &Engine, spec: &EvaluationSpec) -> Result<Arc<dyn Backend>> {
     }))
 }
 
-fn check_backend(backend: &dyn Backend, spec: &EvaluationSpec) -> Result<()> {
+fn check_backend(backend: &dyn Backend, spec: &EvaluationSpec, wall: &Wall) -> Result<()> {
     let (name, capabilities) = (backend.name(), backend.capabilities());
+    if capabilities.isolation < wall.least {
+        let message = format!(
+            "policy '{}' demands the isolation {} for this program, and backend '{name}' gives {}: {}",
+            spec.policy.name,
+            wall.least.as_str(),
+            capabilities.isolation.as_str(),
+            wall.reason
+        );
+        return Err(Error::new(ErrorKind::Refused, "check the wall that the policy demands", message)
+            .with_hint("choose a stronger backend; `crucible policy explain` says why"));
+    }
     capabilities.admit(name, &spec.policy)?;
     if matches!(spec.program, Program::Command { .. }) && !capabilities.arbitrary_commands {
         let message = format!("backend '{name}' runs programs in its own languages only, not any command");

@@ -2,7 +2,10 @@
 
 use crate::evaluation;
 use crate::languages::LanguageTable;
-use crucible_core::{Backend, EvaluationSpec, EventSink, Limits, Outcome, Result};
+use crucible_core::{
+    Backend, BaselineStore, Error, ErrorKind, EvaluationSpec, EventSink, HeldEvaluation, Limits, Outcome, Result,
+    Scanner,
+};
 use crucible_evidence::{AttestationIndex, NoAttestations};
 use std::sync::Arc;
 use tokio::io::AsyncRead;
@@ -26,6 +29,15 @@ pub struct RunIo<'a> {
     pub cancel: CancellationToken,
 }
 
+/// What came of an evaluation that could be held.
+#[derive(Debug)]
+pub enum Evaluated {
+    /// It ran, or was denied.
+    Finished(Box<Outcome>),
+    /// It waits for a person, and nothing of it has run.
+    Held(Box<HeldEvaluation>),
+}
+
 /// Runs evaluations on the backends it was given.
 pub struct Engine {
     backends: Vec<Arc<dyn Backend>>,
@@ -33,20 +45,38 @@ pub struct Engine {
     maximum: Limits,
     node: NodeFacts,
     attestations: Arc<dyn AttestationIndex>,
+    scanner: Option<Arc<dyn Scanner>>,
+    baselines: Option<Arc<dyn BaselineStore>>,
 }
 
 impl Engine {
     /// An engine with these backends. For `auto` the first one is taken that isolates and admits the request.
-    /// `maximum` is the most that a request may ask for. It knows no attestations.
+    /// `maximum` is the most that a request may ask for. It knows no attestations and no earlier runs, and looks at no program before it runs:
+    /// it refuses policies that decide by what is found.
     #[must_use]
     pub fn new(backends: Vec<Arc<dyn Backend>>, languages: LanguageTable, maximum: Limits, node: NodeFacts) -> Self {
-        Self { backends, languages, maximum, node, attestations: Arc::new(NoAttestations) }
+        let attestations = Arc::new(NoAttestations);
+        Self { backends, languages, maximum, node, attestations, scanner: None, baselines: None }
     }
 
     /// The same engine, whose records name the attestations that cover them.
     #[must_use]
     pub fn with_attestations(mut self, attestations: Arc<dyn AttestationIndex>) -> Self {
         self.attestations = attestations;
+        self
+    }
+
+    /// The same engine, which looks at every program before it runs.
+    #[must_use]
+    pub fn with_scanner(mut self, scanner: Arc<dyn Scanner>) -> Self {
+        self.scanner = Some(scanner);
+        self
+    }
+
+    /// The same engine, which compares runs that have a label with earlier ones.
+    #[must_use]
+    pub fn with_baselines(mut self, baselines: Arc<dyn BaselineStore>) -> Self {
+        self.baselines = Some(baselines);
         self
     }
 
@@ -79,6 +109,16 @@ impl Engine {
         self.attestations.as_ref()
     }
 
+    /// Looks at programs before they run.
+    pub(crate) const fn scanner(&self) -> Option<&Arc<dyn Scanner>> {
+        self.scanner.as_ref()
+    }
+
+    /// Knows earlier runs.
+    pub(crate) fn baselines(&self) -> Option<&dyn BaselineStore> {
+        self.baselines.as_deref()
+    }
+
     /// Runs one evaluation from its admission to the destruction of its sandbox. Whatever the guest does is an outcome.
     ///
     /// Dropping the future ends the guest, without waiting until it is gone. An outcome is given only when nothing of the
@@ -86,9 +126,31 @@ impl Engine {
     ///
     /// # Errors
     /// `InvalidInput`, `NotFound` or `Configuration` where the request can't be understood; `Refused` where policy and
-    /// backend don't go together; `Unavailable` where no backend can be used; `Infrastructure` where the backend failed
-    /// or the sandbox was lost without a limit to explain it.
+    /// backend don't go together; `Unavailable` where no backend can be used; `Held` where the policy wants a person to
+    /// decide, for which [`Engine::evaluate_or_hold`] is; `Infrastructure` where the backend failed or the sandbox was lost
+    /// without a limit to explain it.
     pub async fn evaluate(&self, spec: EvaluationSpec, io: RunIo<'_>) -> Result<Outcome> {
+        match self.evaluate_or_hold(spec, io).await? {
+            Evaluated::Finished(outcome) => Ok(*outcome),
+            Evaluated::Held(held) => {
+                let reason = held.admission.reasons.first().map(|reason| format!(": {}", reason.message));
+                let message = format!(
+                    "policy '{}' holds this program for review{}",
+                    held.spec.policy.name,
+                    reason.unwrap_or_default()
+                );
+                Err(Error::new(ErrorKind::Held, "let the program in", message)
+                    .with_hint("it runs once its specification has the review of somebody who approved it"))
+            }
+        }
+    }
+
+    /// As [`Engine::evaluate`], and gives a program that its policy holds back to be kept until somebody has decided. It then
+    /// runs, or is denied, with that review in its specification.
+    ///
+    /// # Errors
+    /// As [`Engine::evaluate`], but for `Held`.
+    pub async fn evaluate_or_hold(&self, spec: EvaluationSpec, io: RunIo<'_>) -> Result<Evaluated> {
         evaluation::evaluate(self, spec, io).await
     }
 }

@@ -3,58 +3,98 @@
 //! Invariant: a sandbox that was made is destroyed before the result is given, and by its own `Drop` where the future is
 //! dropped. A result that could not be cleared away after is no result.
 
-use crate::admission::{Admitted, admit, environment};
+use crate::admission::{Admitted, admit, choose, environment};
+use crate::behavior::{Reached, Screened, Seen, behavior};
 use crate::collect::{Collection, collect};
-use crate::engine::{Engine, RunIo};
+use crate::engine::{Engine, Evaluated, RunIo};
+use crate::gate::{Entry, Gate, When};
 use crate::journal::{self, Journal};
 use crate::monitor::Rate;
 use crate::patience::{SET_UP, TEAR_DOWN, within};
 use crate::posture::{self, Looked};
 use crate::runner::{Ran, Setting, run};
 use crate::streams::Kept;
+use crate::subject::StreamedInput;
 use crate::tripwire::{Armed, Tripwires};
 use crate::verdict::{Ending, Facts, OutputSeen, Verdict, decide};
-use crate::{hash, languages, validity};
+use crate::{baseline, hash, languages, validity};
 use crucible_core::{
-    AdmissionRecord, Command, Error, ErrorKind, EvaluationSpec, Event, Evidence, ExitStatus, GuestPath, LayerState,
-    Layers, LimitKind, Outcome, Policy, PostureRecord, PostureSummary, Program, Result, Sandbox, SandboxId,
-    SandboxRequest, Status, Timings, TripwireRecord, Usage, ValidityReason,
+    BehaviorKind, Command, Coverage, Decision, DecisionReason, Error, ErrorKind, EvaluationSpec, Event, Evidence,
+    ExitStatus, GuestPath, HeldEvaluation, LayerState, Layers, LimitKind, Monitoring, Observed, Observer, Outcome,
+    Policy, PostureRecord, PostureSummary, Program, Result, Sample, Sandbox, SandboxId, SandboxRequest, Status,
+    Timings, TripwireRecord, Unwatched, Usage, ValidityReason,
 };
 use crucible_evidence::{Protection, policy_hash};
 use std::collections::BTreeSet;
 use std::future::Future;
 use std::io::Cursor;
+use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use tokio::io::AsyncRead;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 type Input = Option<Box<dyn AsyncRead + Send + Unpin>>;
 
-/// Runs one evaluation.
-pub(crate) async fn evaluate(engine: &Engine, mut spec: EvaluationSpec, io: RunIo<'_>) -> Result<Outcome> {
-    let admitted = admit(engine, &spec)?;
+/// Runs one evaluation, unless its policy holds it.
+pub(crate) async fn evaluate(engine: &Engine, mut spec: EvaluationSpec, io: RunIo<'_>) -> Result<Evaluated> {
+    spec.limits = spec.policy.limits_for(&spec.limits);
+    let mut admitted = admit(engine, &spec)?;
     let RunIo { stdin, events, cancel } = io;
-    let given = std::mem::take(&mut spec.stdin);
-    let stdin = stdin
-        .or_else(|| (!given.is_empty()).then(|| -> Box<dyn AsyncRead + Send + Unpin> { Box::new(Cursor::new(given)) }));
+    let spec = Arc::new(spec);
+    let streamed = if stdin.is_some() { StreamedInput::Yes } else { StreamedInput::No };
+    let gate = Gate::open(engine, &spec, &admitted, streamed, &cancel)?;
+    let stdin = stdin.or_else(|| given_input(&spec));
     let (journal, readout) = journal::open();
-    let id = spec.id;
-    let work = async move {
-        let tripwires = &Tripwires::new(&spec.tripwires);
-        let (spec, admitted, journal, cancel) = (&spec, &admitted, &journal, &cancel);
-        let evaluation = Evaluation { engine, spec, admitted, tripwires, journal, cancel };
-        evaluation.perform(stdin).await
+    let concluded: Result<_> = {
+        let (spec, gate) = (spec.as_ref(), &gate);
+        let work = async move {
+            let (journal, cancel) = (&journal, &cancel);
+            if gate.when() == When::BeforeBackend
+                && let Some(passed) = gate.pass(journal).await?
+                && passed.entry == Entry::LetIn
+            {
+                admitted.backend = choose(engine, spec, &passed.wall)?;
+            }
+            let tripwires = &Tripwires::new(&spec.tripwires);
+            let evaluation = Evaluation { engine, spec, admitted: &admitted, gate, tripwires, journal, cancel };
+            let mut outcome = evaluation.perform(stdin).await?;
+            if let (Some(label), Some(outcome)) = (&spec.label, &mut outcome) {
+                baseline::compare(engine.baselines(), label.clone(), outcome).await;
+            }
+            Ok(outcome)
+        };
+        tokio::join!(work, readout.publish_to(events, spec.id)).0
     };
-    let (outcome, ()) = tokio::join!(work, readout.publish_to(events, id));
-    outcome
+    Ok(match concluded? {
+        Some(outcome) => Evaluated::Finished(Box::new(outcome)),
+        None => {
+            let (findings, admission, _) = gate.record();
+            drop(gate);
+            let spec = Arc::unwrap_or_clone(spec);
+            Evaluated::Held(Box::new(HeldEvaluation { spec, findings, admission, at: SystemTime::now() }))
+        }
+    })
+}
+
+/// Standard input from the specification.
+fn given_input(spec: &Arc<EvaluationSpec>) -> Input {
+    struct Given(Arc<EvaluationSpec>);
+    impl AsRef<[u8]> for Given {
+        fn as_ref(&self) -> &[u8] {
+            &self.0.stdin
+        }
+    }
+    (!spec.stdin.is_empty())
+        .then(|| -> Box<dyn AsyncRead + Send + Unpin> { Box::new(Cursor::new(Given(Arc::clone(spec)))) })
 }
 
 struct Evaluation<'a> {
     engine: &'a Engine,
     spec: &'a EvaluationSpec,
     admitted: &'a Admitted,
+    gate: &'a Gate,
     tripwires: &'a Tripwires<'a>,
     journal: &'a Journal,
     cancel: &'a CancellationToken,
@@ -75,15 +115,44 @@ struct Finished {
     reasons: BTreeSet<ValidityReason>,
     /// What looking from outside added.
     looking: Duration,
+    watched: Watched,
+}
+
+/// What was seen of the run while it went on.
+struct Watched {
+    observed: Vec<Observed>,
+    monitoring: Monitoring,
+    samples: Vec<Sample>,
+    started: std::time::Instant,
+    /// What the policy didn't let it go on after, if it ended for that.
+    ended_for: Option<(BehaviorKind, String)>,
 }
 
 impl Evaluation<'_> {
-    async fn perform(&self, stdin: Input) -> Result<Outcome> {
+    /// What came of it; nothing where it is held.
+    async fn perform(&self, stdin: Input) -> Result<Option<Outcome>> {
+        let beside = async {
+            if self.gate.when() == When::Beside {
+                self.gate.pass(self.journal).await?;
+            }
+            Ok(())
+        };
+        let (ended, looked): (_, Result<()>) = tokio::join!(self.sandboxed(stdin), beside);
+        let ended = ended?;
+        looked?;
+        Ok(ended.map(|(finished, create, destroy)| self.outcome(finished, create, destroy)))
+    }
+
+    /// From the making of the sandbox to its end, with the times until the command started and after it ended.
+    async fn sandboxed(&self, stdin: Input) -> Result<Option<(Finished, Duration, Duration)>> {
+        let none = (Duration::ZERO, Duration::ZERO);
+        if let Some(stopped) = self.stopped(Layers::new()) {
+            return Ok(stopped.map(|finished| (finished, none.0, none.1)));
+        }
         let backend = &self.admitted.backend;
         self.journal.record(Event::BackendChosen { backend: backend.name().to_owned() });
         if self.cancel.is_cancelled() {
-            let finished = self.never_started(Layers::new(), Status::Cancelled);
-            return Ok(self.outcome(finished, Duration::ZERO, Duration::ZERO));
+            return Ok(Some((self.never_started(Layers::new(), Status::Cancelled), none.0, none.1)));
         }
         let began = Instant::now();
         let id = SandboxId::generate();
@@ -93,7 +162,24 @@ impl Evaluation<'_> {
             limits: self.spec.limits.clone(),
             policy: self.spec.policy.clone(),
         };
-        let sandbox = within(SET_UP, "create the sandbox", backend.create(request)).await?;
+        let mut creating = pin!(within(SET_UP, "create the sandbox", backend.create(request)));
+        let sandbox = tokio::select! {
+            biased;
+            passed = self.gate.pass(self.journal), if self.gate.when() == When::BeforeStart => {
+                match passed.map(|_| self.stopped(Layers::new())) {
+                    Ok(None) => creating.await?,
+                    // A program that isn't let in needs no sandbox, but half of one can't be left either.
+                    stopped => {
+                        if let Ok(sandbox) = creating.await {
+                            within(TEAR_DOWN, "destroy the sandbox", sandbox.destroy()).await?;
+                        }
+                        let stopped = stopped?.flatten();
+                        return Ok(stopped.map(|finished| (finished, began.elapsed(), Duration::ZERO)));
+                    }
+                }
+            }
+            sandbox = &mut creating => sandbox?,
+        };
         self.journal.record(Event::SandboxCreated { sandbox: id });
 
         let finished = self.inside(sandbox.as_ref(), stdin, began).await;
@@ -102,19 +188,29 @@ impl Evaluation<'_> {
         if destroyed.is_ok() {
             self.journal.record(Event::SandboxDestroyed { sandbox: id });
         }
-        let (finished, create, collecting) = finished?;
+        let finished = finished?;
         // What is left behind may still run, so a good result doesn't excuse it.
         destroyed?;
-        Ok(self.outcome(finished, create, collecting + clearing.elapsed()))
+        Ok(finished.map(|(finished, create, collecting)| (finished, create, collecting + clearing.elapsed())))
     }
 
-    /// What happens while the sandbox exists, with the time until the command started and the time for collecting.
+    /// What there is instead of a run, where the gate has decided against one: nothing where it is held.
+    fn stopped(&self, layers: Layers) -> Option<Option<Finished>> {
+        match self.gate.passed()?.entry {
+            Entry::LetIn => None,
+            Entry::Denied => Some(Some(self.never_started(layers, Status::Denied))),
+            Entry::Held => Some(None),
+        }
+    }
+
+    /// What happens while the sandbox exists, with the time until the command started and the time for collecting. Nothing
+    /// where it is held.
     async fn inside(
         &self,
         sandbox: &dyn Sandbox,
         stdin: Input,
         began: Instant,
-    ) -> Result<(Finished, Duration, Duration)> {
+    ) -> Result<Option<(Finished, Duration, Duration)>> {
         check_layers(sandbox.layers(), &self.spec.policy)?;
         // Beside each other: files that are put in run nothing. Nothing is started before both are done.
         let (looked, written) =
@@ -124,18 +220,29 @@ impl Evaluation<'_> {
             Looked::AsPlanned(summary) => summary,
             Looked::Otherwise(summary) => {
                 let refused = self.refused(sandbox, summary, looking);
-                return Ok((refused, began.elapsed(), Duration::ZERO));
+                return Ok(Some((refused, began.elapsed(), Duration::ZERO)));
             }
         };
         written.0?;
+        if self.gate.when() == When::BeforeStart {
+            self.gate.pass(self.journal).await?;
+        }
         let command = self.command(sandbox)?;
         let create = began.elapsed();
         let posture = PostureRecord { before, after: None };
-        if self.cancel.is_cancelled() {
-            let finished = self.never_started(sandbox.layers().clone(), Status::Cancelled);
-            return Ok((Finished { posture: Some(posture), looking, ..finished }, create, Duration::ZERO));
+        let stopped = match self.stopped(sandbox.layers().clone()) {
+            None if self.cancel.is_cancelled() => {
+                Some(Some(self.never_started(sandbox.layers().clone(), Status::Cancelled)))
+            }
+            stopped => stopped,
+        };
+        if let Some(stopped) = stopped {
+            let seen = |finished| Finished { posture: Some(posture), looking, ..finished };
+            return Ok(stopped.map(|finished| (seen(finished), create, Duration::ZERO)));
         }
         let mut armed = self.tripwires.arm(sandbox).await?;
+        let mut observer = within(SET_UP, "watch the sandbox", sandbox.observe()).await?;
+        check_watching(observer.monitoring(), &self.spec.policy)?;
         let enforcement = self.admitted.backend.capabilities().enforcement(LimitKind::Cpus);
         let setting = Setting {
             sandbox,
@@ -143,13 +250,15 @@ impl Evaluation<'_> {
             rate: Rate::of(&self.spec.limits, enforcement),
             journal: self.journal,
             tripwires: self.tripwires,
+            observer: observer.as_mut(),
+            end_on: &self.spec.policy.during.end_on,
             cancel: self.cancel,
         };
         let ran = run(setting, command, stdin).await?;
         let collecting = Instant::now();
-        let mut finished = self.finish(sandbox, ran, &mut armed, posture).await?;
+        let mut finished = self.finish(sandbox, ran, &mut armed, observer.as_mut(), posture).await?;
         finished.looking += looking;
-        Ok((finished, create, collecting.elapsed()))
+        Ok(Some((finished, create, collecting.elapsed())))
     }
 
     async fn write_files(&self, sandbox: &dyn Sandbox) -> Result<()> {
@@ -211,15 +320,26 @@ impl Evaluation<'_> {
         sandbox: &dyn Sandbox,
         ran: Ran,
         armed: &mut Armed,
+        observer: &mut dyn Observer,
         mut posture: PostureRecord,
     ) -> Result<Finished> {
         let counters = within(SET_UP, "read the counters", sandbox.counters()).await?;
-        let Ran { ending, main, mut stdout, mut stderr, processes_ended, wall, exec, processes_peak } = ran;
+        let Ran { ending, main, mut stdout, mut stderr, processes_ended, wall, exec, started, meter } = ran;
         let usage = Usage {
             wall,
             cpu: counters.cpu,
             memory_peak_bytes: counters.memory_peak_bytes,
-            processes_peak: counters.processes_peak.or(processes_peak),
+            processes_peak: counters.processes_peak.or_else(|| meter.processes_peak()),
+        };
+        let watched = Watched {
+            observed: observer.seen(),
+            monitoring: observer.monitoring().clone(),
+            samples: meter.into_samples(wall, &counters),
+            started: started.into_std(),
+            ended_for: match &ending {
+                Ending::Forbidden { kind, name } => Some((*kind, name.clone())),
+                _ => None,
+            },
         };
         let by_itself = matches!(ending, Ending::ByItself(_));
         let main_lost = main == Some(ExitStatus::SandboxLost);
@@ -298,6 +418,7 @@ impl Evaluation<'_> {
             tripwires,
             reasons,
             looking,
+            watched,
         })
     }
 
@@ -315,12 +436,31 @@ impl Evaluation<'_> {
             tripwires,
             reasons,
             looking,
+            watched,
         } = finished;
         let backend = &self.admitted.backend;
         let capabilities = backend.capabilities();
         let policy = &self.spec.policy;
         let protection = Protection { backend: backend.as_ref(), layers: &layers, policy };
         let attestation = self.engine.attestations().latest(&protection);
+        let (findings, mut admission, scan) = self.gate.record();
+        let screened = match &admission.rules_digest {
+            Some(_) => Screened::As { findings: &findings, program: self.admitted.program.as_ref() },
+            None => Screened::Not,
+        };
+        let behavior = behavior(&Seen {
+            observed: &watched.observed,
+            started: watched.started,
+            limits: &self.spec.limits,
+            reached: &Reached::all(&verdict, usage.wall),
+            tripwires: &tripwires,
+            screened,
+        });
+        admission.reasons.extend(watched.ended_for.map(|(kind, name)| DecisionReason {
+            decision: Decision::Deny,
+            clause: "during.end_on".to_owned(),
+            message: format!("{kind}: {name}"),
+        }));
         Outcome {
             id: self.spec.id,
             backend: backend.name().to_owned(),
@@ -333,14 +473,15 @@ impl Evaluation<'_> {
             files: collection.files,
             files_refused: collection.refused,
             usage,
-            timings: Timings { queue: Duration::ZERO, create, posture: looking, exec, destroy },
+            timings: Timings { queue: Duration::ZERO, scan, create, posture: looking, exec, destroy },
             limits_observed: verdict.observed,
-            admission: AdmissionRecord::unexamined(),
-            findings: Vec::new(),
-            behavior: Vec::new(),
-            monitoring: capabilities.monitoring.clone(),
-            samples: Vec::new(),
+            admission,
+            findings,
+            behavior,
+            monitoring: watched.monitoring,
+            samples: watched.samples,
             anomalies: Vec::new(),
+            baseline: None,
             tripwires,
             validity: validity::decide(&reasons),
             validity_reasons: reasons,
@@ -374,6 +515,20 @@ fn check_layers(applied: &Layers, policy: &Policy) -> Result<()> {
     Ok(())
 }
 
+/// A policy that ends a run for something wants that to be seen.
+fn check_watching(monitoring: &Monitoring, policy: &Policy) -> Result<()> {
+    let is_watched = |part| matches!(monitoring.get(&part), Some(Coverage::Events | Coverage::Sampled { .. }));
+    let unwatched = policy.during.end_on.iter().find(|kind| kind.watchable().is_some_and(|part| !is_watched(part)));
+    match unwatched {
+        Some(kind) if policy.during.unwatched == Unwatched::Refuse => {
+            let message = format!("policy '{}' ends a run on '{kind}', which can't be watched for here", policy.name);
+            Err(Error::new(ErrorKind::Refused, "check what is watched", message)
+                .with_hint("choose another backend, or set during.unwatched = \"record\" in the policy"))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Does some work, and says when it was done.
 async fn timed<T>(work: impl Future<Output = T>) -> (T, Instant) {
     let done = work.await;
@@ -395,5 +550,12 @@ fn never_started(layers: Layers, status: Status, collect: &[GuestPath]) -> Finis
         tripwires: Vec::new(),
         reasons: BTreeSet::new(),
         looking: Duration::ZERO,
+        watched: Watched {
+            observed: Vec::new(),
+            monitoring: Monitoring::new(),
+            samples: Vec::new(),
+            started: std::time::Instant::now(),
+            ended_for: None,
+        },
     }
 }

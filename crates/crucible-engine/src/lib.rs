@@ -8,21 +8,32 @@
 //! configuration and knows no wire format.
 
 mod admission;
+mod anomaly;
+mod baseline;
+mod behavior;
 mod collect;
 mod engine;
 mod evaluation;
+mod gate;
 mod hash;
 mod journal;
 mod languages;
+mod metric;
 mod monitor;
 mod patience;
 mod posture;
+mod robust;
 mod runner;
+mod screening;
 mod self_test;
 mod streams;
+mod subject;
 mod tripwire;
 mod validity;
 mod verdict;
 
-pub use engine::{Engine, NodeFacts, RunIo};
+pub use anomaly::{Baseline, FEWEST_RUNS, FLAGGED_FROM, Usual, profile};
+pub use engine::{Engine, Evaluated, NodeFacts, RunIo};
 pub use languages::LanguageTable;
+pub use metric::Metric;
+pub use screening::{Screened, Wall, decide, in_words as finding_in_words};

@@ -14,6 +14,8 @@ pub(crate) const TEAR_DOWN: Duration = Duration::from_secs(60);
 pub(crate) const DRAIN: Duration = Duration::from_secs(1);
 /// Hearing how a process ended that is known to be dead.
 pub(crate) const LAST_WORD: Duration = Duration::from_secs(1);
+/// Reading what earlier runs were like, or adding one.
+pub(crate) const BASELINE: Duration = Duration::from_secs(2);
 
 /// Does `work`, or gives it up as an infrastructure failure when `patience` is over.
 pub(crate) async fn within<T>(

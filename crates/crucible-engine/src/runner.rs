@@ -5,12 +5,15 @@
 //! It takes no part in making or destroying the sandbox, and doesn't judge: that is the verdict's.
 
 use crate::journal::Journal;
-use crate::monitor::{ProcessPeak, Rate, until_cpu_limit};
+use crate::monitor::{Meter, OnRefusal, Rate, Reached, watch};
 use crate::patience::{DRAIN, LAST_WORD, SET_UP, TEAR_DOWN, within};
 use crate::streams::{Ears, Kept, Stopped, feed, pump};
 use crate::tripwire::Tripwires;
 use crate::verdict::Ending;
-use crucible_core::{Command, Event, Execution, ExitStatus, Limits, Result, Sandbox, Stream};
+use crucible_core::{
+    BehaviorKind, Command, Event, Execution, ExitStatus, Limits, Observation, Observer, Result, Sandbox, Stream,
+};
+use std::collections::BTreeSet;
 use std::pin::pin;
 use std::time::Duration;
 use tokio::io::AsyncRead;
@@ -24,6 +27,9 @@ pub(crate) struct Setting<'a> {
     pub(crate) rate: Rate,
     pub(crate) journal: &'a Journal,
     pub(crate) tripwires: &'a Tripwires<'a>,
+    pub(crate) observer: &'a mut dyn Observer,
+    /// What ends the run at once.
+    pub(crate) end_on: &'a BTreeSet<BehaviorKind>,
     pub(crate) cancel: &'a CancellationToken,
 }
 
@@ -40,7 +46,9 @@ pub(crate) struct Ran {
     pub(crate) wall: Duration,
     /// Until nothing of it was left.
     pub(crate) exec: Duration,
-    pub(crate) processes_peak: Option<u64>,
+    /// When it was asked to start.
+    pub(crate) started: Instant,
+    pub(crate) meter: Meter,
 }
 
 /// Runs a command.
@@ -52,7 +60,7 @@ pub(crate) async fn run(
     command: Command,
     stdin: Option<Box<dyn AsyncRead + Send + Unpin>>,
 ) -> Result<Ran> {
-    let Setting { sandbox, limits, rate, journal, tripwires, cancel } = setting;
+    let Setting { sandbox, limits, rate, journal, tripwires, observer, end_on, cancel } = setting;
     let ears = Ears { journal, tripwires };
     let started = Instant::now();
     let execution = within(SET_UP, "start the command", sandbox.exec(command)).await?;
@@ -61,7 +69,8 @@ pub(crate) async fn run(
     let Execution { stdin: guest_stdin, stdout: mut stdout_reader, stderr: mut stderr_reader, mut process } = execution;
     let (mut stdout, mut stderr) = (Kept::default(), Kept::default());
     let (closing, dead) = (CancellationToken::new(), CancellationToken::new());
-    let peak = ProcessPeak::default();
+    let meter = Meter::new(started);
+    let on_refusal = if end_on.contains(&BehaviorKind::LimitReached) { OnRefusal::Tell } else { OnRefusal::GoOn };
     let cap = limits.output.as_usize();
 
     let (ending, wall, processes_ended) = {
@@ -76,7 +85,7 @@ pub(crate) async fn run(
                 }
             });
             let mut given = false;
-            let mut cpu_limit = pin!(until_cpu_limit(sandbox, limits.cpu_time.get(), rate, &peak));
+            let mut watching = pin!(watch(sandbox, limits.cpu_time.get(), rate, on_refusal, &meter));
             let mut clock = pin!(sleep_until(started + limits.timeout.get()));
             loop {
                 tokio::select! {
@@ -97,7 +106,20 @@ pub(crate) async fn run(
                         }
                     }
                     () = &mut give_stdin, if !given => given = true,
-                    reached = &mut cpu_limit => break reached.map_or_else(Ending::Failed, |()| Ending::CpuLimit),
+                    reached = &mut watching => break match reached {
+                        Ok(Reached::CpuLimit) => Ending::CpuLimit,
+                        Ok(Reached::Refused(limit)) => {
+                            Ending::Forbidden { kind: BehaviorKind::LimitReached, name: limit.as_str().to_owned() }
+                        }
+                        Err(error) => Ending::Failed(error),
+                    },
+                    seen = observer.next() => {
+                        let Observation { kind, name, source, .. } = seen;
+                        journal.record(Event::BehaviorSeen { kind, name: name.clone(), source });
+                        if end_on.contains(&kind) {
+                            break Ending::Forbidden { kind, name };
+                        }
+                    }
                 }
             }
         };
@@ -143,6 +165,6 @@ pub(crate) async fn run(
         Ending::ByItself(status) => Some(*status),
         _ => timeout(LAST_WORD, process.wait()).await.ok().and_then(Result::ok),
     };
-    let (exec, processes_peak) = (started.elapsed(), peak.get());
-    Ok(Ran { ending, main, stdout, stderr, processes_ended, wall, exec, processes_peak })
+    let exec = started.elapsed();
+    Ok(Ran { ending, main, stdout, stderr, processes_ended, wall, exec, started, meter })
 }

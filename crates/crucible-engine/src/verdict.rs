@@ -5,7 +5,7 @@
 //! explains is Crucible's failure, never the guest's; unless what ran the guest ended or lied while the rest of Crucible
 //! stood, which is told and not hidden behind an error: see the validity.
 
-use crucible_core::{Counters, Error, ErrorKind, ExitStatus, LimitKind, Loss, Result, Status};
+use crucible_core::{BehaviorKind, Counters, Error, ErrorKind, ExitStatus, LimitKind, Loss, Result, Status};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -27,6 +27,13 @@ pub(crate) enum Ending {
     OutputLimit,
     /// Too much processor time.
     CpuLimit,
+    /// The policy doesn't let it go on after what the host saw.
+    Forbidden {
+        /// What kind of thing.
+        kind: BehaviorKind,
+        /// Which.
+        name: String,
+    },
     /// The caller.
     Cancelled,
     /// The backend could not say what goes on.
@@ -83,6 +90,7 @@ pub(crate) fn decide(facts: Facts) -> Result<Verdict> {
             Ending::TimedOut => Status::TimedOut,
             Ending::OutputLimit => limit(LimitKind::Output),
             Ending::CpuLimit => limit(LimitKind::CpuTime),
+            Ending::Forbidden { .. } => Status::Denied,
             Ending::Cancelled => Status::Cancelled,
             Ending::Failed(error) => match loss {
                 Some(Loss::RunnerEnded | Loss::RunnerBrokeItsWord) => KILLED,

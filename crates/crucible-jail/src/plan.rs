@@ -153,6 +153,8 @@ pub struct JailPlan {
     pub landlock_abi: u32,
     /// The system call filter.
     pub seccomp: Vec<Instruction>,
+    /// Whether the supervisor hears of calls that the filter reports.
+    pub reports: Reports,
     /// Whether `/proc` has to be there.
     pub proc: Need,
     /// Whether private pseudo-terminals have to be there.
@@ -168,6 +170,18 @@ impl JailPlan {
         !self.without.contains(&protection)
     }
 }
+
+/// Whether the supervisor hears of system calls that are refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Reports {
+    /// It does, where the kernel lets it.
+    Heard,
+    /// It doesn't.
+    Silenced,
+}
+
+/// The step that fails, without stopping the start, where reports can't be heard.
+pub const HEAR_REPORTS: &str = "hear of refused system calls";
 
 /// A protection that can be left off a sandbox in a range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -324,6 +338,8 @@ pub enum InitRequest {
 /// A message from a sandbox's init. Hostile: see the module.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum InitMessage {
+    /// The descriptor from which refused system calls are heard of comes along. Before `Ready`, where there is one.
+    Reports,
     /// The sandbox stands; with what was preferred and couldn't be had.
     Ready {
         /// The steps that failed.

@@ -4,7 +4,7 @@
 
 use crucible_jail::host::cgroup::{CgroupLimits, Cgroups};
 use crucible_jail::host::{self, Command, JailError, Launcher, Running, Sandbox};
-use crucible_jail::plan::{Ended, JailPlan, Need, Privilege, Refusal, RootEntry, SandboxPlan};
+use crucible_jail::plan::{Ended, JailPlan, Need, Privilege, Refusal, Reports, RootEntry, SandboxPlan};
 use std::os::fd::AsFd;
 use tokio::io::AsyncReadExt;
 
@@ -45,6 +45,7 @@ fn plan() -> JailPlan {
         join_cgroups: 0,
         landlock_abi: host::landlock_abi(),
         seccomp: crucible_jail::seccomp::compile(),
+        reports: Reports::Heard,
         proc: Need::Required,
         terminals: Need::Preferred,
         without: Vec::new(),

@@ -42,6 +42,7 @@ async fn sandbox(launcher: &Launcher) -> Started {
         join_cgroups: 0,
         landlock_abi: host::landlock_abi(),
         seccomp: crucible_jail::seccomp::compile(),
+        reports: crucible_jail::plan::Reports::Heard,
         proc: Need::Preferred,
         terminals: Need::Preferred,
         without: Vec::new(),

@@ -12,6 +12,7 @@ mod parsing;
 mod pickle;
 mod program;
 mod reading;
+pub mod report;
 mod rule_set;
 pub mod rules;
 mod scanner;

@@ -38,6 +38,8 @@ pub async fn attack(
     configuration: &Configuration,
     progress: &(dyn Fn(&Progress) + Sync),
 ) -> Result<(SuiteResult, Arc<dyn Backend>)> {
+    // A policy that turned probes away would prove nothing about walls.
+    let policy = &policy.of_protection();
     let jail = Arc::new(compose::start_jail(configuration, Ahead::Never).await?);
     let program = std::env::current_exe().map_err(|error| failed("find this program's own file", error))?;
     // One for sandboxes as they are used, and one for weakened ones, whose guests could reach what serves them.
@@ -128,7 +130,7 @@ fn world(backend: &Arc<dyn Backend>, policy: &Policy, configuration: &Configurat
     }
     let interpreter =
         crucible_backends::runtime::describe(&python, None)?.interpreter.map(|found| PathBuf::from(found.path));
-    let evaluator = EngineEvaluator(compose::engine(vec![Arc::clone(backend)], configuration));
+    let evaluator = EngineEvaluator(compose::unscanned_engine(vec![Arc::clone(backend)], configuration));
     Ok(World {
         site,
         python,

@@ -17,6 +17,10 @@ pub(crate) enum Exit {
     Inconclusive,
     /// `attest verify` looked at a file that doesn't verify.
     NotVerified,
+    /// `scan` found something as bad as what was asked to fail on.
+    Found,
+    /// `rules test` found a rule that fails its own samples.
+    RuleFailed,
     /// The command line makes no sense.
     Usage,
     /// Crucible failed.
@@ -31,8 +35,10 @@ pub(crate) enum Exit {
     OutOfMemory,
     /// Another limit ended the program.
     LimitExceeded,
-    /// The policy forbade the program.
+    /// The policy, or a reviewer, forbade the program.
     Denied,
+    /// The policy holds the program for review.
+    Held,
     /// A signal told Crucible to stop; or whoever reads the output went away, which counts as SIGPIPE.
     Interrupted(u8),
 }
@@ -50,7 +56,7 @@ pub(crate) struct Row {
 }
 
 /// The codes of Crucible's own failures, with the kind of error and what it means.
-pub(crate) const FAILURES: [(ErrorKind, u8, &str); 7] = [
+pub(crate) const FAILURES: [(ErrorKind, u8, &str); 8] = [
     (
         ErrorKind::InvalidInput,
         65,
@@ -60,6 +66,11 @@ pub(crate) const FAILURES: [(ErrorKind, u8, &str); 7] = [
     (ErrorKind::Unavailable, 69, "this machine can't do it as it is set up; `crucible doctor` says why"),
     (ErrorKind::Io, 74, "reading or writing on this machine failed"),
     (ErrorKind::Infrastructure, 75, "the sandbox was lost; another try may help"),
+    (
+        ErrorKind::Held,
+        76,
+        "the policy holds the program until somebody has reviewed it; nothing was started (`crucible review` goes on from there)",
+    ),
     (ErrorKind::Refused, 77, "the policy, or what the backend can enforce, forbids it; nothing was started"),
     (ErrorKind::Configuration, 78, "the configuration or an environment variable is wrong"),
 ];
@@ -73,7 +84,7 @@ pub(crate) const ROWS: [Row; 10] = [
     Row { codes: "0", meaning: "the program ended with 0; or the command did what it was asked to" },
     Row {
         codes: "1",
-        meaning: "`self-test` found a fault; `doctor` found that the default backend can't run; `attack` found a property breached; `attest verify` found that the file doesn't verify; or the program's own code",
+        meaning: "`self-test` found a fault; `doctor` found that the default backend can't run; `attack` found a property breached; `attest verify` found that the file doesn't verify; `scan --fail-on` found something as bad; `rules test` found a rule that fails its samples; or the program's own code",
     },
     Row { codes: "2", meaning: "the command line makes no sense; or the program's own code" },
     Row {
@@ -110,7 +121,7 @@ impl Exit {
     pub(crate) fn code(self) -> u8 {
         match self {
             Self::Success => 0,
-            Self::Unhealthy | Self::NotVerified | Self::Breached => 1,
+            Self::Unhealthy | Self::NotVerified | Self::Breached | Self::Found | Self::RuleFailed => 1,
             Self::Inconclusive => 3,
             Self::Usage => 2,
             Self::Failed(kind) => {
@@ -122,6 +133,7 @@ impl Exit {
             Self::LimitExceeded => 125,
             Self::OutOfMemory => 128 + SIGKILL,
             Self::Denied => Self::Failed(ErrorKind::Refused).code(),
+            Self::Held => Self::Failed(ErrorKind::Held).code(),
         }
     }
 }
@@ -143,6 +155,7 @@ mod tests {
             [129, 130, 143]
         );
         assert_eq!(Exit::Interrupted(SIGPIPE).code(), 141);
+        assert_eq!([Exit::Held, Exit::Denied].map(Exit::code), [76, 77]);
     }
 
     #[test]

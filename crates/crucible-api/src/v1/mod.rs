@@ -1,19 +1,22 @@
 //! Version 1 of the wire format.
 
 mod attack;
+mod evaluation;
 mod outcome;
 mod posture;
 mod problem;
 mod protection;
 mod report;
+mod scan;
 
 pub use attack::{
     ArmReport, AttackNode, AttackReport, ControlReport, Expected, HeldByReport, PropertyReport, Reach, SuiteReport,
     UserKind, Verdict, VerdictCounts,
 };
+pub use evaluation::{Evaluation, EvaluationState};
 pub use outcome::{
-    Admission, Anomaly, Behavior, CollectedFile, Coverage, DecisionReason, Evidence, Finding, Outcome, RefusedFile,
-    Review, Sample, Status, Timings, Tripwire, Usage, Validity,
+    Admission, Anomaly, Baseline, Behavior, CollectedFile, Coverage, DecisionReason, Evidence, Finding, Outcome,
+    RefusedFile, Review, Sample, Status, Timings, Tripwire, Usage, Validity,
 };
 pub use posture::{PostureDifference, PostureRecord, PostureSummary};
 pub use problem::{Problem, ProblemDetail};
@@ -21,3 +24,4 @@ pub use protection::{Layer, Layers, LimitEnforcement, layers, limits};
 pub use report::{
     BackendReport, CheckReport, CheckStatus, ComponentReport, DoctorReport, SelfTestReport, UnavailableBackend,
 };
+pub use scan::{Import, Rule, RuleReferences, RulesInForce, ScanReport, ScannedFile, Unread};

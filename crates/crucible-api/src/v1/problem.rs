@@ -15,7 +15,8 @@ pub struct Problem {
 /// What went wrong.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProblemDetail {
-    /// What kind of failure: `invalid_input`, `not_found`, `refused`, `unavailable`, `io`, `configuration`, `infrastructure`.
+    /// What kind of failure: `invalid_input`, `not_found`, `refused`, `held`, `unavailable`, `io`, `configuration`,
+    /// `infrastructure`.
     pub kind: String,
     /// What went wrong, in one sentence.
     pub message: String,

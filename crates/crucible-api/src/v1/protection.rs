@@ -62,9 +62,5 @@ pub fn limits(limits: &BTreeMap<core::LimitKind, core::Enforcement>) -> LimitEnf
 
 /// The name of a strength of isolation.
 pub(super) const fn isolation(isolation: core::Isolation) -> &'static str {
-    match isolation {
-        core::Isolation::None => "none",
-        core::Isolation::SharedKernel => "shared_kernel",
-        core::Isolation::OwnKernel => "own_kernel",
-    }
+    isolation.as_str()
 }

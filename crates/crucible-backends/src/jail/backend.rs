@@ -9,7 +9,7 @@ use crate::runtime::{self, HostInterpreter};
 use async_trait::async_trait;
 use crucible_core::{
     Backend, Capabilities, Component, ControlSandbox, Error, ErrorKind, HostPath, Language, Layer, Layers, Limits,
-    Policy, Result, Sandbox, SandboxId, SandboxRequest, SelfTest,
+    Monitoring, Policy, Result, Sandbox, SandboxId, SandboxRequest, SelfTest,
 };
 use crucible_jail::host::cgroup::{CgroupLimits, Cgroups};
 use crucible_jail::host::posture::{Look, PlannedMounts};
@@ -263,6 +263,7 @@ impl JailBackend {
             id,
             look: Some(Arc::new(Look::new(&started, planned, Some(&cgroup)))),
             layers,
+            monitoring: self.capabilities.monitoring.clone(),
             started,
             env: environment(interpreter.as_deref()),
             interpreter,
@@ -298,6 +299,7 @@ impl JailBackend {
         Ok(ControlSandbox::new(Box::new(NativeSandbox::new(NativeParts {
             id: SandboxId::generate(),
             layers: Layers::new(),
+            monitoring: Monitoring::new(),
             look: None,
             started,
             env: env.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec(),

@@ -1,7 +1,9 @@
 //! Which layers a jail has on this machine, and how each limit is enforced.
 
+use crate::native::{Heard, unwatched, watching_processes};
 use crucible_core::{
-    Capabilities, Enforcement, Isolation, Layer, LayerState, Layers, LimitKind, NetworkPolicy, TripwireKind,
+    Capabilities, Coverage, Enforcement, Isolation, Layer, LayerState, Layers, LimitKind, Monitoring, NetworkPolicy,
+    TripwireKind, Watchable,
 };
 use crucible_jail::host::cgroup::Cgroups;
 use crucible_jail::host::{self, Launcher};
@@ -38,8 +40,26 @@ pub(super) fn capabilities(launcher: &Launcher, cgroups: &Cgroups, ids: Ids) -> 
         absolute_paths: true,
         arbitrary_commands: true,
         tripwires: TripwireKind::ALL.into(),
-        monitoring: crate::native::unwatched("not in this version"),
+        monitoring: monitoring(host::can_report_calls().into(), launcher),
     }
+}
+
+/// How well a sandbox can be watched.
+fn monitoring(hears_of_calls: Heard, launcher: &Launcher) -> Monitoring {
+    let calls = match hears_of_calls {
+        Heard::Yes => Coverage::Events,
+        Heard::No => Coverage::Unavailable { reason: "the kernel can't tell of refused system calls".to_owned() },
+    };
+    let mut monitoring = unwatched("the kernel tells only a root of the whole machine of opened files");
+    if launcher.hears_of_files() {
+        monitoring.insert(Watchable::Files, Coverage::Events);
+    }
+    monitoring.extend([
+        (Watchable::SystemCalls, calls.clone()),
+        (Watchable::Network, calls),
+        (Watchable::Processes, watching_processes(launcher.hears_of_programs().into())),
+    ]);
+    monitoring
 }
 
 fn layers(launcher: &Launcher, cgroups: &Cgroups, ids: Ids) -> Layers {

@@ -7,7 +7,7 @@ use crate::native::{start_error, translate};
 use crucible_core::{Error, ErrorKind, Result};
 use crucible_jail::host::cgroup::{Cgroup, CgroupLimits, Cgroups};
 use crucible_jail::host::{self, Launcher, Started};
-use crucible_jail::plan::{JailPlan, Need, Protection, RangePlan, RootEntry, SandboxPlan};
+use crucible_jail::plan::{JailPlan, Need, Protection, RangePlan, Reports, RootEntry, SandboxPlan};
 use crucible_jail::seccomp;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::AsFd;
@@ -154,6 +154,7 @@ impl Places {
             join_cgroups: u32::try_from(join.len()).unwrap_or(u32::MAX),
             landlock_abi: self.landlock_abi,
             seccomp: self.filter.clone(),
+            reports: if host::can_report_calls() { Reports::Heard } else { Reports::Silenced },
             proc: shape.proc,
             terminals: shape.terminals,
             without: shape.without.clone(),

@@ -38,11 +38,39 @@ pub(crate) fn process_limits(limits: &Limits) -> Vec<(ProcessLimit, u64)> {
     ]
 }
 
+/// Whether the kernel tells of something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Heard {
+    /// It does.
+    Yes,
+    /// It doesn't.
+    No,
+}
+
+impl From<bool> for Heard {
+    fn from(is_heard: bool) -> Self {
+        if is_heard { Self::Yes } else { Self::No }
+    }
+}
+
 /// The monitoring of a backend that sees nothing but what all of a sandbox uses.
 pub(crate) fn unwatched(reason: &str) -> Monitoring {
     let coverage = |part| match part {
-        Watchable::Resources => Coverage::Sampled { reason: "the kernel counts, and the host looks".to_owned() },
+        Watchable::Resources => {
+            Coverage::Sampled { reason: "the kernel counts, and the host looks every 50 ms".to_owned() }
+        }
         _ => Coverage::Unavailable { reason: reason.to_owned() },
     };
     Watchable::ALL.into_iter().map(|part| (part, coverage(part))).collect()
+}
+
+/// How well started programs are watched.
+pub(crate) fn watching_processes(heard: Heard) -> Coverage {
+    match heard {
+        Heard::Yes => Coverage::Events,
+        Heard::No => Coverage::Sampled {
+            reason: "the kernel tells only a root of the whole machine of processes; the host looks every 50 ms"
+                .to_owned(),
+        },
+    }
 }

@@ -3,11 +3,13 @@
 use super::translate;
 use async_trait::async_trait;
 use crucible_core::{
-    Command, Counters, Error, ErrorKind, Execution, ExitStatus, FileContent, FileEntry, FileKind, GuestPath, Layers,
-    LimitKind, Loss, Observer, Posture, PostureFact, PostureState, ProcessHandle, Result, Sandbox, SandboxId,
-    SeesNothing, TouchKind, Touched, TripwireWatch, WatchedPlace,
+    BehaviorKind, Command, Counters, Coverage, Error, ErrorKind, Execution, ExitStatus, FileContent, FileEntry,
+    FileKind, GuestPath, Layers, LimitKind, Loss, Monitoring, Observation, Observed, Observer, Posture, PostureFact,
+    PostureState, ProcessHandle, Result, Sandbox, SandboxId, Source, TouchKind, Touched, TripwireWatch, Watchable,
+    WatchedPlace,
 };
 use crucible_jail::host::cgroup::Cgroup;
+use crucible_jail::host::observe::{Kind, Word};
 use crucible_jail::host::posture::{Aspect, Fact, Look, Seen};
 use crucible_jail::host::tripwire::{Place, Touch, Watch};
 use crucible_jail::host::{self, JailError, Started};
@@ -32,6 +34,7 @@ pub(crate) struct NativeParts {
     pub(crate) id: SandboxId,
     pub(crate) started: Started,
     pub(crate) layers: Layers,
+    pub(crate) monitoring: Monitoring,
     pub(crate) interpreter: Option<String>,
     /// `NAME=value` that every command gets unless it says otherwise.
     pub(crate) env: Vec<(String, String)>,
@@ -225,7 +228,9 @@ impl Sandbox for NativeSandbox {
         let seen = self.parts.cgroup.as_ref().map(Cgroup::counters).unwrap_or_default();
         // The init is one of the processes that a control group counts.
         let without_init = |count: u64| count.saturating_sub(1);
+        counters.memory_bytes = seen.memory;
         counters.memory_peak_bytes = seen.memory_peak;
+        (counters.read_bytes, counters.written_bytes) = host::tree_transfers(self.parts.started.pid).unzip();
         counters.out_of_memory_kills = seen.out_of_memory_kills;
         counters.processes = seen.pids.map(without_init);
         counters.processes_peak = seen.pids_peak.map(without_init);
@@ -296,7 +301,19 @@ impl Sandbox for NativeSandbox {
     }
 
     async fn observe(&self) -> Result<Box<dyn Observer>> {
-        Ok(Box::new(SeesNothing))
+        let sandbox = &self.parts.started.sandbox;
+        let mut monitoring = self.parts.monitoring.clone();
+        if self.is_jailed() && !sandbox.hears_of_calls() {
+            let reason = "somebody outside of the sandbox listens to refused system calls already";
+            for part in [Watchable::SystemCalls, Watchable::Network] {
+                monitoring.insert(part, Coverage::Unavailable { reason: reason.to_owned() });
+            }
+        }
+        if !sandbox.hears_of_files() && monitoring.get(&Watchable::Files) == Some(&Coverage::Events) {
+            let reason = "the kernel doesn't tell of more sandboxes' files".to_owned();
+            monitoring.insert(Watchable::Files, Coverage::Unavailable { reason });
+        }
+        Ok(Box::new(NativeObserver { observer: sandbox.observer(), monitoring }))
     }
 
     fn loss(&self) -> Option<Loss> {
@@ -343,6 +360,45 @@ impl Sandbox for NativeSandbox {
             })?;
         }
         Ok(())
+    }
+}
+
+struct NativeObserver {
+    observer: host::observe::Observer,
+    monitoring: Monitoring,
+}
+
+fn observation(sighting: host::observe::Sighting) -> Observation {
+    let host::observe::Sighting { kind, name, word, first, .. } = sighting;
+    let kind = match kind {
+        Kind::ProgramStarted => BehaviorKind::ProcessStarted,
+        Kind::CallRefused => BehaviorKind::SyscallDenied,
+        Kind::ConnectionRefused => BehaviorKind::ConnectionRefused,
+        Kind::BindRefused => BehaviorKind::BindRefused,
+        Kind::SendRefused => BehaviorKind::SendRefused,
+        Kind::FileOpened => BehaviorKind::FileOpened,
+        Kind::Flooded => BehaviorKind::Flooded,
+    };
+    let source = match word {
+        Word::Kernel => Source::Host,
+        Word::Guest => Source::Claimed,
+    };
+    Observation { kind, name, source, at: first }
+}
+
+#[async_trait]
+impl Observer for NativeObserver {
+    async fn next(&mut self) -> Observation {
+        observation(self.observer.next().await)
+    }
+
+    fn monitoring(&self) -> &Monitoring {
+        &self.monitoring
+    }
+
+    fn seen(&mut self) -> Vec<Observed> {
+        let seen = self.observer.seen().into_iter();
+        seen.map(|sighting| Observed { count: sighting.count, first: observation(sighting) }).collect()
     }
 }
 

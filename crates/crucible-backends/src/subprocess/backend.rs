@@ -1,12 +1,12 @@
 //! Starts plain processes by the same launcher as the jail, so that a whole process tree can be ended.
 
-use crate::native::{NativeParts, NativeSandbox, Nests, process_limits, start_error};
+use crate::native::{NativeParts, NativeSandbox, Nests, process_limits, start_error, unwatched, watching_processes};
 use crate::runtime;
 use async_trait::async_trait;
 use crucible_core::{
     Backend, Capabilities, Check, Command, Component, Enforcement, Error, ErrorKind, GuestPath, HostPath, Isolation,
-    Layer, LayerState, LimitKind, Limits, NetworkPolicy, Policy, Result, Sandbox, SandboxId, SandboxRequest, SelfTest,
-    TripwireKind,
+    Layer, LayerState, LimitKind, Limits, Monitoring, NetworkPolicy, Policy, Result, Sandbox, SandboxId,
+    SandboxRequest, SelfTest, TripwireKind, Watchable,
 };
 use crucible_jail::host::{Launcher, launcher_digest};
 use crucible_jail::plan::{Privilege, ProcessLimit, SandboxPlan};
@@ -66,12 +66,16 @@ impl SubprocessBackend {
             arbitrary_commands: true,
             // Its work folder is the only one that a listener could be in, and not under the same path.
             tripwires: [TripwireKind::Credentials, TripwireKind::File, TripwireKind::Environment].into(),
-            monitoring: crate::native::unwatched(
-                "the subprocess backend doesn't come between a program and the kernel",
-            ),
+            monitoring: monitoring(&launcher),
         };
         Ok(Self { launcher, capabilities, config })
     }
+}
+
+fn monitoring(launcher: &Launcher) -> Monitoring {
+    let mut monitoring = unwatched("the subprocess backend doesn't come between a program and the kernel");
+    monitoring.insert(Watchable::Processes, watching_processes(launcher.hears_of_programs().into()));
+    monitoring
 }
 
 #[async_trait]
@@ -159,6 +163,7 @@ impl Backend for SubprocessBackend {
             id,
             started,
             layers: self.capabilities.layers.clone(),
+            monitoring: self.capabilities.monitoring.clone(),
             interpreter: interpreter.map(|interpreter| interpreter.path),
             env,
             limits: all_limits,

@@ -1,6 +1,6 @@
 //! Every record names the attestation that covers exactly what protected the run.
 
-use crate::support::{Bench, spec};
+use crate::support::{Bench, WordScanner, spec};
 use crucible_core::{EvaluationSpec, Policy};
 use crucible_evidence::{AttestationIndex, Protection, policy_hash};
 use crucible_testkit::fake::{Script, every_layer};
@@ -23,7 +23,9 @@ impl AttestationIndex for OfStrict {
 #[tokio::test(start_paused = true)]
 async fn the_record_names_the_attestation_of_what_protected_the_run() {
     let known = Arc::new(OfStrict::default());
-    let bench = Bench::new(Script::default()).with_attestations(Arc::clone(&known) as Arc<dyn AttestationIndex>);
+    let bench = Bench::new(Script::default())
+        .with_attestations(Arc::clone(&known) as Arc<dyn AttestationIndex>)
+        .with_scanner(WordScanner::default());
     let strict = EvaluationSpec { policy: Policy::strict(), ..spec() };
     let outcome = bench.evaluate(strict).await.unwrap();
     assert_eq!(outcome.evidence.attestation.as_deref(), Some("sha256:aa"));

@@ -84,7 +84,7 @@ async fn processor_time_of_all_processes_together_ends_the_guest_in_time() {
         let outcome = bench.evaluate(spec).await.unwrap();
         assert_eq!(outcome.status, Status::LimitExceeded { limit: LimitKind::CpuTime });
         assert!(outcome.usage.wall <= Duration::from_millis(most), "{:?}", outcome.usage.wall);
-        assert!(bench.ledger.counters_read() < 20, "{}", bench.ledger.counters_read());
+        assert!(bench.ledger.counters_read() < 30, "{}", bench.ledger.counters_read());
     }
 }
 

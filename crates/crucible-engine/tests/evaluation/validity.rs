@@ -2,15 +2,16 @@
 
 use crate::support::{Bench, Recorder, spec};
 use crucible_core::{
-    ErrorKind, EvaluationSpec, Event, GuestPath, Layer, Loss, Outcome, Policy, Status, Stream, UnseenPosture, Validity,
-    ValidityReason,
+    Before, ErrorKind, EvaluationSpec, Event, GuestPath, Layer, Loss, Outcome, Policy, Status, Stream, UnseenPosture,
+    Validity, ValidityReason,
 };
 use crucible_testkit::fake::{FakeFile, Fault, Script, Step};
 use std::collections::BTreeSet;
 use tokio_util::sync::CancellationToken;
 
+/// As strict about the sandbox as can be, whatever the program looks like.
 fn strict() -> EvaluationSpec {
-    EvaluationSpec { policy: Policy::strict(), ..spec() }
+    EvaluationSpec { policy: Policy { before: Before::default(), ..Policy::strict() }, ..spec() }
 }
 
 fn reasons(outcome: &Outcome) -> Vec<ValidityReason> {

@@ -4,6 +4,12 @@ use super::launcher::SpareIds;
 use crate::plan::RANGE_PROGRAM;
 use rustix::rand::GetRandomFlags;
 
+/// Whether this kernel can tell a supervisor of system calls that a filter refuses.
+#[must_use]
+pub fn can_report_calls() -> bool {
+    crate::sys::can_report()
+}
+
 /// The kernel's release, such as `6.1.0-18-amd64`.
 #[must_use]
 pub fn kernel_release() -> String {

@@ -1,5 +1,6 @@
 //! The launcher as seen by the supervisor.
 
+use super::observe::ProcessEvents;
 use super::sandbox::{Reach, Sandbox, is_readable};
 use super::socket::MessageSocket;
 use super::{JailError, image};
@@ -23,6 +24,8 @@ pub struct Launcher {
     time_namespace: bool,
     /// Whether the descriptors of one of its sandboxes have been listed one by one.
     listed: Arc<AtomicBool>,
+    /// Tells of programs that are started, where the kernel lets this user hear of that.
+    events: Option<ProcessEvents>,
 }
 
 struct Connection {
@@ -75,6 +78,7 @@ impl Launcher {
             process,
             time_namespace: false,
             listed: Arc::default(),
+            events: ProcessEvents::listen().ok(),
         };
         let mut answer = launcher.request(&LauncherRequest::Begin(privilege), &[]).await?.0;
         if answer == LauncherReply::MapIds {
@@ -92,6 +96,18 @@ impl Launcher {
     #[must_use]
     pub const fn has_time_namespace(&self) -> bool {
         self.time_namespace
+    }
+
+    /// Whether every program that a guest starts is heard of.
+    #[must_use]
+    pub const fn hears_of_programs(&self) -> bool {
+        self.events.is_some()
+    }
+
+    /// Whether files are heard of that a guest opens outside of its language's and its own.
+    #[must_use]
+    pub fn hears_of_files(&self) -> bool {
+        self.events.as_ref().is_some_and(ProcessEvents::hears_of_files)
     }
 
     /// The launcher's process on the host.
@@ -123,12 +139,14 @@ impl Launcher {
             SandboxPlan::Jailed(_) | SandboxPlan::Range(_) => Reach::Namespace,
             SandboxPlan::Bare { .. } => Reach::Descendants,
         };
+        // A range has supervisors of its own in it.
+        let events = self.events.as_ref().filter(|_| !matches!(plan, SandboxPlan::Range(_)));
         let (answer, received) = self.request(&LauncherRequest::Start(Box::new(plan)), &all).await?;
         drop(theirs);
         match (answer, <[OwnedFd; 2]>::try_from(received)) {
             (LauncherReply::Started { pid, device }, Ok(descriptors)) => Ok(Started {
                 pid,
-                sandbox: Sandbox::connect(MessageSocket::new(ours)?, reach, descriptors, device).await?,
+                sandbox: Sandbox::connect(MessageSocket::new(ours)?, reach, descriptors, device, (pid, events)).await?,
                 listed: Arc::clone(&self.listed),
                 launcher: Arc::clone(&self.process),
             }),

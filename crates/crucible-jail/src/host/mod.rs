@@ -8,6 +8,7 @@ mod error;
 mod facts;
 mod image;
 mod launcher;
+pub mod observe;
 pub mod posture;
 mod process_tree;
 mod sandbox;
@@ -16,10 +17,10 @@ pub mod tripwire;
 
 pub use error::JailError;
 pub use facts::{
-    effective_user, is_in_range, kernel_release, landlock_abi, mapped_ids, random_below, root_is_somebody_else_outside,
-    spare_ids,
+    can_report_calls, effective_user, is_in_range, kernel_release, landlock_abi, mapped_ids, random_below,
+    root_is_somebody_else_outside, spare_ids,
 };
 pub use image::digest as launcher_digest;
 pub use launcher::{Launcher, SpareIds, Started};
-pub use process_tree::{TreeUsage, tree_usage};
+pub use process_tree::{TreeUsage, tree_transfers, tree_usage};
 pub use sandbox::{Command, Running, Sandbox};

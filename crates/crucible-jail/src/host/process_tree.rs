@@ -12,6 +12,49 @@ pub struct TreeUsage {
     pub processes: u64,
 }
 
+/// Everything that lives below an init, each with its parent.
+pub(super) fn descendants(init: i32) -> Vec<(i32, i32)> {
+    let mut found = vec![(init, 0)];
+    let mut next = 0;
+    while let Some((pid, _)) = found.get(next).copied() {
+        next += 1;
+        found.extend(children(pid).into_iter().map(|child| (child, pid)));
+    }
+    found.split_off(1)
+}
+
+/// The living children of every thread of a process.
+fn children(pid: i32) -> Vec<i32> {
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let listed = threads.map(|thread| std::fs::read_to_string(thread.path().join("children")).unwrap_or_default());
+    listed
+        .flat_map(|list| list.split_ascii_whitespace().filter_map(|child| child.parse().ok()).collect::<Vec<_>>())
+        .collect()
+}
+
+/// Bytes that an init and everything below it have read and written by system calls, the dead included that were waited for;
+/// `None` where this user may not know, and where it would take long to find out.
+#[must_use]
+pub fn tree_transfers(init: i32) -> Option<(u64, u64)> {
+    const MOST: usize = 32;
+    let below = descendants(init);
+    if below.len() > MOST {
+        return None;
+    }
+    let mut sum = transfers(init)?;
+    // Those that end meanwhile count with their parent next time.
+    for (read, written) in below.into_iter().filter_map(|(process, _)| transfers(process)) {
+        sum = (sum.0.saturating_add(read), sum.1.saturating_add(written));
+    }
+    Some(sum)
+}
+
+fn transfers(process: i32) -> Option<(u64, u64)> {
+    let text = std::fs::read_to_string(format!("/proc/{process}/io")).ok()?;
+    let number = |key: &str| text.lines().find_map(|line| line.strip_prefix(key)?.trim().parse::<u64>().ok());
+    Some((number("rchar:")?, number("wchar:")?))
+}
+
 /// Adds up what `/proc` says of an init and everything below it. What ends meanwhile is left out, and so is what the dead
 /// used whom nobody waited for: this is a sample, not an account.
 #[must_use]
@@ -29,11 +72,7 @@ pub fn tree_usage(init: i32) -> TreeUsage {
             ticks += fields.filter_map(|field| field.parse::<u64>().ok()).sum::<u64>();
             processes += u64::from(pid != init);
         }
-        // Each thread has children of its own.
-        for thread in std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten() {
-            let children = std::fs::read_to_string(thread.path().join("children")).unwrap_or_default();
-            queue.extend(children.split_ascii_whitespace().filter_map(|child| child.parse::<i32>().ok()));
-        }
+        queue.extend(children(pid));
     }
     let per_second = clock_ticks_per_second().max(1);
     TreeUsage { cpu: Duration::from_micros(ticks.saturating_mul(1_000_000) / per_second), processes }

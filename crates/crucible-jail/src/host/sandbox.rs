@@ -1,6 +1,7 @@
 //! A sandbox's init as seen by the supervisor. Everything that comes from it is hostile.
 
 use super::JailError;
+use super::observe::{Mounts, Observer, ProcessEvents, Record, Registration, answer, look_from_time_to_time};
 use super::socket::MessageSocket;
 use crate::plan::{Ended, Entry, Failure, InitMessage, InitRequest, ProcessLimit};
 use crate::socket::MessageError;
@@ -43,6 +44,19 @@ pub struct Sandbox {
     answers: AsyncMutex<Answers>,
     signs: Arc<Signs>,
     reader: JoinHandle<()>,
+    watching: Watching,
+}
+
+/// How a sandbox is watched while its guest runs.
+struct Watching {
+    pid: i32,
+    record: Arc<Record>,
+    /// Answers reports, where there are any.
+    answering: Option<JoinHandle<()>>,
+    /// Hears of started programs.
+    hearing: Option<Registration>,
+    /// Looks for started programs, where nobody tells of them, from the first command on.
+    looking: Mutex<Option<JoinHandle<()>>>,
 }
 
 /// What was seen of an init that has gone wrong.
@@ -102,15 +116,34 @@ impl Sandbox {
         reach: Reach,
         [init, storage]: [OwnedFd; 2],
         device: u64,
+        (pid, events): (i32, Option<&ProcessEvents>),
     ) -> Result<Self, JailError> {
         let socket = Arc::new(socket);
         let init = crate::sys::watch(init, Interest::READABLE).map_err(JailError::io("watch the sandbox's init"))?;
-        let without = match socket.receive::<InitMessage>().await {
+        let mut first = socket.receive::<InitMessage>().await;
+        let mut reports = None;
+        if let Ok((InitMessage::Reports, descriptors)) = &mut first {
+            reports = descriptors.pop();
+            first = socket.receive::<InitMessage>().await;
+        }
+        let without = match first {
             Ok((InitMessage::Ready { without }, _)) => without,
             Ok((InitMessage::Failed(failure), _)) => return Err(failure.into()),
             Err(MessageError::Closed) => return Err(JailError::SandboxLost),
             Ok(_) | Err(_) => return Err(JailError::Protocol("set the sandbox up")),
         };
+        let record = Arc::<Record>::default();
+        let answering = match reports {
+            Some(reports) => {
+                let reports = crate::sys::watch(reports, Interest::READABLE);
+                let reports = reports.map_err(JailError::io("hear of refused system calls"))?;
+                Some(tokio::spawn(answer(reports, Arc::clone(&record))))
+            }
+            None => None,
+        };
+        let mounts = if reach == Reach::Namespace { Mounts::Own } else { Mounts::Host };
+        let hearing = events.map(|events| events.register(pid, Arc::clone(&record), mounts));
+        let watching = Watching { pid, record, answering, hearing, looking: Mutex::default() };
         let waiting = Waiting::default();
         // One place only: an init that says more than it was asked is left standing with it.
         let (sender, channel) = mpsc::channel(1);
@@ -133,7 +166,32 @@ impl Sandbox {
             answers,
             signs,
             reader,
+            watching,
         })
+    }
+
+    /// Tells what its guest does. Needs nothing to be started: what happens is noted whether somebody wants to know or not.
+    #[must_use]
+    pub fn observer(&self) -> Observer {
+        Observer::new(Arc::clone(&self.watching.record), self.watching.hearing.as_ref().map(Registration::ears))
+    }
+
+    /// Whether refused system calls are heard of.
+    #[must_use]
+    pub const fn hears_of_calls(&self) -> bool {
+        self.watching.answering.is_some()
+    }
+
+    /// Whether files are heard of that it opens outside of its language's and its own.
+    #[must_use]
+    pub fn hears_of_files(&self) -> bool {
+        self.watching.hearing.as_ref().is_some_and(Registration::hears_of_files)
+    }
+
+    /// Whether every started program is heard of; else it is looked for from time to time.
+    #[must_use]
+    pub const fn hears_of_programs(&self) -> bool {
+        self.watching.hearing.is_some()
     }
 
     /// Whether the death of its init is that of everything in it.
@@ -173,6 +231,7 @@ impl Sandbox {
             waiting.insert(number, sender);
             self.alone.store(false, Ordering::Release);
         }
+        self.watching.begin_to_look();
         let Command { argv, env, directory, limits, stream_owner } = command;
         for stream in [&their_input, &their_output, &their_error] {
             let Some(owner) = stream_owner else { break };
@@ -343,6 +402,24 @@ impl Sandbox {
     pub async fn wait_until_dead(&self) -> Result<(), JailError> {
         // The kernel tells of an init's end only after the end of everything else in its process namespace.
         self.init.readable().await.map(drop).map_err(JailError::io("wait for the sandbox's end"))
+    }
+}
+
+impl Watching {
+    /// Looks for started programs from the first command on, where nobody tells of them.
+    fn begin_to_look(&self) {
+        if self.hearing.is_some() {
+            return;
+        }
+        let mut looking = self.looking.lock().unwrap_or_else(PoisonError::into_inner);
+        looking.get_or_insert_with(|| tokio::spawn(look_from_time_to_time(self.pid, Arc::clone(&self.record))));
+    }
+}
+
+impl Drop for Watching {
+    fn drop(&mut self) {
+        let looking = self.looking.get_mut().unwrap_or_else(PoisonError::into_inner);
+        self.answering.iter().chain(looking.iter()).for_each(JoinHandle::abort);
     }
 }
 

@@ -4,7 +4,8 @@
 use super::realm::PLACE_OF_ROOT;
 use super::root::{self, NO_DEV, NO_EXEC, NO_SUID, NO_SYMLINK_FOLLOW};
 use super::{Step, command, landlock};
-use crate::plan::{Failure, GUEST_ID, HOST_NAME, JailPlan, Need, ProcessLimit, WRITABLE};
+use crate::plan::{Failure, GUEST_ID, HEAR_REPORTS, HOST_NAME, JailPlan, Need, ProcessLimit, Reports, WRITABLE};
+use crate::seccomp;
 use crate::sys;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fd::{AsFd, OwnedFd};
@@ -43,6 +44,8 @@ pub(super) struct Confined {
     pub(super) without: Vec<Failure>,
     /// What commands get besides their streams.
     pub(super) descriptors: Descriptors,
+    /// From which the supervisor hears of refused calls. Not for any guest.
+    pub(super) reports: Option<OwnedFd>,
 }
 
 /// What a command gets besides its standard streams.
@@ -68,7 +71,7 @@ pub(super) fn confine(plan: &JailPlan, surroundings: Surroundings<'_>, control: 
     sys::join_new_session_keyring().step("make a session keyring")?;
     rustix::system::sethostname(HOST_NAME.as_bytes()).step("set the host name")?;
 
-    let without = enter_root(plan, &surroundings)?;
+    let mut without = enter_root(plan, &surroundings)?;
 
     let ruleset = if plan.landlock_abi > 0 { Some(landlock::ruleset(plan.landlock_abi)?) } else { None };
     let folders = open_folders(&WRITABLE)?;
@@ -79,8 +82,24 @@ pub(super) fn confine(plan: &JailPlan, surroundings: Surroundings<'_>, control: 
     // At 0 the kernel would still hand a core to the host's helper, where one is set up; 1 is its word for never.
     command::set_limit(ProcessLimit::Core, 1)?;
     // Last: it refuses what the steps above needed.
-    sys::load_seccomp_filter(&plan.seccomp).step("load the system call filter")?;
-    Ok(Confined { folders, ruleset, without, descriptors: Descriptors::Closed })
+    let reports = load_filter(plan, &mut without)?;
+    Ok(Confined { folders, ruleset, without, descriptors: Descriptors::Closed, reports })
+}
+
+/// Loads the system call filter. Where it can't report, because the kernel is too old or somebody outside listens already,
+/// it refuses the same calls in silence.
+pub(super) fn load_filter(plan: &JailPlan, without: &mut Vec<Failure>) -> Result<Option<OwnedFd>, Failure> {
+    if plan.reports == Reports::Heard {
+        match sys::load_seccomp_filter_with_listener(&plan.seccomp) {
+            Ok(reports) => return Ok(Some(reports)),
+            Err(errno @ (Errno::BUSY | Errno::INVAL)) => keep(Need::Preferred, Err(errno).step(HEAR_REPORTS), without)?,
+            Err(errno) => return Err(errno).step("load the system call filter"),
+        }
+    }
+    let mut silent = plan.seccomp.clone();
+    seccomp::silence(&mut silent);
+    sys::load_seccomp_filter(&silent).step("load the system call filter")?;
+    Ok(None)
 }
 
 /// Opens folders for requests about files.

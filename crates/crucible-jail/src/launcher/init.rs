@@ -64,7 +64,8 @@ pub(super) fn run_bare(work: OwnedFd, control: OwnedFd) -> ! {
         Ok(()) => {
             let folders = vec![(crate::plan::WORK, work)];
             let descriptors = Descriptors::Closed;
-            serve(control, Reach::Bare, Confined { folders, ruleset: None, without: Vec::new(), descriptors })
+            let confined = Confined { folders, ruleset: None, without: Vec::new(), descriptors, reports: None };
+            serve(control, Reach::Bare, confined)
         }
         Err(errno) => {
             fail(&control, Failure { step: "become the reaper of orphans".to_owned(), errno: errno.raw_os_error() })
@@ -78,7 +79,7 @@ fn fail(control: &OwnedFd, failure: Failure) -> ! {
 }
 
 fn serve(control: OwnedFd, reach: Reach, confined: Confined) -> ! {
-    let Confined { folders, ruleset, without, descriptors } = confined;
+    let Confined { folders, ruleset, without, descriptors, reports } = confined;
     // A handler that the launcher's runtime has set up would be one that a guest could trigger.
     sys::restore_signals();
     // The launcher's descriptor was closed, or stands for the launcher's own children.
@@ -89,11 +90,21 @@ fn serve(control: OwnedFd, reach: Reach, confined: Confined) -> ! {
         }
     };
     let mut init = Init { control, signals, reach, folders, ruleset, descriptors, commands: BTreeMap::new() };
-    if init.send(&InitMessage::Ready { without }).is_ok() {
+    let is_ready = hand_over(&init.control, reports).and_then(|()| init.send(&InitMessage::Ready { without })).is_ok();
+    if is_ready {
         while init.turn().is_ok() {}
     }
     init.end_processes();
     sys::exit_now(0)
+}
+
+/// Gives the supervisor what it hears of refused calls from, and keeps nothing of it, before it says that it is ready: whoever
+/// looks at it from then on finds no descriptor that isn't meant to be there, and no guest ever gets it.
+fn hand_over(control: &OwnedFd, reports: Option<OwnedFd>) -> Result<(), MessageError> {
+    match reports {
+        Some(reports) => socket::send(control, &InitMessage::Reports, &[reports.as_fd()]),
+        None => Ok(()),
+    }
 }
 
 impl Init {

@@ -103,7 +103,7 @@ fn set_up(plan: &RangePlan, surroundings: Surroundings<'_>, control: &OwnedFd) -
     let folders = confine::open_folders(&RANGE_WRITABLE)?;
     drop(surroundings);
     confine::close_others(&folders, None, control)?;
-    Ok(Confined { folders, ruleset: None, without, descriptors: Descriptors::Closed })
+    Ok(Confined { folders, ruleset: None, without, descriptors: Descriptors::Closed, reports: None })
 }
 
 fn mount_cgroups(mount: &CgroupMount) -> Result<(), Failure> {

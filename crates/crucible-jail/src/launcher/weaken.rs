@@ -141,7 +141,7 @@ fn confine_weakened(plan: &JailPlan, surroundings: Surroundings<'_>, control: &O
         rustix::system::sethostname(HOST_NAME.as_bytes()).step("set the host name")?;
     }
 
-    let without = enter_root(plan, &surroundings)?;
+    let mut without = enter_root(plan, &surroundings)?;
 
     let has_landlock = plan.has(Protection::Landlock) && plan.landlock_abi > 0;
     let ruleset = has_landlock.then(|| landlock::ruleset(plan.landlock_abi)).transpose()?;
@@ -161,10 +161,8 @@ fn confine_weakened(plan: &JailPlan, surroundings: Surroundings<'_>, control: &O
     if plan.has(Protection::CoreLimit) {
         command::set_limit(ProcessLimit::Core, 1)?;
     }
-    if plan.has(Protection::Seccomp) {
-        sys::load_seccomp_filter(&plan.seccomp).step("load the system call filter")?;
-    }
-    Ok(Confined { folders, ruleset, without, descriptors })
+    let reports = if plan.has(Protection::Seccomp) { confine::load_filter(plan, &mut without)? } else { None };
+    Ok(Confined { folders, ruleset, without, descriptors, reports })
 }
 
 fn enter_root(plan: &JailPlan, surroundings: &Surroundings<'_>) -> Result<Vec<Failure>, Failure> {

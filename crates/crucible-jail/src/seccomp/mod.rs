@@ -11,13 +11,24 @@ use libc::c_long;
 use serde::{Deserialize, Serialize};
 
 /// What happens to a system call.
-pub enum Rule {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
     /// It is made.
     Allow,
-    /// It is made if one of the alternatives holds, else answered with this errno.
-    AllowWhen(&'static [Alternative], i32),
-    /// It is answered with this errno (0: as if it had succeeded).
+    /// It is answered with this errno (0: as if it had succeeded), and nobody is told: programs do it by the way.
     Refuse(i32),
+    /// It is answered with this errno, and the supervisor is told.
+    Report(i32),
+}
+
+/// What happens to a system call, by its arguments where they matter.
+pub enum Rule {
+    /// Always the same.
+    Always(Answer),
+    /// It is made if one of the alternatives holds, else answered otherwise.
+    AllowWhen(&'static [Alternative], Answer),
+    /// The answer of the first case of which an alternative holds, else the last one.
+    Cases(&'static [(&'static [Alternative], Answer)], Answer),
 }
 
 /// Tests that must all hold.
@@ -34,6 +45,10 @@ pub enum Argument {
     Third,
     /// The fourth.
     Fourth,
+    /// The fifth.
+    Fifth,
+    /// The sixth.
+    Sixth,
 }
 
 /// A test of 32 bits of an argument: the lower ones, unless the kernel itself looks at the upper ones, too.
@@ -55,6 +70,7 @@ enum Half {
 enum Wanted {
     Same,
     Other,
+    AtLeast,
 }
 
 impl Test {
@@ -68,6 +84,10 @@ impl Test {
 
     const fn differs(argument: Argument, value: u32) -> Self {
         Self { argument, half: Half::Lower, mask: u32::MAX, value, wanted: Wanted::Other }
+    }
+
+    const fn at_least(argument: Argument, value: u32) -> Self {
+        Self { argument, half: Half::Lower, mask: u32::MAX, value, wanted: Wanted::AtLeast }
     }
 
     /// With [`Test::equals`] 0, that the argument is a null pointer.
@@ -95,6 +115,9 @@ const RETURN: u16 = 0x06; // BPF_RET | BPF_K
 
 const RETURN_ALLOW: u32 = 0x7fff_0000;
 const RETURN_ERRNO: u32 = 0x0005_0000;
+/// The kernel asks the listener, and doesn't look at the lower 16 bits, which hold the errno all the same: see [`silence`].
+const RETURN_USER_NOTIF: u32 = 0x7fc0_0000;
+const ACTION: u32 = 0xffff_0000;
 const RETURN_KILL_PROCESS: u32 = 0x8000_0000;
 
 const OFFSET_NUMBER: u32 = 0;
@@ -119,7 +142,7 @@ impl Instruction {
     }
 }
 
-/// Compiles the table into a program for `seccomp(2)`.
+/// Compiles the table into a program for `seccomp(2)` that needs a listener for what is reported.
 #[must_use]
 pub fn compile() -> Vec<Instruction> {
     let mut program = vec![
@@ -132,6 +155,32 @@ pub fn compile() -> Vec<Instruction> {
     program
 }
 
+/// Makes a program report nothing: what would be reported is refused with the same errno.
+pub fn silence(program: &mut [Instruction]) {
+    for instruction in program {
+        if instruction.code == RETURN && instruction.constant & ACTION == RETURN_USER_NOTIF {
+            instruction.constant = RETURN_ERRNO | (instruction.constant & !ACTION);
+        }
+    }
+}
+
+/// The errno with which a reported call is answered, by its number.
+#[must_use]
+pub fn answer_to_reported(call: c_long) -> i32 {
+    let entry = TABLE.iter().find(|entry| entry.calls.contains(&call));
+    let reported = |answer: &Answer| match answer {
+        Answer::Report(errno) => Some(*errno),
+        Answer::Allow | Answer::Refuse(_) => None,
+    };
+    let found = entry.and_then(|entry| match &entry.rule {
+        Rule::Always(answer) | Rule::AllowWhen(_, answer) => reported(answer),
+        Rule::Cases(cases, otherwise) => {
+            cases.iter().find_map(|(_, answer)| reported(answer)).or_else(|| reported(otherwise))
+        }
+    });
+    found.unwrap_or(table::REFUSED)
+}
+
 /// What happens to all call numbers from `start` up to the next interval.
 struct Interval {
     start: u32,
@@ -139,18 +188,18 @@ struct Interval {
 }
 
 fn intervals() -> Vec<Interval> {
-    let answer = |errno: i32| vec![Instruction::plain(RETURN, RETURN_ERRNO | (errno.unsigned_abs() & 0xFFFF))];
+    let answer = |answer: Answer| vec![Instruction::plain(RETURN, returned(answer))];
     let mut calls: Vec<(c_long, Vec<Instruction>)> = Vec::new();
     for entry in TABLE {
         let code = match &entry.rule {
-            Rule::Allow => vec![Instruction::plain(RETURN, RETURN_ALLOW)],
-            Rule::Refuse(errno) => answer(*errno),
-            Rule::AllowWhen(alternatives, errno) => conditions(alternatives, *errno),
+            Rule::Always(always) => answer(*always),
+            Rule::AllowWhen(alternatives, otherwise) => conditions(&[(alternatives, Answer::Allow)], *otherwise),
+            Rule::Cases(cases, otherwise) => conditions(cases, *otherwise),
         };
         calls.extend(entry.calls.iter().map(|call| (*call, code.clone())));
     }
     calls.sort_by_key(|(call, _)| *call);
-    let mut intervals: Vec<Interval> = vec![Interval { start: 0, code: answer(table::REFUSED) }];
+    let mut intervals: Vec<Interval> = vec![Interval { start: 0, code: answer(Answer::Report(table::REFUSED)) }];
     let mut push = |start: c_long, code: Vec<Instruction>| {
         let start = u32::try_from(start).unwrap_or(X32_START);
         match intervals.last_mut() {
@@ -162,14 +211,14 @@ fn intervals() -> Vec<Interval> {
     let mut next = 0;
     for (call, code) in calls {
         if call > next {
-            push(next, answer(table::REFUSED));
+            push(next, answer(Answer::Report(table::REFUSED)));
         }
         push(call, code);
         next = call + 1;
     }
-    push(next, answer(table::REFUSED));
-    push((table::NEWEST_KNOWN + 1).max(next), answer(table::UNKNOWN));
-    push(c_long::from(X32_START), answer(table::UNKNOWN));
+    push(next, answer(Answer::Report(table::REFUSED)));
+    push((table::NEWEST_KNOWN + 1).max(next), answer(Answer::Refuse(table::UNKNOWN)));
+    push(c_long::from(X32_START), answer(Answer::Refuse(table::UNKNOWN)));
     intervals
 }
 
@@ -191,10 +240,19 @@ fn tree(intervals: &[Interval]) -> Vec<Instruction> {
     }
 }
 
+/// What the program returns for an answer.
+const fn returned(answer: Answer) -> u32 {
+    match answer {
+        Answer::Allow => RETURN_ALLOW,
+        Answer::Refuse(errno) => RETURN_ERRNO | (errno.unsigned_abs() & !ACTION),
+        Answer::Report(errno) => RETURN_USER_NOTIF | (errno.unsigned_abs() & !ACTION),
+    }
+}
+
 /// One block per alternative; a test that fails jumps to the next block.
-fn conditions(alternatives: &[Alternative], errno: i32) -> Vec<Instruction> {
+fn conditions(cases: &[(&[Alternative], Answer)], otherwise: Answer) -> Vec<Instruction> {
     let mut code = Vec::new();
-    for alternative in alternatives {
+    for (alternative, answer) in cases.iter().flat_map(|(all, answer)| all.iter().map(move |one| (*one, *answer))) {
         // Each test is three instructions, and the block ends with a return.
         let length = alternative.len() * 3 + 1;
         for (index, test) in alternative.iter().enumerate() {
@@ -206,11 +264,12 @@ fn conditions(alternatives: &[Alternative], errno: i32) -> Vec<Instruction> {
             code.push(match test.wanted {
                 Wanted::Same => Instruction::new(JUMP_EQUAL, 0, to_next, test.value),
                 Wanted::Other => Instruction::new(JUMP_EQUAL, to_next, 0, test.value),
+                Wanted::AtLeast => Instruction::new(JUMP_AT_LEAST, 0, to_next, test.value),
             });
         }
-        code.push(Instruction::plain(RETURN, RETURN_ALLOW));
+        code.push(Instruction::plain(RETURN, returned(answer)));
     }
-    code.push(Instruction::plain(RETURN, RETURN_ERRNO | (errno.unsigned_abs() & 0xFFFF)));
+    code.push(Instruction::plain(RETURN, returned(otherwise)));
     code
 }
 
@@ -261,6 +320,10 @@ mod tests {
         RETURN_ERRNO | number.unsigned_abs()
     }
 
+    fn told(number: i32) -> u32 {
+        RETURN_USER_NOTIF | number.unsigned_abs()
+    }
+
     #[test]
     fn no_call_stands_in_the_table_twice_and_each_has_a_reason() {
         let mut seen = std::collections::BTreeSet::new();
@@ -274,7 +337,7 @@ mod tests {
 
     #[test]
     fn the_sandboxs_init_cannot_be_starved_and_its_limits_cannot_be_touched() {
-        let refused = errno(libc::EPERM);
+        let refused = told(libc::EPERM);
         for call in [libc::SYS_sched_setaffinity, libc::SYS_sched_setscheduler, libc::SYS_prlimit64] {
             assert_eq!(answer(call, [1, 0, 0, 0, 0, 0]), refused, "call {call}");
         }
@@ -294,10 +357,10 @@ mod tests {
         assert_eq!(answer(libc::SYS_prlimit64, [0, core, 0, 0x1000, 0, 0]), RETURN_ALLOW);
         // Pointers whose lower or upper half is zero are pointers all the same.
         for pointer in [0x1000, 0x1_0000_0000] {
-            assert_eq!(answer(libc::SYS_prlimit64, [0, core, pointer, 0, 0, 0]), errno(libc::EPERM));
+            assert_eq!(answer(libc::SYS_prlimit64, [0, core, pointer, 0, 0, 0]), told(libc::EPERM));
             assert_eq!(answer(libc::SYS_prlimit64, [0, 7, pointer, 0, 0, 0]), RETURN_ALLOW);
         }
-        assert_eq!(answer(libc::SYS_setrlimit, [core, 0, 0, 0, 0, 0]), errno(libc::EPERM));
+        assert_eq!(answer(libc::SYS_setrlimit, [core, 0, 0, 0, 0, 0]), told(libc::EPERM));
         assert_eq!(answer(libc::SYS_setrlimit, [3, 0, 0, 0, 0, 0]), RETURN_ALLOW);
     }
 
@@ -305,7 +368,7 @@ mod tests {
     fn what_the_host_shares_is_neither_watched_nor_used_up() {
         assert_eq!(answer(libc::SYS_inotify_init1, NO_ARGUMENTS), errno(libc::ENOSYS));
         for command in [1024, 1026] {
-            assert_eq!(answer(libc::SYS_fcntl, [0, command, 0, 0, 0, 0]), errno(libc::EPERM));
+            assert_eq!(answer(libc::SYS_fcntl, [0, command, 0, 0, 0, 0]), told(libc::EPERM));
         }
         assert_eq!(answer(libc::SYS_fcntl, [0, 3, 0, 0, 0, 0]), RETURN_ALLOW);
         let private = 0x22;
@@ -320,12 +383,60 @@ mod tests {
         for entry in TABLE {
             for call in entry.calls {
                 let seen = answer(*call, [0xdead_beef; 6]);
-                match entry.rule {
-                    Rule::Allow => assert_eq!(seen, RETURN_ALLOW, "call {call}"),
-                    Rule::Refuse(number) => assert_eq!(seen, errno(number), "call {call}"),
+                let possible: Vec<u32> = match &entry.rule {
+                    Rule::Always(always) => vec![returned(*always)],
                     // What the arguments decide has tests of its own.
-                    Rule::AllowWhen(_, number) => assert!(seen == errno(number) || seen == RETURN_ALLOW, "call {call}"),
-                }
+                    Rule::AllowWhen(_, otherwise) => vec![RETURN_ALLOW, returned(*otherwise)],
+                    Rule::Cases(cases, otherwise) => {
+                        cases.iter().map(|(_, answer)| *answer).chain([*otherwise]).map(returned).collect()
+                    }
+                };
+                assert!(possible.contains(&seen), "call {call}: {seen:#x}");
+            }
+        }
+    }
+
+    #[test]
+    fn addresses_that_only_the_internet_has_are_reported_and_no_others() {
+        for (call, at) in [(libc::SYS_connect, 2), (libc::SYS_bind, 2), (libc::SYS_sendto, 5)] {
+            for (length, is_told) in [
+                (16, true),
+                (28, true),
+                (128, true),
+                (111, true),
+                (0, false),
+                (2, false),
+                (15, false),
+                (17, false),
+                (110, false),
+            ] {
+                let mut arguments = NO_ARGUMENTS;
+                arguments[at] = length;
+                let seen = answer(call, arguments);
+                let expected = if is_told { told(answer_to_reported(call)) } else { RETURN_ALLOW };
+                assert_eq!(seen, expected, "call {call} with an address of {length} bytes");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_reported_is_refused_all_the_same_where_nobody_listens() {
+        let loud = compile();
+        let mut silent = loud.clone();
+        silence(&mut silent);
+        for number in 0..700 {
+            let arguments = [2, 3, 16, 0, 0, 16];
+            let (loud, silent) =
+                (run(&loud, ARCHITECTURE, number, arguments), run(&silent, ARCHITECTURE, number, arguments));
+            if loud & ACTION == RETURN_USER_NOTIF {
+                assert_eq!(silent, RETURN_ERRNO | (loud & !ACTION), "call {number}");
+                assert_eq!(
+                    i32::try_from(silent & !ACTION).unwrap(),
+                    answer_to_reported(number.into()),
+                    "call {number}"
+                );
+            } else {
+                assert_eq!(loud, silent, "call {number}");
             }
         }
     }
@@ -376,14 +487,14 @@ mod tests {
             libc::SYS_io_setup,
             libc::SYS_acct,
         ] {
-            assert_eq!(answer(call, NO_ARGUMENTS), errno(libc::EPERM), "call {call}");
+            assert_eq!(answer(call, NO_ARGUMENTS), told(libc::EPERM), "call {call}");
         }
-        assert_eq!(answer(libc::SYS_io_uring_setup, NO_ARGUMENTS), errno(libc::ENOSYS));
+        assert_eq!(answer(libc::SYS_io_uring_setup, NO_ARGUMENTS), told(libc::ENOSYS));
         assert_eq!(answer(libc::SYS_clone3, NO_ARGUMENTS), errno(libc::ENOSYS));
         for call in
             [libc::SYS_bpf, libc::SYS_init_module, libc::SYS_finit_module, libc::SYS_kexec_load, libc::SYS_syslog]
         {
-            assert_eq!(answer(call, NO_ARGUMENTS), errno(libc::ENOSYS), "call {call}");
+            assert_eq!(answer(call, NO_ARGUMENTS), told(libc::ENOSYS), "call {call}");
         }
         assert_eq!(answer(9999, NO_ARGUMENTS), errno(libc::ENOSYS));
     }
@@ -400,31 +511,33 @@ mod tests {
         let thread = 0x003d_0f00;
         assert_eq!(answer(libc::SYS_clone, [thread, 0, 0, 0, 0, 0]), RETURN_ALLOW);
         for flag in [0x1000_0000_u64, 0x0002_0000, 0x2000_0000, 0x4000_0000, 0x0800_0000, 0x0400_0000, 0x0200_0000] {
-            assert_eq!(answer(libc::SYS_clone, [thread | flag, 0, 0, 0, 0, 0]), errno(libc::EPERM));
+            assert_eq!(answer(libc::SYS_clone, [thread | flag, 0, 0, 0, 0, 0]), told(libc::EPERM));
         }
         let socket = |family, kind| answer(libc::SYS_socket, [family, kind, 0, 0, 0, 0]);
         assert_eq!(socket(1, 1 | 0o2_000_000), RETURN_ALLOW);
         assert_eq!(socket(2, 2), RETURN_ALLOW);
         // Multipath TCP and UDP-Lite: more code behind the same types.
-        assert_eq!(answer(libc::SYS_socket, [2, 1, 262, 0, 0, 0]), errno(libc::EAFNOSUPPORT));
-        assert_eq!(answer(libc::SYS_socket, [10, 2, 136, 0, 0, 0]), errno(libc::EAFNOSUPPORT));
+        assert_eq!(answer(libc::SYS_socket, [2, 1, 262, 0, 0, 0]), told(libc::EAFNOSUPPORT));
+        assert_eq!(answer(libc::SYS_socket, [10, 2, 136, 0, 0, 0]), told(libc::EAFNOSUPPORT));
         assert_eq!(answer(libc::SYS_socket, [2, 1, 6, 0, 0, 0]), RETURN_ALLOW);
         for (family, kind) in [(2, 3), (17, 3), (16, 3), (40, 1), (38, 5), (10, 3), (1, 3)] {
-            assert_eq!(socket(family, kind), errno(libc::EAFNOSUPPORT), "family {family} type {kind}");
+            assert_eq!(socket(family, kind), told(libc::EAFNOSUPPORT), "family {family} type {kind}");
         }
         let ioctl = |request| answer(libc::SYS_ioctl, [0, request, 0, 0, 0, 0]);
         assert_eq!(ioctl(0x5401), RETURN_ALLOW);
         // TIOCSTI, also with garbage above the 32 bits that the kernel looks at, and TIOCLINUX.
         for request in [0x5412, 0x1_0000_5412, 0x541C] {
-            assert_eq!(ioctl(request), errno(libc::ENOTTY));
+            assert_eq!(ioctl(request), told(libc::ENOTTY));
         }
+        // What a program asks of any descriptor, to see what it is.
+        assert_eq!(ioctl(0x8912), errno(libc::ENOTTY));
     }
 
     proptest! {
         #[test]
         fn every_input_ends_in_a_known_answer(number in 0_u32..1200, arguments in any::<[u64; 6]>()) {
             let seen = run(&compile(), ARCHITECTURE, number, arguments);
-            prop_assert!(seen == RETURN_ALLOW || seen & 0xFFFF_0000 == RETURN_ERRNO);
+            prop_assert!(seen == RETURN_ALLOW || [RETURN_ERRNO, RETURN_USER_NOTIF].contains(&(seen & ACTION)));
         }
     }
 }

@@ -4,8 +4,9 @@
 //! The filter is loaded before the first guest instruction and covers the sandbox's init, too. Filters only stack, so
 //! nothing that runs inside can ever get back what is refused here.
 
-use super::{Alternative, Argument, Rule, Test};
-use Rule::{Allow, AllowWhen, Refuse};
+use super::{Alternative, Answer, Argument, Rule, Test};
+use Answer::{Allow, Refuse, Report};
+use Rule::{AllowWhen, Always, Cases};
 use libc::c_long;
 
 /// The answer to a system call that isn't allowed.
@@ -58,6 +59,25 @@ const IOCTLS: &[Alternative] = &[
     &[Test::equals(Argument::Second, 0x4004_5431)], // TIOCSPTLCK
     &[Test::equals(Argument::Second, 0x5441)], // TIOCGPTPEER
 ];
+
+/// Requests that type into a terminal: TIOCSTI and TIOCLINUX.
+const TYPING: &[Alternative] = &[&[Test::equals(Argument::Second, 0x5412)], &[Test::equals(Argument::Second, 0x541C)]];
+
+/// How long internet addresses are: `sockaddr_in`, `sockaddr_in6`, and whatever is longer than any Unix address, such as
+/// `sockaddr_storage`. The address itself lies behind a pointer. A program that gives a length in between gets past the
+/// report, and nowhere else; a Unix address that is just as long (a path of 13, 14, 25 or 26 bytes) is taken for one.
+#[rustfmt::skip]
+const INTERNET_LENGTHS_THIRD: &[Alternative] = &[
+    &[Test::equals(Argument::Third, 16)], &[Test::equals(Argument::Third, 28)], &[Test::at_least(Argument::Third, LONGER_THAN_UNIX)],
+];
+#[rustfmt::skip]
+const INTERNET_LENGTHS_SIXTH: &[Alternative] = &[
+    &[Test::equals(Argument::Sixth, 16)], &[Test::equals(Argument::Sixth, 28)], &[Test::at_least(Argument::Sixth, LONGER_THAN_UNIX)],
+];
+const LONGER_THAN_UNIX: u32 = 111;
+const INTERNET_ADDRESS_THIRD: &[(&[Alternative], Answer)] = &[(INTERNET_LENGTHS_THIRD, Report(libc::ENETUNREACH))];
+const INTERNET_ADDRESS_SIXTH: &[(&[Alternative], Answer)] = &[(INTERNET_LENGTHS_SIXTH, Report(libc::ENETUNREACH))];
+const LOCAL_ADDRESS_THIRD: &[(&[Alternative], Answer)] = &[(INTERNET_LENGTHS_THIRD, Report(libc::EADDRNOTAVAIL))];
 
 /// The types of a socket, without the flags in the upper bits.
 const TYPE: u32 = 0xF;
@@ -114,7 +134,7 @@ pub const TABLE: &[Entry] = &[
             libc::SYS_preadv, libc::SYS_pwritev, libc::SYS_preadv2, libc::SYS_pwritev2, libc::SYS_lseek, libc::SYS_sendfile,
             libc::SYS_copy_file_range, libc::SYS_splice, libc::SYS_tee, libc::SYS_vmsplice,
         ],
-        Allow,
+        Always(Allow),
         "moving bytes through descriptors that are already open",
     ),
     entry(
@@ -122,7 +142,7 @@ pub const TABLE: &[Entry] = &[
             libc::SYS_open, libc::SYS_openat, libc::SYS_openat2, libc::SYS_creat, libc::SYS_close, libc::SYS_close_range,
             libc::SYS_dup, libc::SYS_dup2, libc::SYS_dup3, libc::SYS_flock, libc::SYS_pipe, libc::SYS_pipe2,
         ],
-        Allow,
+        Always(Allow),
         "opening and closing; what can be reached is decided by mounts and Landlock",
     ),
     entry(
@@ -133,7 +153,7 @@ pub const TABLE: &[Entry] = &[
             libc::SYS_fchdir, libc::SYS_getxattr, libc::SYS_lgetxattr, libc::SYS_fgetxattr, libc::SYS_listxattr,
             libc::SYS_llistxattr, libc::SYS_flistxattr,
         ],
-        Allow,
+        Always(Allow),
         "looking at files",
     ),
     entry(
@@ -145,7 +165,7 @@ pub const TABLE: &[Entry] = &[
             libc::SYS_utime, libc::SYS_utimes, libc::SYS_futimesat, libc::SYS_utimensat, libc::SYS_umask, libc::SYS_fsync,
             libc::SYS_fdatasync, libc::SYS_sync_file_range, libc::SYS_fadvise64, libc::SYS_readahead,
         ],
-        Allow,
+        Always(Allow),
         "changing the sandbox's own files, within the disk quota",
     ),
     entry(
@@ -156,7 +176,7 @@ pub const TABLE: &[Entry] = &[
                 &[Test::masked(Argument::Second, libc::S_IFMT, libc::S_IFREG)],
                 &[Test::masked(Argument::Second, libc::S_IFMT, libc::S_IFSOCK)],
             ],
-            REFUSED,
+            Report(REFUSED),
         ),
         "named pipes, but no device nodes",
     ),
@@ -168,7 +188,7 @@ pub const TABLE: &[Entry] = &[
                 &[Test::masked(Argument::Third, libc::S_IFMT, libc::S_IFREG)],
                 &[Test::masked(Argument::Third, libc::S_IFMT, libc::S_IFSOCK)],
             ],
-            REFUSED,
+            Report(REFUSED),
         ),
         "named pipes, but no device nodes",
     ),
@@ -177,10 +197,10 @@ pub const TABLE: &[Entry] = &[
             libc::SYS_setxattr, libc::SYS_lsetxattr, libc::SYS_fsetxattr, libc::SYS_removexattr, libc::SYS_lremovexattr,
             libc::SYS_fremovexattr,
         ],
-        Refuse(libc::ENOTSUP),
+        Always(Refuse(libc::ENOTSUP)),
         "extended attributes take kernel memory outside the disk quota; ENOTSUP is what programs are prepared for",
     ),
-    entry(&[libc::SYS_sync, libc::SYS_syncfs], Refuse(0), "reported as done: the sandbox's files are in memory, and the host's disks aren't its business"),
+    entry(&[libc::SYS_sync, libc::SYS_syncfs], Always(Refuse(0)), "reported as done: the sandbox's files are in memory, and the host's disks aren't its business"),
     entry(
         &[
             libc::SYS_mprotect, libc::SYS_munmap, libc::SYS_mremap, libc::SYS_brk, libc::SYS_madvise,
@@ -188,7 +208,7 @@ pub const TABLE: &[Entry] = &[
             libc::SYS_munlockall, libc::SYS_membarrier, libc::SYS_pkey_mprotect, libc::SYS_pkey_alloc,
             libc::SYS_pkey_free, libc::SYS_mseal, libc::SYS_get_mempolicy,
         ],
-        Allow,
+        Always(Allow),
         "memory of its own, charged to the sandbox; executable memory is needed by every just-in-time compiler",
     ),
     entry(
@@ -196,23 +216,23 @@ pub const TABLE: &[Entry] = &[
             libc::SYS_futex, libc::SYS_futex_waitv, libc::SYS_set_robust_list, libc::SYS_get_robust_list, libc::SYS_rseq,
             libc::SYS_set_tid_address, libc::SYS_arch_prctl, libc::SYS_sched_yield, libc::SYS_restart_syscall,
         ],
-        Allow,
+        Always(Allow),
         "threads and the C library's start",
     ),
     entry(
         &[libc::SYS_clone],
-        AllowWhen(&[&[Test::masked(Argument::First, NAMESPACE_FLAGS, 0)]], REFUSED),
+        AllowWhen(&[&[Test::masked(Argument::First, NAMESPACE_FLAGS, 0)]], Report(REFUSED)),
         "processes and threads, but no namespaces",
     ),
-    entry(&[libc::SYS_clone3], Refuse(libc::ENOSYS), "its flags lie behind a pointer; the C library falls back to clone"),
-    entry(&[libc::SYS_fork, libc::SYS_vfork, libc::SYS_execve, libc::SYS_execveat], Allow, "processes, within the limit on their number"),
-    entry(&[libc::SYS_exit, libc::SYS_exit_group, libc::SYS_wait4, libc::SYS_waitid], Allow, "ending and waiting for children"),
+    entry(&[libc::SYS_clone3], Always(Refuse(libc::ENOSYS)), "its flags lie behind a pointer; the C library falls back to clone"),
+    entry(&[libc::SYS_fork, libc::SYS_vfork, libc::SYS_execve, libc::SYS_execveat], Always(Allow), "processes, within the limit on their number"),
+    entry(&[libc::SYS_exit, libc::SYS_exit_group, libc::SYS_wait4, libc::SYS_waitid], Always(Allow), "ending and waiting for children"),
     entry(
         &[
             libc::SYS_kill, libc::SYS_tkill, libc::SYS_tgkill, libc::SYS_rt_sigqueueinfo, libc::SYS_rt_tgsigqueueinfo,
             libc::SYS_pidfd_open, libc::SYS_pidfd_send_signal,
         ],
-        Allow,
+        Always(Allow),
         "signals between the sandbox's own processes; others don't exist in its process namespace",
     ),
     entry(
@@ -221,7 +241,7 @@ pub const TABLE: &[Entry] = &[
             libc::SYS_rt_sigtimedwait, libc::SYS_rt_sigsuspend, libc::SYS_sigaltstack, libc::SYS_signalfd,
             libc::SYS_signalfd4, libc::SYS_pause,
         ],
-        Allow,
+        Always(Allow),
         "handling signals",
     ),
     entry(
@@ -234,7 +254,7 @@ pub const TABLE: &[Entry] = &[
             libc::SYS_sched_getattr, libc::SYS_sched_get_priority_max, libc::SYS_sched_get_priority_min,
             libc::SYS_sched_rr_get_interval, libc::SYS_ioprio_get,
         ],
-        Allow,
+        Always(Allow),
         "asking about itself",
     ),
     entry(
@@ -242,7 +262,7 @@ pub const TABLE: &[Entry] = &[
             libc::SYS_setuid, libc::SYS_setgid, libc::SYS_setreuid, libc::SYS_setregid, libc::SYS_setresuid,
             libc::SYS_setresgid, libc::SYS_setfsuid, libc::SYS_setfsgid, libc::SYS_setgroups, libc::SYS_capset,
         ],
-        Allow,
+        Always(Allow),
         "only one id is mapped and every capability set is empty, so the kernel itself answers; programs that drop privileges do so",
     ),
     entry(
@@ -252,17 +272,17 @@ pub const TABLE: &[Entry] = &[
                 &[Test::equals(Argument::First, 0), Test::differs(Argument::Second, CORE)],
                 &[Test::equals(Argument::First, 0), Test::equals(Argument::Third, 0), Test::upper_is_zero(Argument::Third)],
             ],
-            REFUSED,
+            Report(REFUSED),
         ),
         "its own limits, which can only be lowered, and not that of core files; not those of the sandbox's init",
     ),
-    entry(&[libc::SYS_setrlimit], AllowWhen(&[&[Test::differs(Argument::First, CORE)]], REFUSED), "lowering its own limits"),
+    entry(&[libc::SYS_setrlimit], AllowWhen(&[&[Test::differs(Argument::First, CORE)]], Report(REFUSED)), "lowering its own limits"),
     entry(
         &[libc::SYS_setpriority],
-        AllowWhen(&[&[Test::equals(Argument::First, 0), Test::differs(Argument::Second, INIT)]], REFUSED),
+        AllowWhen(&[&[Test::equals(Argument::First, 0), Test::differs(Argument::Second, INIT)]], Report(REFUSED)),
         "lowering a process's own share, but not that of the sandbox's init, which has to be able to end the others",
     ),
-    entry(&[libc::SYS_sched_setaffinity], AllowWhen(&[&[Test::differs(Argument::First, INIT)]], REFUSED), "choosing processors, but not for the init"),
+    entry(&[libc::SYS_sched_setaffinity], AllowWhen(&[&[Test::differs(Argument::First, INIT)]], Report(REFUSED)), "choosing processors, but not for the init"),
     entry(
         &[libc::SYS_sched_setscheduler],
         AllowWhen(
@@ -271,7 +291,7 @@ pub const TABLE: &[Entry] = &[
                 &[Test::differs(Argument::First, INIT), Test::equals(Argument::Second, 3)],
                 &[Test::differs(Argument::First, INIT), Test::equals(Argument::Second, 5)],
             ],
-            REFUSED,
+            Report(REFUSED),
         ),
         "ordinary, batch and idle scheduling, but no real-time priority, and not for the init",
     ),
@@ -282,7 +302,7 @@ pub const TABLE: &[Entry] = &[
             libc::SYS_timer_create, libc::SYS_timer_settime, libc::SYS_timer_gettime, libc::SYS_timer_getoverrun,
             libc::SYS_timer_delete, libc::SYS_timerfd_create, libc::SYS_timerfd_settime, libc::SYS_timerfd_gettime,
         ],
-        Allow,
+        Always(Allow),
         "reading clocks and setting timers",
     ),
     entry(
@@ -291,57 +311,71 @@ pub const TABLE: &[Entry] = &[
             libc::SYS_epoll_create1, libc::SYS_epoll_ctl, libc::SYS_epoll_wait, libc::SYS_epoll_pwait,
             libc::SYS_epoll_pwait2, libc::SYS_eventfd, libc::SYS_eventfd2,
         ],
-        Allow,
+        Always(Allow),
         "waiting for descriptors",
     ),
     entry(
         &[libc::SYS_inotify_init, libc::SYS_inotify_init1, libc::SYS_inotify_add_watch, libc::SYS_inotify_rm_watch],
-        Refuse(libc::ENOSYS),
+        Always(Refuse(libc::ENOSYS)),
         "a watch on a file that is shared with the host tells what the host and other sandboxes do, and their number is the host's",
     ),
     entry(
         &[libc::SYS_fcntl],
-        AllowWhen(&[&[Test::differs(Argument::Second, 1024), Test::differs(Argument::Second, 1026)]], REFUSED),
+        AllowWhen(&[&[Test::differs(Argument::Second, 1024), Test::differs(Argument::Second, 1026)]], Report(REFUSED)),
         "descriptor flags and locks, but no leases and no notification (F_SETLEASE, F_NOTIFY), which reach beyond the sandbox",
     ),
     entry(
         &[libc::SYS_mmap],
-        AllowWhen(&[&[Test::masked(Argument::Fourth, 0x4_0000, 0)]], libc::EINVAL),
+        AllowWhen(&[&[Test::masked(Argument::Fourth, 0x4_0000, 0)]], Refuse(libc::EINVAL)),
         "memory of its own, but no huge pages (MAP_HUGETLB), which no memory limit counts",
     ),
     entry(
         &[libc::SYS_memfd_create],
-        AllowWhen(&[&[Test::masked(Argument::Second, 0x4, 0)]], libc::EINVAL),
+        AllowWhen(&[&[Test::masked(Argument::Second, 0x4, 0)]], Refuse(libc::EINVAL)),
         "files in memory, but not of huge pages (MFD_HUGETLB)",
     ),
     entry(
         &[libc::SYS_socket],
-        AllowWhen(SOCKETS, libc::EAFNOSUPPORT),
+        AllowWhen(SOCKETS, Report(libc::EAFNOSUPPORT)),
         "Unix sockets, and internet sockets in a network namespace without interfaces",
     ),
-    entry(&[libc::SYS_socketpair], AllowWhen(&[&[Test::equals(Argument::First, 1)]], libc::EAFNOSUPPORT), "pairs of Unix sockets"),
+    entry(&[libc::SYS_socketpair], AllowWhen(&[&[Test::equals(Argument::First, 1)]], Report(libc::EAFNOSUPPORT)), "pairs of Unix sockets"),
     entry(
         &[
-            libc::SYS_connect, libc::SYS_bind, libc::SYS_listen, libc::SYS_accept, libc::SYS_accept4, libc::SYS_shutdown,
-            libc::SYS_sendto, libc::SYS_recvfrom, libc::SYS_sendmsg, libc::SYS_recvmsg, libc::SYS_sendmmsg,
+            libc::SYS_listen, libc::SYS_accept, libc::SYS_accept4, libc::SYS_shutdown, libc::SYS_recvfrom, libc::SYS_sendmsg, libc::SYS_recvmsg, libc::SYS_sendmmsg,
             libc::SYS_recvmmsg, libc::SYS_getsockname, libc::SYS_getpeername, libc::SYS_setsockopt, libc::SYS_getsockopt,
         ],
-        Allow,
+        Always(Allow),
         "using sockets that it was allowed to make",
     ),
-    entry(&[libc::SYS_ioctl], AllowWhen(IOCTLS, libc::ENOTTY), "its own terminals and descriptors; the request is compared on 32 bits, as the kernel does"),
-    entry(&[libc::SYS_prctl], AllowWhen(PRCTLS, libc::EINVAL), "naming and restricting itself"),
+    entry(
+        &[libc::SYS_connect],
+        Cases(INTERNET_ADDRESS_THIRD, Allow),
+        "calling Unix sockets; an internet address leads nowhere, and is reported",
+    ),
+    entry(
+        &[libc::SYS_bind],
+        Cases(LOCAL_ADDRESS_THIRD, Allow),
+        "naming Unix sockets; nobody could call an internet address, and the attempt is reported",
+    ),
+    entry(
+        &[libc::SYS_sendto],
+        Cases(INTERNET_ADDRESS_SIXTH, Allow),
+        "sending through sockets; an internet address leads nowhere, and is reported",
+    ),
+    entry(&[libc::SYS_ioctl], Cases(&[(IOCTLS, Allow), (TYPING, Report(libc::ENOTTY))], Refuse(libc::ENOTTY)), "its own terminals and descriptors; the request is compared on 32 bits, as the kernel does"),
+    entry(&[libc::SYS_prctl], AllowWhen(PRCTLS, Refuse(libc::EINVAL)), "naming and restricting itself"),
     entry(
         &[libc::SYS_personality],
-        AllowWhen(&[&[Test::equals(Argument::First, 0)], &[Test::equals(Argument::First, 0xFFFF_FFFF)]], REFUSED),
+        AllowWhen(&[&[Test::equals(Argument::First, 0)], &[Test::equals(Argument::First, 0xFFFF_FFFF)]], Report(REFUSED)),
         "asking for the personality; changing it would switch off address randomisation",
     ),
-    entry(&[libc::SYS_getrandom], Allow, "random numbers"),
+    entry(&[libc::SYS_getrandom], Always(Allow), "random numbers"),
     entry(
         &[
             libc::SYS_seccomp, libc::SYS_landlock_create_ruleset, libc::SYS_landlock_add_rule, libc::SYS_landlock_restrict_self,
         ],
-        Allow,
+        Always(Allow),
         "restricting itself further, as the sandbox's init does for each command; restrictions only stack",
     ),
     entry(
@@ -354,12 +388,12 @@ pub const TABLE: &[Entry] = &[
             libc::SYS_bpf,
             libc::SYS_syslog,
         ],
-        Refuse(libc::ENOSYS),
+        Always(Report(libc::ENOSYS)),
         "as if the kernel had none of it; it would itself answer EPERM, so that an attack can tell that it wasn't even asked",
     ),
     entry(
         &[libc::SYS_io_uring_setup, libc::SYS_io_uring_enter, libc::SYS_io_uring_register],
-        Refuse(libc::ENOSYS),
+        Always(Report(libc::ENOSYS)),
         "operations in a ring pass by this filter; programs fall back",
     ),
 ];

@@ -96,6 +96,24 @@ pub(crate) fn execute(path: &CString, arguments: &[CString], environment: &[CStr
 
 /// Loads a system call filter for this process and all that come from it.
 pub(crate) fn load_seccomp_filter(program: &[Instruction]) -> Result<(), Errno> {
+    load_filter(program, 0).map(drop)
+}
+
+/// The same, with a descriptor from which one can hear of the calls that the filter wants asked about, and answer them.
+pub(crate) fn load_seccomp_filter_with_listener(program: &[Instruction]) -> Result<OwnedFd, Errno> {
+    const NEW_LISTENER: u32 = 1 << 3;
+    // A call that was heard of is given up for a deadly signal only. Kernels before 5.19 don't know this.
+    const WAIT_KILLABLE_RECEIVE: u32 = 1 << 5;
+    let descriptor = match load_filter(program, NEW_LISTENER | WAIT_KILLABLE_RECEIVE) {
+        Err(Errno::INVAL) => load_filter(program, NEW_LISTENER),
+        loaded => loaded,
+    }?;
+    let descriptor = RawFd::try_from(descriptor).map_err(|_| Errno::BADF)?;
+    // SAFETY: with NEW_LISTENER the kernel has just returned this descriptor, and nothing else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(descriptor) })
+}
+
+fn load_filter(program: &[Instruction], flags: u32) -> Result<libc::c_long, Errno> {
     #[repr(C)]
     struct Program {
         length: u16,
@@ -106,7 +124,7 @@ pub(crate) fn load_seccomp_filter(program: &[Instruction]) -> Result<(), Errno> 
     let program = Program { length, instructions: program.as_ptr() };
     // SAFETY: the structure has the layout of `struct sock_fprog`, Instruction that of `struct sock_filter`; both live
     // for the length of the call, and the kernel only reads them.
-    check(unsafe { libc::syscall(libc::SYS_seccomp, SET_MODE_FILTER, 0_u32, &raw const program) }).map(drop)
+    check(unsafe { libc::syscall(libc::SYS_seccomp, SET_MODE_FILTER, flags, &raw const program) })
 }
 
 /// Gives this process a fresh session keyring, so that it shares none with the supervisor.

@@ -2,12 +2,18 @@
 //! with the reason why it is sound. Every function is safe to call, and fails with the kernel's errno.
 #![expect(unsafe_code, reason = "raw system calls; see the invariant in ARCHITECTURE.md")]
 
+#[cfg(feature = "host")]
+mod files;
 mod landlock;
 #[cfg(feature = "launcher")]
 mod launcher;
 #[cfg(feature = "host")]
+mod reports;
+#[cfg(feature = "host")]
 mod watch;
 
+#[cfg(feature = "host")]
+pub(crate) use files::{Opened, next_opened, open_file_events, tell_of_mount};
 #[cfg(feature = "host")]
 pub(crate) use landlock::landlock_abi;
 #[cfg(feature = "launcher")]
@@ -15,9 +21,11 @@ pub(crate) use landlock::{create_ruleset, landlock_allow_beneath, landlock_restr
 #[cfg(feature = "launcher")]
 pub(crate) use launcher::{
     Forked, block_signals_into_descriptor, bring_up_loopback, clone_into_namespaces, close_on_exec_from, close_range,
-    execute, exit_now, fork, join_new_session_keyring, load_seccomp_filter, restore_signals, set_mount_attributes,
-    signal_everything_in_this_pid_namespace, unshare,
+    execute, exit_now, fork, join_new_session_keyring, load_seccomp_filter, load_seccomp_filter_with_listener,
+    restore_signals, set_mount_attributes, signal_everything_in_this_pid_namespace, unshare,
 };
+#[cfg(feature = "host")]
+pub(crate) use reports::{Report, can_report, receive_report, refuse, still_waits};
 #[cfg(feature = "host")]
 pub(crate) use watch::watch;
 

@@ -1,8 +1,10 @@
 //! The list of behaviours with what each needs, and the running of one under a deadline.
 
 use super::stop::{Checked, Stop};
-use super::{confinement, files, lifetime, limits, links, privileges, process, streams, tripwires};
-use crucible_core::{Backend, Enforcement, Isolation, Language, Layer, LimitKind, Policy, TripwireKind};
+use super::{confinement, files, lifetime, limits, links, monitoring, privileges, process, streams, tripwires};
+use crucible_core::{
+    Backend, Coverage, Enforcement, Isolation, Language, Layer, LimitKind, Policy, TripwireKind, Watchable,
+};
 use std::fmt;
 use std::future::Future;
 use std::io::Write as _;
@@ -52,6 +54,8 @@ pub enum Need {
     AbsolutePaths,
     /// A kind of tripwire.
     Tripwire(TripwireKind),
+    /// A part of a run that is watched.
+    Watched(Watchable),
 }
 
 impl Need {
@@ -74,6 +78,10 @@ impl Need {
             Self::ArbitraryCommands => (can.arbitrary_commands, "doesn't run any command".to_owned()),
             Self::Tripwire(kind) => {
                 (can.tripwires.contains(&kind), format!("can't plant a tripwire of the kind '{kind}'"))
+            }
+            Self::Watched(part) => {
+                let met = matches!(can.monitoring.get(&part), Some(Coverage::Events | Coverage::Sampled { .. }));
+                (met, format!("doesn't watch {} here", part.as_str()))
             }
             Self::AbsolutePaths => (can.absolute_paths, "doesn't reach files outside the work folder".to_owned()),
         };
@@ -263,6 +271,16 @@ declare_behaviours! { $
     tripwires {
         a_watched_file_that_is_opened_is_told_and_others_are_not [Need::Tripwire(TripwireKind::File)];
         a_planted_listener_that_is_called_is_told_and_others_are_not [Need::Tripwire(TripwireKind::Listener)];
+    }
+    monitoring {
+        a_quiet_program_shows_nothing [];
+        refused_system_calls_are_seen_by_name [Need::Watched(Watchable::SystemCalls)];
+        addresses_are_seen_as_the_guest_claims_them_and_refused [Need::Watched(Watchable::Network)];
+        addresses_that_cannot_be_read_are_refused_all_the_same [Need::Watched(Watchable::Network)];
+        a_unix_address_as_long_as_an_internet_one_is_told_and_no_other [Need::Watched(Watchable::Network)];
+        started_programs_are_seen_with_their_command_lines [Need::Watched(Watchable::Processes)];
+        files_are_seen_that_neither_its_language_nor_itself_has [Need::Watched(Watchable::Files)];
+        a_flood_is_counted_and_does_not_hold_up_a_peer [Need::Watched(Watchable::Network)];
     }
     limits {
         the_memory_limit_kills_the_guest_and_is_told [Need::SandboxLimit(LimitKind::Memory)];

@@ -11,8 +11,8 @@ mod streams;
 use crate::fake::everything;
 use async_trait::async_trait;
 use crucible_core::{
-    Backend, Capabilities, Check, Component, Error, ErrorKind, Isolation, Language, Layers, Passed, Result, Sandbox,
-    SandboxRequest, SelfTest,
+    Backend, Capabilities, Check, Component, Error, ErrorKind, Isolation, Language, Layers, Monitoring, Passed, Result,
+    Sandbox, SandboxRequest, SelfTest,
 };
 use sandbox::LeakySandbox;
 use std::collections::{BTreeMap, BTreeSet};
@@ -81,6 +81,8 @@ pub enum Leak {
     CrashesAreOutOfMemory,
     /// The peak of memory is made up.
     PeakMadeUp,
+    /// Things are seen that nobody did.
+    SightingsMadeUp,
 }
 
 /// A backend that isolates nothing and gets one thing wrong.
@@ -112,6 +114,7 @@ impl LeakyBackend {
             layers: Layers::new(),
             limits: BTreeMap::new(),
             tripwires: BTreeSet::new(),
+            monitoring: Monitoring::new(),
             ..everything()
         };
         Self { capabilities: nothing, ..Self::new(Leak::NothingElse) }

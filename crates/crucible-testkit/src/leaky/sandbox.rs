@@ -6,8 +6,9 @@ use super::processes;
 use super::streams::{HeldBack, Input};
 use async_trait::async_trait;
 use crucible_core::{
-    Command, Counters, Error, ErrorKind, Execution, ExitStatus, FileContent, FileEntry, GuestPath, Layers, Loss,
-    Observer, Posture, ProcessHandle, Result, Sandbox, SandboxId, SeesNothing, Touched, TripwireWatch, WatchedPlace,
+    BehaviorKind, Command, Counters, Error, ErrorKind, Execution, ExitStatus, FileContent, FileEntry, GuestPath,
+    Layers, Loss, Monitoring, Observation, Observed, Observer, Posture, ProcessHandle, Result, Sandbox, SandboxId,
+    SeesNothing, Source, Touched, TripwireWatch, WatchedPlace,
 };
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::process::ExitStatusExt as _;
@@ -214,7 +215,10 @@ impl Sandbox for LeakySandbox {
     }
 
     async fn observe(&self) -> Result<Box<dyn Observer>> {
-        Ok(Box::new(SeesNothing))
+        Ok(match self.leak {
+            Leak::SightingsMadeUp => Box::new(SeesThings),
+            _ => Box::new(SeesNothing::default()),
+        })
     }
 
     fn loss(&self) -> Option<Loss> {
@@ -267,5 +271,25 @@ impl ProcessHandle for LeakyProcess {
             (None, Some(signal), _) => ExitStatus::Signaled(signal),
             (None, None, _) => ExitStatus::SandboxLost,
         })
+    }
+}
+
+/// Tells of something that nobody did.
+struct SeesThings;
+
+#[async_trait]
+impl Observer for SeesThings {
+    async fn next(&mut self) -> Observation {
+        std::future::pending().await
+    }
+
+    fn monitoring(&self) -> &Monitoring {
+        static NOTHING: Monitoring = Monitoring::new();
+        &NOTHING
+    }
+
+    fn seen(&mut self) -> Vec<Observed> {
+        let (kind, name, source) = (BehaviorKind::SyscallDenied, "ptrace".to_owned(), Source::Host);
+        vec![Observed { first: Observation { kind, name, source, at: std::time::Instant::now() }, count: 1 }]
     }
 }

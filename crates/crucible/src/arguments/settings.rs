@@ -17,7 +17,7 @@ pub(crate) struct SettingFlags {
     /// What keeps the program apart: auto, jail, or subprocess (which needs --unsafe)
     #[arg(short, long, value_name = "NAME", help_heading = "Isolation")]
     backend: Option<String>,
-    /// What the run must be protected by: default, strict, unisolated, or a file
+    /// What protects the run and what is let in: default, strict, research, unisolated, or a file
     #[arg(long, value_name = "NAME|FILE", help_heading = "Isolation")]
     policy: Option<String>,
     /// Limits and settings under one name, from the configuration or a file

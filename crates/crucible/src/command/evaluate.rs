@@ -1,19 +1,22 @@
 //! `crucible run` and `crucible exec`: one evaluation from the command line, with everything around it.
 
 use super::collect::Destination;
+use super::held::{self, Kept};
 use super::input::{self, ProgramSource};
 use super::runtime;
-use crate::arguments::{ExecArguments, IoFlags, RunArguments, SettingFlags};
+use crate::arguments::{Controls, ExecArguments, IoFlags, Reporting, RunArguments, SettingFlags};
 use crate::exit::Exit;
 use crate::output::{self, Finished, Format, LiveOutput, write_document};
 use crate::signals::Signals;
-use crucible::compose;
+use crucible::compose::{self, Unsafe};
 use crucible::config::{Configuration, Environment};
 use crucible_core::{
-    Capabilities, Discard, Enforcement, EvaluationId, EvaluationSpec, EventSink, Isolation, LimitKind, Limits, Outcome,
-    Program, Result, Status, Validity, ValidityReason,
+    BaselineRecord, Capabilities, Comparison, Decision, Discard, Enforcement, Error, ErrorKind, EvaluationId,
+    EvaluationSpec, EventSink, HeldEvaluation, Isolation, Learnt, LimitKind, Limits, Outcome, Program, Result,
+    ReviewClaim, ReviewDecision, Status, TimeSpan, Validity, ValidityReason,
 };
-use crucible_engine::{Engine, RunIo};
+use crucible_engine::{Engine, Evaluated, RunIo};
+use std::path::PathBuf;
 use std::pin::pin;
 use tokio::io::AsyncRead;
 use tokio_util::sync::CancellationToken;
@@ -59,39 +62,138 @@ fn evaluate(
         limits: configuration.limits().clone(),
         policy: compose::policy(configuration, backend)?,
         review: None,
-        label: None,
+        label: flags.label.clone(),
     };
-    let destination = destination(flags)?;
-    let stdin = input::standard_input(flags.stdin.as_deref(), source)?;
+    let delivery = Delivery {
+        format: flags.format(),
+        controls: flags.controls(),
+        reporting: flags.reporting(),
+        destination: destination(flags)?,
+        stdin: flags.stdin.clone(),
+        source,
+    };
+    perform(configuration, spec, settings.unsafe_backends(), &delivery, Review::Awaited(flags.wait_for_review))
+}
+
+/// How a program is given its input, and what comes of it is shown.
+pub(super) struct Delivery {
+    pub(super) format: Format,
+    pub(super) controls: Controls,
+    pub(super) reporting: Reporting,
+    pub(super) destination: Option<Destination>,
+    /// The file with standard input, where there is one.
+    pub(super) stdin: Option<PathBuf>,
+    pub(super) source: ProgramSource,
+}
+
+/// How far the review of a program is that its policy holds.
+pub(super) enum Review {
+    /// There was none. It is waited for so long, where that is said.
+    Awaited(Option<TimeSpan>),
+    /// It was approved.
+    Approved(Box<dyn ReviewClaim>),
+}
+
+/// Runs a specification with everything around it.
+///
+/// # Errors
+/// Crucible's own failures.
+pub(super) fn perform(
+    configuration: &Configuration,
+    spec: EvaluationSpec,
+    unsafe_backends: Unsafe,
+    delivery: &Delivery,
+    review: Review,
+) -> Result<Exit> {
+    let backend = compose::choose(&spec.backend, unsafe_backends)?;
+    let limits = spec.policy.limits_for(&spec.limits);
+    let stdin = delivery.standard_input()?;
     if backend == compose::SUBPROCESS {
         output::warning("the subprocess backend isolates nothing: the program can do all that you can do");
     }
-    let limits = spec.limits.clone();
     let runtime = runtime()?;
-    let ended = runtime.block_on(async {
-        let signals = Signals::listen()?;
+    let done = runtime.block_on(async {
+        let mut signals = Signals::listen()?;
         let started = compose::start(backend, configuration, compose::Ahead::Never).await?;
         if let Some(warning) = weak_limits(started.capabilities()) {
             output::warning(&warning);
         }
-        let engine = compose::engine(vec![started], configuration);
-        watch(&engine, spec, stdin, flags, signals).await
+        let engine = compose::engine(vec![started], configuration)?;
+        let (wait, claim) = match review {
+            Review::Awaited(wait) => (wait, None),
+            Review::Approved(claim) => (None, Some(claim)),
+        };
+        let held = match watch(&engine, spec, stdin, delivery, &mut signals).await? {
+            Watched::Ended(ended) => return Ok(Done::Ended(ended, claim)),
+            Watched::Held(held) => held,
+        };
+        let (spec, claim) = match held::keep(configuration, *held, delivery, wait, &mut signals).await? {
+            Kept::Stays(exit) => return Ok(Done::Stays(exit)),
+            Kept::Approved(claim) => (claim.spec().clone(), Some(claim)),
+            Kept::Rejected(spec) => (*spec, None),
+        };
+        // Nobody has read from it yet.
+        let stdin = delivery.standard_input()?;
+        match watch(&engine, spec, stdin, delivery, &mut signals).await? {
+            Watched::Ended(ended) => Ok(Done::Ended(ended, claim)),
+            Watched::Held(_) => {
+                let message = "a program that somebody decided about was held again";
+                Err(Error::new(ErrorKind::Infrastructure, "run what was reviewed", message))
+            }
+        }
     });
+    let done = match done {
+        Ok(Done::Ended(ended, claim)) => {
+            // An approval is for one run, and what never started was none.
+            if let Some(claim) = claim.filter(|_| !ended.outcome.timings.exec.is_zero())
+                && let Err(error) = runtime.block_on(claim.finish())
+            {
+                output::warning(&format!("the approval can't be marked as used: {}", output::chain(&error)));
+            }
+            Ok(*ended)
+        }
+        Ok(Done::Stays(exit)) => Err(Ok(exit)),
+        Err(error) => Err(Err(error)),
+    };
     // A thread of the runtime may wait for standard input for ever.
     runtime.shutdown_background();
-    let Ended { outcome, finished, signal } = ended?;
-    let written = destination.map_or(Ok(()), |destination| bring_out(&destination, &outcome));
+    let Ended { outcome, finished, signal } = match done {
+        Ok(ended) => ended,
+        Err(otherwise) => return otherwise,
+    };
+    let written = delivery.destination.as_ref().map_or(Ok(()), |destination| bring_out(destination, &outcome));
     if let Some(failure) = finished.failure {
         return output::unwritable(failure, "the program's output");
     }
-    if let Some(reason) = reason(&outcome, &limits).filter(|_| flags.format() == Format::Text) {
+    let reason = reason(&outcome, &limits).filter(|_| delivery.format == Format::Text);
+    let is_noted = reason.is_some();
+    if let Some(reason) = reason {
         output::note(&reason, finished.within_line);
+    }
+    if let Some(warning) = outcome.baseline.as_ref().and_then(not_compared) {
+        output::warning(&warning);
+    }
+    if delivery.reporting == Reporting::Full {
+        output::run_report(&outcome, &limits, finished.within_line && !is_noted);
     }
     written?;
     Ok(match signal {
         Some(signal) if outcome.status == Status::Cancelled => Exit::Interrupted(signal),
         _ => Exit::of(&outcome),
     })
+}
+
+impl Delivery {
+    fn standard_input(&self) -> Result<Option<Box<dyn AsyncRead + Send + Unpin>>> {
+        input::standard_input(self.stdin.as_deref(), self.source)
+    }
+}
+
+/// What there is when all is done.
+enum Done {
+    Ended(Box<Ended>, Option<Box<dyn ReviewClaim>>),
+    /// It stays held.
+    Stays(Exit),
 }
 
 /// What to tell a person whose machine can't limit a whole sandbox. A backend that isolates nothing says so itself.
@@ -109,6 +211,17 @@ fn weak_limits(can: &Capabilities) -> Option<String> {
         .filter(|(limits, _)| !limits.is_empty())
         .map(|(limits, how)| format!("{} {how}", join(limits)));
     Some(format!("no control group here: {}; see `crucible doctor`", parts.collect::<Vec<_>>().join(", ")))
+}
+
+/// What to tell a person who gave a label, where the run couldn't be compared or remembered.
+fn not_compared(record: &BaselineRecord) -> Option<String> {
+    match (&record.comparison, &record.learnt) {
+        (Comparison::Unavailable { reason }, _) => {
+            Some(format!("the run wasn't compared with earlier ones of '{}': {reason}", record.label))
+        }
+        (_, Learnt::Failed { reason }) => Some(format!("the run of '{}' isn't remembered: {reason}", record.label)),
+        (Comparison::Compared | Comparison::TooFew { .. } | Comparison::NothingToCompare, _) => None,
+    }
 }
 
 /// Where what is brought out goes; nowhere if it is only for the JSON.
@@ -129,17 +242,23 @@ struct Ended {
     signal: Option<u8>,
 }
 
+/// What came of watching.
+enum Watched {
+    Ended(Box<Ended>),
+    Held(Box<HeldEvaluation>),
+}
+
 /// Runs the evaluation while listening for signals. The first one ends the program; the second one ends us.
 async fn watch(
     engine: &Engine,
     spec: EvaluationSpec,
     stdin: Option<Box<dyn AsyncRead + Send + Unpin>>,
-    flags: &IoFlags,
-    mut signals: Signals,
-) -> Result<Ended> {
+    delivery: &Delivery,
+    signals: &mut Signals,
+) -> Result<Watched> {
     let cancel = CancellationToken::new();
-    let live = match flags.format() {
-        Format::Text => Some(LiveOutput::new(flags.controls(), cancel.clone())?),
+    let live = match delivery.format {
+        Format::Text => Some(LiveOutput::new(delivery.controls, cancel.clone())?),
         Format::Json => None,
     };
     let events: &dyn EventSink = match &live {
@@ -147,11 +266,11 @@ async fn watch(
         None => &Discard,
     };
     let mut signal = None;
-    let outcome = {
-        let mut evaluation = pin!(engine.evaluate(spec, RunIo { stdin, events, cancel: cancel.clone() }));
+    let evaluated = {
+        let mut evaluation = pin!(engine.evaluate_or_hold(spec, RunIo { stdin, events, cancel: cancel.clone() }));
         loop {
             tokio::select! {
-                outcome = &mut evaluation => break outcome?,
+                evaluated = &mut evaluation => break evaluated?,
                 number = signals.next() => {
                     if signal.is_some() {
                         std::process::exit(Exit::Interrupted(number).code().into());
@@ -161,6 +280,10 @@ async fn watch(
                 }
             }
         }
+    };
+    let outcome = match evaluated {
+        Evaluated::Finished(outcome) => *outcome,
+        Evaluated::Held(held) => return Ok(Watched::Held(held)),
     };
     let finishing = async {
         match live {
@@ -173,7 +296,7 @@ async fn watch(
         // Whoever reads our output may never do so again.
         number = signals.next() => std::process::exit(Exit::Interrupted(number).code().into()),
     };
-    Ok(Ended { outcome, finished, signal })
+    Ok(Watched::Ended(Box::new(Ended { outcome, finished, signal })))
 }
 
 /// Writes what was brought out. Every failure is told; the first one is the result.
@@ -234,6 +357,22 @@ fn doubt(outcome: &Outcome) -> Option<String> {
     Some(format!("{}; {meaning}", reasons.join("; ")))
 }
 
+/// Why a program was not let in, or not let go on.
+fn denial(outcome: &Outcome) -> String {
+    let rejected = outcome.admission.review.as_ref().filter(|review| review.decision == ReviewDecision::Rejected);
+    let reasons: Vec<_> = outcome.admission.reasons.iter().filter(|reason| reason.decision == Decision::Deny).collect();
+    let count = reasons.len();
+    match (rejected, reasons.into_iter().next()) {
+        (_, Some(reason)) => {
+            let does = if reason.clause.starts_with("during.") { "ended" } else { "forbids" };
+            let more = if count > 1 { format!(" (and {} more reasons)", count - 1) } else { String::new() };
+            format!("policy '{}' {does} this program: {}{more}", outcome.evidence.policy, reason.message)
+        }
+        (Some(review), None) => format!("{} rejected this program: {}", review.by, review.reason),
+        (None, None) => "the policy forbids this program".to_owned(),
+    }
+}
+
 /// What ended the program, where the program itself doesn't know.
 fn reason(outcome: &Outcome, limits: &Limits) -> Option<String> {
     if let Some(doubt) = doubt(outcome) {
@@ -243,20 +382,8 @@ fn reason(outcome: &Outcome, limits: &Limits) -> Option<String> {
         Status::TimedOut => LimitKind::Timeout,
         Status::OutOfMemory => LimitKind::Memory,
         Status::LimitExceeded { limit } => limit,
-        Status::Denied => return Some("the policy forbids this program".to_owned()),
+        Status::Denied => return Some(denial(outcome)),
         Status::Exited { .. } | Status::Signaled { .. } | Status::Cancelled => return None,
     };
-    Some(match limit {
-        LimitKind::Timeout => format!("the {} time limit was reached", limits.timeout),
-        LimitKind::CpuTime => format!("the {} processor time limit was reached", limits.cpu_time),
-        LimitKind::Cpus => format!("the limit of {} processors was reached", limits.cpus),
-        LimitKind::Memory => format!("the {} memory limit was reached", limits.memory),
-        LimitKind::Pids => format!("the limit of {} processes was reached", limits.pids),
-        LimitKind::Disk => format!("the {} disk limit was reached", limits.disk),
-        LimitKind::Inodes => format!("the limit of {} files was reached", limits.inodes),
-        LimitKind::OpenFiles => format!("the limit of {} open files was reached", limits.open_files),
-        LimitKind::FileSize => format!("the {} file size limit was reached", limits.file_size),
-        LimitKind::Output => format!("the {} output limit was reached", limits.output),
-        LimitKind::Stack => format!("the {} stack limit was reached", limits.stack),
-    })
+    Some(format!("{} was reached", limits.in_words(limit)))
 }

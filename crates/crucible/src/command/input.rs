@@ -159,13 +159,20 @@ fn looks_like_code(text: &OsStr) -> bool {
     text.as_bytes().iter().any(|byte| matches!(byte, b'(' | b' ' | b'=' | b';' | b'\n'))
 }
 
-fn read_file(path: &Path, what: &str, limits: &Limits) -> Result<Vec<u8>> {
+/// Reads a file, up to what fits into the sandbox.
+///
+/// # Errors
+/// As [`program`].
+pub(crate) fn read_file(path: &Path, what: &str, limits: &Limits) -> Result<Vec<u8>> {
     let file = open(path, what)?;
     read_all(file, &format!("{what} '{}'", path.display()), limits)
 }
 
 /// Reads everything, up to what fits into the sandbox.
-fn read_all(source: impl Read, what: &str, limits: &Limits) -> Result<Vec<u8>> {
+///
+/// # Errors
+/// As [`program`].
+pub(crate) fn read_all(source: impl Read, what: &str, limits: &Limits) -> Result<Vec<u8>> {
     let (limit, name, flag) = smaller(limits);
     let mut bytes = Vec::new();
     let read = source.take(limit.get().saturating_add(1)).read_to_end(&mut bytes);

@@ -14,12 +14,16 @@ mod values;
 
 pub use document::Value;
 pub use environment::{Environment, HEEDED, VARIABLES, Variable};
+pub use policy::{
+    BUILT_IN_POLICIES, PolicyFile, Problem, policy_file, policy_from_text, policy_in_words, policy_to_text,
+};
 pub use source::Origin;
+pub(crate) use source::read_settings;
 
 use crucible_core::{Error, ErrorKind, HostPath, Limits, Policy, Result, nearest};
 use crucible_engine::LanguageTable;
 use environment::ConfigurationFile;
-use source::{Source, read_settings};
+use source::Source;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use values::{Located, Values};
@@ -173,6 +177,16 @@ impl Configuration {
         policy::find(self.values.text("run.policy").unwrap_or("default"), origin)
     }
 
+    /// The policy's file, with what can be said of it; `None` where the policy is a built-in one.
+    ///
+    /// # Errors
+    /// As [`Configuration::policy`].
+    pub fn policy_file(&self) -> Result<Option<PolicyFile>> {
+        let located = self.values.get("run.policy").map(|located| &located.origin);
+        let text = self.values.text("run.policy").filter(|text| is_file(text));
+        text.map(|text| policy_file(&located.map_or_else(|| text.into(), |origin| origin.resolve(text)))).transpose()
+    }
+
     /// The control group under which sandboxes get theirs; `None` where it is to be found out.
     #[must_use]
     pub fn cgroup_parent(&self) -> Option<HostPath> {
@@ -207,6 +221,39 @@ impl Configuration {
     pub fn evidence_folder(&self) -> Option<HostPath> {
         let usual = || self.data_folder.as_ref().map(|folder| HostPath::new(folder.join("crucible/evidence")));
         self.path("evidence.folder").or_else(usual)
+    }
+
+    /// Folders and files with rules of the person's own, each with where it was named.
+    #[must_use]
+    pub fn rule_folders(&self) -> Vec<(PathBuf, Origin)> {
+        match self.values.get("scan.rules") {
+            Some(Located { value: Value::List(folders), origin }) => {
+                folders.iter().map(|folder| (origin.resolve(folder), origin.clone())).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// The folder with what earlier runs were like; `None` where there is no user's folder to have it in.
+    #[must_use]
+    pub fn baseline_folder(&self) -> Option<HostPath> {
+        let usual = || self.data_folder.as_ref().map(|folder| HostPath::new(folder.join("crucible/baselines")));
+        self.path("baseline.folder").or_else(usual)
+    }
+
+    /// The folder with the programs that are held for review; `None` where there is no user's folder to have it in.
+    #[must_use]
+    pub fn review_folder(&self) -> Option<HostPath> {
+        let usual = || self.data_folder.as_ref().map(|folder| HostPath::new(folder.join("crucible/reviews")));
+        self.path("review.folder").or_else(usual)
+    }
+
+    /// A policy that is named beside the configuration: a built-in one, or a file if it holds a slash or ends in `.toml`.
+    ///
+    /// # Errors
+    /// As [`Configuration::policy`].
+    pub fn named_policy(name: &str) -> Result<Policy> {
+        policy::find(name, None)
     }
 
     /// Every value with where it came from, section by section.
@@ -266,7 +313,8 @@ fn is_missing(error: &Error) -> bool {
 }
 
 /// Whether a person who wrote `text` meant a file rather than a name.
-fn is_file(text: &str) -> bool {
+#[must_use]
+pub fn is_file(text: &str) -> bool {
     text.contains('/') || Path::new(text).extension().is_some_and(|ending| ending.eq_ignore_ascii_case("toml"))
 }
 

@@ -45,12 +45,37 @@ pub(crate) const PRESET: Node = Node::Section(PRESET_KEYS);
 
 /// What a file given as `--policy` may hold.
 pub(crate) const POLICY: Node = Node::Section(&[
+    ("extends", Node::Text),
     ("name", Node::Text),
     ("require", Node::List),
     ("network", Node::Text),
     ("unenforced_limits", Node::Text),
     ("unseen_posture", Node::Text),
+    ("before", BEFORE),
+    ("limits", LIMITS),
+    ("during", Node::Section(&[("end_on", Node::List), ("unwatched", Node::Text)])),
 ]);
+
+const BEFORE: Node = Node::Section(&[
+    ("deny", Node::Text),
+    ("hold", Node::Text),
+    ("deny_rules", Node::List),
+    ("hold_rules", Node::List),
+    ("note_rules", Node::List),
+    ("imports_allowed", Node::List),
+    ("imports_forbidden", Node::List),
+    ("imports", Node::Text),
+    ("unread", Node::Text),
+    ("least_isolation", Node::Section(SEVERITIES)),
+]);
+
+const SEVERITIES: &[(&str, Node)] = &[
+    ("info", Node::Text),
+    ("low", Node::Text),
+    ("medium", Node::Text),
+    ("high", Node::Text),
+    ("critical", Node::Text),
+];
 
 const LANGUAGE: Node = Node::Section(&[
     ("title", Node::Text),
@@ -72,6 +97,9 @@ const SECTIONS: &[(&str, Node)] = &[
     ("jail", Node::Section(&[("cgroup_parent", Node::Text), ("uid_start", Node::Text), ("uid_count", Node::Text)])),
     ("cache", Node::Section(&[("interpreters", Node::Text)])),
     ("evidence", Node::Section(&[("folder", Node::Text)])),
+    ("scan", Node::Section(&[("rules", Node::List)])),
+    ("review", Node::Section(&[("folder", Node::Text)])),
+    ("baseline", Node::Section(&[("folder", Node::Text)])),
     ("presets", Node::Named(&PRESET)),
     ("languages", Node::Named(&LANGUAGE)),
 ];

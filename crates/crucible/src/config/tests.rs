@@ -160,6 +160,21 @@ fn a_policy_file_is_read_relative_to_the_file_that_names_it() {
 }
 
 #[test]
+fn earlier_runs_lie_where_the_documentation_says() {
+    let home: Environment = [("HOME".into(), "/home/u".into())].into_iter().collect();
+    let folder = |environment: &Environment| {
+        Configuration::load(environment, &Overrides::default())
+            .unwrap()
+            .baseline_folder()
+            .map(|path| path.as_path().to_owned())
+    };
+    assert_eq!(folder(&home).unwrap(), Path::new("/home/u/.local/share/crucible/baselines"));
+    let own: Environment = [("CRUCIBLE_BASELINE_FOLDER".into(), "/y".into())].into_iter().collect();
+    assert_eq!(folder(&own).unwrap(), Path::new("/y"));
+    assert_eq!(folder(&Environment::default()), None);
+}
+
+#[test]
 fn the_evidence_lies_where_the_documentation_says() {
     let folder = |file: &str, variables: &[(&str, &str)]| {
         let home = home(file);
@@ -173,6 +188,16 @@ fn the_evidence_lies_where_the_documentation_says() {
     assert_eq!(folder("[evidence]\nfolder = '/x'\n", &[("CRUCIBLE_EVIDENCE_FOLDER", "/y")]), Path::new("/y"));
     let nobodys = Configuration::load(&Environment::default(), &Overrides::default()).unwrap();
     assert_eq!(nobodys.evidence_folder(), None);
+}
+
+#[test]
+fn held_programs_lie_where_the_documentation_says() {
+    let variables = [("XDG_DATA_HOME", "/data")];
+    let folder = |file: &str| load(file, &variables, &Overrides::default()).unwrap().review_folder().unwrap();
+    assert_eq!(folder("").as_path(), Path::new("/data/crucible/reviews"));
+    assert_eq!(folder("[review]\nfolder = '/x'\n").as_path(), Path::new("/x"));
+    let nobodys = Configuration::load(&Environment::default(), &Overrides::default()).unwrap();
+    assert_eq!(nobodys.review_folder(), None);
 }
 
 #[test]

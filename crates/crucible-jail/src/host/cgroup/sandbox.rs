@@ -29,6 +29,8 @@ pub struct CgroupLimits {
 pub struct CgroupCounters {
     /// Processor time.
     pub cpu: Option<Duration>,
+    /// Bytes of memory now.
+    pub memory: Option<u64>,
     /// Most bytes of memory at one time.
     pub memory_peak: Option<u64>,
     /// Processes killed because the memory limit was reached.
@@ -242,10 +244,12 @@ impl Group {
         for controller in &self.controllers {
             match (self.version, controller) {
                 (Version::V1, Controller::Memory) => {
+                    counters.memory = self.number("memory.usage_in_bytes");
                     counters.memory_peak = self.number("memory.max_usage_in_bytes");
                     counters.out_of_memory_kills = self.keyed("memory.oom_control", "oom_kill").unwrap_or(0);
                 }
                 (Version::V2, Controller::Memory) => {
+                    counters.memory = self.number("memory.current");
                     counters.memory_peak = self.number("memory.peak");
                     counters.out_of_memory_kills = self.keyed("memory.events", "oom_kill").unwrap_or(0);
                 }
