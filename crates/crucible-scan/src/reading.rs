@@ -171,6 +171,15 @@ impl<'t, 'f> Reading<'t, 'f> {
         }
     }
 
+    /// Tells of a variable's value that was put together, where it is used.
+    pub(crate) fn assembled(&mut self, node: Node<'t>, value: &Value<'t>) {
+        if let Value::Known(Data::Text(_) | Data::Bytes(_), Origin::Assembled) = value
+            && value.as_bytes().is_some_and(|bytes| self.fold.spend(bytes.len()).is_some())
+        {
+            self.constant(node, value);
+        }
+    }
+
     /// A text that is given to something that runs it.
     pub(crate) fn runs(&mut self, place: Range<usize>, value: &Value<'t>, language: Language) {
         if let Some(text) = value.as_text() {
@@ -238,9 +247,22 @@ impl<'t, 'f> Reading<'t, 'f> {
                 word.starts_with('-') || word.contains('=') || word.starts_with(|letter: char| letter.is_ascii_digit())
             })
         };
-        let skipped = command.arguments.positional.iter().take_while(|argument| is_skipped(argument)).count();
-        let words: Vec<Value<'t>> =
-            command.arguments.positional.iter().skip(skipped).map(|word| self.fold.copy(word)).collect();
+        let flags_with_words: &[&str] = match &*command.name {
+            "sudo" | "doas" => &["-u", "-g", "-U", "-C", "-p", "-D", "-R", "-T", "-h"],
+            "xargs" => &["-I", "-P", "-L", "-n", "-a", "-E", "-d", "-s"],
+            "env" => &["-u", "-C"],
+            "nice" | "ionice" => &["-n", "-c", "-p"],
+            "timeout" => &["-s", "-k"],
+            "exec" => &["-a"],
+            _ => &[],
+        };
+        let mut arguments = command.arguments.positional.iter().peekable();
+        while let Some(flag) = arguments.next_if(|argument| is_skipped(argument)) {
+            if flag.as_text().is_some_and(|flag| flags_with_words.contains(&flag)) {
+                arguments.next();
+            }
+        }
+        let words: Vec<Value<'t>> = arguments.map(|word| self.fold.copy(word)).collect();
         // Each step has fewer words, so this ends.
         if let Some((Value::Known(Data::Text(program), _), arguments)) = words.split_first() {
             let name = program.rsplit('/').next().unwrap_or(program).to_owned();

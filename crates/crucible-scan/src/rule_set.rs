@@ -2,6 +2,7 @@
 //!
 //! Invariant: rules are in the order of their ids, each id once, and the digest is of exactly these rules.
 
+use crate::program::{is_usable, patterns_of};
 use crate::rules::{Matcher, Rule, RuleError, RuleText, parse_rules};
 use std::collections::BTreeMap;
 
@@ -41,6 +42,11 @@ impl RuleSet {
     pub fn with_texts(self, texts: &[RuleText<'_>]) -> Result<Self, RuleError> {
         let added = parse_rules(texts)?;
         check_yara(&added, texts)?;
+        for rule in &added {
+            if let Some(pattern) = patterns_of(&rule.matcher).into_iter().find(|pattern| !is_usable(pattern)) {
+                return Err(wrong(rule, texts, format!("'{}' is too large an expression", pattern.regex)));
+            }
+        }
         let mut rules: BTreeMap<_, _> = self.rules.into_iter().map(|rule| (rule.id.clone(), rule)).collect();
         rules.extend(added.into_iter().map(|rule| (rule.id.clone(), rule)));
         Ok(Self::of(rules.into_values().collect()))
@@ -71,6 +77,16 @@ impl RuleSet {
     }
 }
 
+/// What is wrong with a rule that is well-formed.
+fn wrong(rule: &Rule, texts: &[RuleText<'_>], message: String) -> RuleError {
+    let place = texts.iter().find_map(|file| {
+        let line = file.text.lines().position(|line| line.contains(rule.id.as_str()))?;
+        Some((file.name.to_owned(), line as u64 + 1))
+    });
+    let (file, line) = place.unwrap_or_default();
+    RuleError { file, line, rule: Some(rule.id.to_string()), message }
+}
+
 /// Whether each pattern for bytes is in YARA's language.
 fn check_yara(rules: &[Rule], texts: &[RuleText<'_>]) -> Result<(), RuleError> {
     for rule in rules {
@@ -81,13 +97,7 @@ fn check_yara(rules: &[Rule], texts: &[RuleText<'_>]) -> Result<(), RuleError> {
                 Matcher::Not(member) => open.push(member),
                 Matcher::Yara { source } => {
                     if let Err(error) = yara_x::compile(source.as_str()) {
-                        let file = texts.iter().find(|file| file.text.contains(rule.id.as_str()));
-                        return Err(RuleError {
-                            file: file.map(|file| file.name.to_owned()).unwrap_or_default(),
-                            line: 0,
-                            rule: Some(rule.id.to_string()),
-                            message: error.to_string(),
-                        });
+                        return Err(wrong(rule, texts, error.to_string()));
                     }
                 }
                 _ => {}

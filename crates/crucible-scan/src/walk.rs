@@ -61,6 +61,9 @@ pub(crate) trait Visitor<'t> {
     /// Whether a node's children's values are of use to it.
     fn gathers(&self, kind: Self::Kind) -> bool;
 
+    /// Something is missing here that the language wants.
+    fn missing(&mut self, node: Node<'t>);
+
     /// A branch was too deep.
     fn too_deep(&mut self, node: Node<'t>);
 }
@@ -73,10 +76,15 @@ struct Frame<'t, K> {
 /// Goes through what is below and at `node`.
 pub(crate) fn walk<'t, V: Visitor<'t>>(cursor: &mut TreeCursor<'t>, node: Node<'t>, root: V::Kind, visitor: &mut V) {
     cursor.reset(node);
+    // Only where something is wrong is it worth asking each node.
+    let has_errors = node.has_error();
     let mut frames: Vec<Frame<'t, V::Kind>> = Vec::new();
     let mut values: Vec<Child<'t, V::Kind>> = Vec::new();
     loop {
         let node = cursor.node();
+        if has_errors && node.is_missing() {
+            visitor.missing(node);
+        }
         if let Some(kind) = visitor.kind(node.kind_id()) {
             let parent = frames.last().map_or(root, |frame| frame.at.kind);
             let field = cursor.field_id().map_or(0, std::num::NonZero::get);

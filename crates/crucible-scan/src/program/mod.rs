@@ -311,7 +311,33 @@ fn regex(pattern: &str) -> Option<regex::bytes::Regex> {
     builder.unicode(false).size_limit(1 << 20).dfa_size_limit(1 << 20).build().ok()
 }
 
-/// Whether an expression can be used at all.
+/// Whether an expression can be used at all: one that parses may still be too large.
 pub(crate) fn is_usable(pattern: &Pattern) -> bool {
     regex(&pattern.regex).is_some()
+}
+
+/// Every expression of a matcher.
+pub(crate) fn patterns_of(matcher: &Matcher) -> Vec<&Pattern> {
+    fn of_test<'m>(test: &'m ValueTest, found: &mut Vec<&'m Pattern>) {
+        match test {
+            ValueTest::Text(patterns) => found.extend(patterns),
+            ValueTest::All(tests) | ValueTest::Any(tests) => tests.iter().for_each(|test| of_test(test, found)),
+            ValueTest::Not(test) => of_test(test, found),
+            _ => {}
+        }
+    }
+    let (mut open, mut found) = (vec![matcher], Vec::new());
+    while let Some(matcher) = open.pop() {
+        match matcher {
+            Matcher::All(members) | Matcher::Any(members) => open.extend(members),
+            Matcher::Not(member) => open.push(member),
+            Matcher::Text { patterns } => found.extend(patterns),
+            Matcher::Call { arguments, .. } | Matcher::Command { arguments, .. } => {
+                arguments.iter().for_each(|argument| of_test(&argument.test, &mut found));
+            }
+            Matcher::Assign { value: Some(value), .. } => of_test(value, &mut found),
+            _ => {}
+        }
+    }
+    found
 }

@@ -85,6 +85,10 @@ impl<'t> Visitor<'t> for Bash<'_, 't, '_> {
         )
     }
 
+    fn missing(&mut self, node: Node<'t>) {
+        self.reading.syntax_error(node);
+    }
+
     fn too_deep(&mut self, _: Node<'t>) {
         self.reading.facts.leave_unread("a part of it is nested too deeply");
     }

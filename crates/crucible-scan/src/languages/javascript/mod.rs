@@ -88,6 +88,10 @@ impl<'t> Visitor<'t> for JavaScript<'_, 't, '_> {
         )
     }
 
+    fn missing(&mut self, node: Node<'t>) {
+        self.reading.syntax_error(node);
+    }
+
     fn too_deep(&mut self, _: Node<'t>) {
         self.reading.facts.leave_unread("a part of it is nested too deeply");
     }
@@ -219,7 +223,11 @@ impl<'t> JavaScript<'_, 't, '_> {
                 if is_written {
                     return Value::None;
                 }
-                self.read_name(at.node, name)
+                let value = self.read_name(at.node, name);
+                if at.parent == Kind::Arguments {
+                    self.reading.assembled(at.node, &value);
+                }
+                value
             }
             Kind::ImportKeyword => Value::name("import"),
             Kind::Number => number(source),

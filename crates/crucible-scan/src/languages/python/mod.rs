@@ -96,6 +96,10 @@ impl<'t> Visitor<'t> for Python<'_, 't, '_> {
         )
     }
 
+    fn missing(&mut self, node: Node<'t>) {
+        self.reading.syntax_error(node);
+    }
+
     fn too_deep(&mut self, _: Node<'t>) {
         self.reading.facts.leave_unread("a part of it is nested too deeply");
     }
@@ -332,6 +336,9 @@ impl<'t> Python<'_, 't, '_> {
         let name = self.identifier(at.node);
         let value = self.meaning(name);
         self.reading.tell_use(at.node, &value);
+        if matches!(at.parent, Kind::ArgumentList | Kind::KeywordArgument) {
+            self.reading.assembled(at.node, &value);
+        }
         value
     }
 

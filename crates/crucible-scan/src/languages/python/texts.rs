@@ -63,6 +63,9 @@ impl<'t> Python<'_, 't, '_> {
         let mut whole = Value::text("", Origin::Assembled);
         for child in children.iter_mut() {
             let value = std::mem::take(&mut child.value);
+            if value == Value::None {
+                continue;
+            }
             let piece = match (child.kind, value) {
                 (Kind::TextPiece, Value::Known(Data::Text(Cow::Borrowed(text)), origin)) => {
                     let text = text.replace("{{", "{").replace("}}", "}");
