@@ -5,11 +5,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use crucible_api::v1;
 use crucible_core::{
-    AdmissionRecord, Anomaly, Behavior, BehaviorKind, CollectedFile, Coverage, Decision, DecisionReason, Enforcement,
-    EvaluationId, Evidence, Finding, GuestPath, Isolation, Layer, LayerState, LimitKind, Monitoring, Outcome, Output,
-    PostureFact, PostureRecord, PostureState, PostureSummary, RefusedFile, Region, Review, ReviewDecision, Sample,
-    Severity, Source, Status, Timings, TouchKind, TouchRecord, TripwireKind, TripwireRecord, Usage, Validity,
-    ValidityReason, Watchable,
+    AdmissionRecord, Anomaly, BaselineRecord, Behavior, BehaviorKind, CollectedFile, Comparison, Coverage, Decision,
+    DecisionReason, Enforcement, EvaluationId, Evidence, Finding, GuestPath, Isolation, Layer, LayerState, Learnt,
+    LimitKind, Monitoring, Outcome, Output, PostureFact, PostureRecord, PostureState, PostureSummary, RefusedFile,
+    Region, Review, ReviewDecision, Sample, Severity, Source, Status, Timings, TouchKind, TouchRecord, TripwireKind,
+    TripwireRecord, Usage, Validity, ValidityReason, Watchable,
 };
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
@@ -81,7 +81,6 @@ fn outcome() -> Outcome {
             (Watchable::Processes, Coverage::Sampled { reason: "not root".to_owned() }),
         ]),
         samples: vec![Sample { at: Duration::from_millis(50), cpu: Duration::from_millis(9), ..Sample::default() }],
-        baseline: None,
         anomalies: vec![Anomaly {
             metric: "cpu_ms".to_owned(),
             value: 9.0,
@@ -90,6 +89,12 @@ fn outcome() -> Outcome {
             runs: 12,
             message: "much".to_owned(),
         }],
+        baseline: Some(BaselineRecord {
+            label: "gsm8k".parse().unwrap(),
+            runs: 12,
+            comparison: Comparison::Compared,
+            learnt: Learnt::No { reason: "it stands out".to_owned() },
+        }),
         tripwires: vec![
             TripwireRecord { name: "TOKEN".to_owned(), kind: TripwireKind::Environment, touched: None },
             TripwireRecord {
@@ -172,6 +177,8 @@ fn the_outcome_is_exactly_as_the_contract_says() {
         r#""samples":[{"at_ms":50.0,"cpu_ms":9.0,"memory_bytes":null,"processes":null,"read_bytes":null,"#,
         r#""written_bytes":null}],"#,
         r#""anomalies":[{"metric":"cpu_ms","value":9.0,"median":1.0,"score":5.5,"runs":12,"message":"much"}],"#,
+        r#""baseline":{"label":"gsm8k","runs":12,"state":"compared","reason":null,"learnt":false,"#,
+        r#""not_learnt_because":"it stands out"},"#,
         r#""tripwires":[{"name":"TOKEN","kind":"environment","touched":false,"first_at_ms":null,"how":null},"#,
         r#"{"name":"/work/key","kind":"file","touched":true,"first_at_ms":1.5,"how":"opened"}],"#,
         r#""validity":"valid","validity_reasons":[],"evidence":{"isolation":"shared_kernel","layers":{"#
@@ -223,6 +230,21 @@ fn every_status_has_its_name_and_only_a_limit_names_a_limit() {
     let validity_reasons = BTreeSet::from([ValidityReason::RunnerEnded, ValidityReason::PostureDiffered]);
     let json = json(&Outcome { validity_reasons, ..outcome() });
     assert_eq!(json["validity_reasons"], serde_json::json!(["posture_differed", "runner_ended"]));
+}
+
+#[test]
+fn a_run_that_nothing_was_compared_with_says_so_and_one_without_a_label_says_nothing() {
+    let baseline = |comparison| {
+        let label = "a/b".parse().unwrap();
+        let record = BaselineRecord { label, runs: 3, comparison, learnt: Learnt::Yes };
+        json(&Outcome { baseline: Some(record), ..outcome() })["baseline"].clone()
+    };
+    let few = baseline(Comparison::TooFew { needed: 8 });
+    assert_eq!((&few["state"], &few["runs"], &few["learnt"]), (&"too_few".into(), &3.into(), &true.into()));
+    let unavailable = baseline(Comparison::Unavailable { reason: "full".to_owned() });
+    assert_eq!((&unavailable["state"], &unavailable["reason"]), (&"unavailable".into(), &"full".into()));
+    assert_eq!(baseline(Comparison::NothingToCompare)["state"], "nothing_to_compare");
+    assert!(json(&Outcome { baseline: None, ..outcome() })["baseline"].is_null());
 }
 
 #[test]

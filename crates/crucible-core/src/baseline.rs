@@ -240,8 +240,13 @@ pub enum Comparison {
 pub enum Learnt {
     /// They are.
     Yes,
-    /// They aren't.
+    /// They aren't, and oughtn't to be.
     No {
+        /// Why not.
+        reason: String,
+    },
+    /// They should be, but it couldn't be kept.
+    Failed {
         /// Why not.
         reason: String,
     },

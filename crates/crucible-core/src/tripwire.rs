@@ -11,6 +11,9 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 
+/// Lengths of paths that make a Unix address as long as an internet one (16 or 28 bytes), with and without an end of it.
+const AS_LONG_AS_INTERNET: [usize; 4] = [13, 14, 25, 26];
+
 /// What kind of thing is planted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -142,6 +145,11 @@ impl Tripwire {
             Self::Listener { path } => {
                 let name = path.as_str().strip_prefix("/tmp/").filter(|name| !name.contains('/') && name.len() <= 64);
                 match name {
+                    // A monitor that tells addresses apart by their length would keep callers away.
+                    Some(_) if AS_LONG_AS_INTERNET.contains(&path.as_str().len()) => refuse(format!(
+                        "a listener can't be planted at {path}: an address of its length passes for an internet one; take a \
+                         shorter or longer name"
+                    )),
                     Some(_) => Ok(()),
                     None => refuse(format!(
                         "a listener can't be planted at {path}: it goes directly below /tmp, under a name of at most 64 bytes"
@@ -307,6 +315,8 @@ mod tests {
             "listener=x.sock",
             "listener=/tmp/a/b",
             "listener=/tmp",
+            "listener=/tmp/foo.sock",
+            "listener=/tmp/fooo.sock",
             "environment=",
             "environment=A-B",
             "environment=1A",

@@ -7,7 +7,7 @@ use crate::metric::{Floor, Metric};
 use crate::robust::{Spread, TO_STANDARD_DEVIATION, spread};
 use crucible_core::{
     Anomaly, BASELINE_WINDOW, BehaviorKind, Coverage, ExitKind, Label, Outcome, Profile, Severity, Status, Tally,
-    Validity, Watchable,
+    Validity,
 };
 use std::collections::BTreeMap;
 use std::time::SystemTime;
@@ -23,10 +23,10 @@ pub fn profile(outcome: &Outcome, at: SystemTime) -> Option<Profile> {
     if outcome.validity == Validity::InfrastructureFailure || outcome.status == Status::Cancelled {
         return None;
     }
-    if outcome.usage.wall.is_zero() {
+    if outcome.usage.wall.is_zero() && outcome.exit_code.is_none() && outcome.signal.is_none() {
         return None;
     }
-    let is_watched = |kind: &BehaviorKind| match watched_as(*kind) {
+    let is_watched = |kind: &BehaviorKind| match kind.watchable() {
         None => true,
         Some(part) => matches!(outcome.monitoring.get(&part), Some(Coverage::Events | Coverage::Sampled { .. })),
     };
@@ -57,19 +57,6 @@ pub fn profile(outcome: &Outcome, at: SystemTime) -> Option<Profile> {
         behavior,
         findings,
     })
-}
-
-/// The part of a run that has to be watched for a kind to be seen; `None` for what is always seen.
-const fn watched_as(kind: BehaviorKind) -> Option<Watchable> {
-    match kind {
-        BehaviorKind::ProcessStarted => Some(Watchable::Processes),
-        BehaviorKind::SyscallDenied => Some(Watchable::SystemCalls),
-        BehaviorKind::ConnectionRefused | BehaviorKind::BindRefused | BehaviorKind::SendRefused => {
-            Some(Watchable::Network)
-        }
-        BehaviorKind::FileOpened => Some(Watchable::Files),
-        BehaviorKind::LimitReached | BehaviorKind::TripwireTouched | BehaviorKind::Flooded => None,
-    }
 }
 
 /// What is usual for one metric.
@@ -121,10 +108,10 @@ impl<'a> Baseline<'a> {
         self.profiles.iter().filter(move |profile| profile.backend == backend)
     }
 
-    /// What is usual, for each metric of which enough is known, in the order of the table.
+    /// What is usual, for each metric of which anything is known, in the order of the table.
     #[must_use]
     pub fn usual(&self) -> Vec<Usual> {
-        Metric::all().filter_map(|metric| self.usual_of(metric)).filter(|usual| usual.runs >= FEWEST_RUNS).collect()
+        Metric::all().filter_map(|metric| self.usual_of(metric)).collect()
     }
 
     fn usual_of(&self, metric: Metric) -> Option<Usual> {
@@ -137,8 +124,8 @@ impl<'a> Baseline<'a> {
     /// How a run stands out, what no earlier run did first, then the farthest.
     #[must_use]
     pub fn anomalies(&self, label: &Label, profile: &Profile) -> Vec<Anomaly> {
-        let mut flagged: Vec<_> =
-            self.usual().into_iter().filter_map(|usual| judged(label, usual, usual.metric.of(profile)?)).collect();
+        let enough = self.usual().into_iter().filter(|usual| usual.runs >= FEWEST_RUNS);
+        let mut flagged: Vec<_> = enough.filter_map(|usual| judged(label, usual, usual.metric.of(profile)?)).collect();
         // What is new in kind is so in its names, too.
         let new: Vec<_> = flagged.iter().filter(|(novel, ..)| *novel).map(|(_, metric, _)| *metric).collect();
         flagged.retain(|(_, metric, _)| match metric {

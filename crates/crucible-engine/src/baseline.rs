@@ -58,7 +58,7 @@ async fn learn(store: &dyn BaselineStore, label: &Label, profile: &Profile, outc
     }
     match in_time(store.append(label, profile)).await {
         Ok(()) => Learnt::Yes,
-        Err(reason) => Learnt::No { reason },
+        Err(reason) => Learnt::Failed { reason },
     }
 }
 

@@ -157,7 +157,8 @@ impl Metric {
     }
 
     /// A number of it, in the unit in which `scale` reads well.
-    pub(crate) fn amount(self, value: f64, scale: f64) -> String {
+    #[must_use]
+    pub fn amount(self, value: f64, scale: f64) -> String {
         let unit = match self {
             Self::Cpu | Self::Wall => Unit::Milliseconds,
             Self::Memory | Self::Output => Unit::Bytes,

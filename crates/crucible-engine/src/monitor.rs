@@ -98,7 +98,7 @@ impl Meter {
             let mut number = 0_usize;
             seen.samples.retain(|_| {
                 number += 1;
-                number % 2 == 0
+                number.is_multiple_of(2)
             });
             seen.interval = seen.interval.saturating_mul(2);
         }

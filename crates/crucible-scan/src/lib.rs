@@ -13,6 +13,7 @@ mod parsing;
 mod pickle;
 mod program;
 mod reading;
+pub mod report;
 mod rule_set;
 pub mod rules;
 mod scanner;

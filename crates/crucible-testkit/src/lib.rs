@@ -3,6 +3,7 @@
 //!
 //! Invariant: nothing here isolates anything, and nothing outside tests may depend on it.
 
+pub mod baselines;
 pub mod conformance;
 pub mod fake;
 pub mod languages;

@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 /// Long enough for a probe, and short enough for those that can only notice that nothing comes.
 const PATIENCE: Duration = Duration::from_secs(8);
 
-const LEAKS: [(&str, Leak); 61] = [
+const LEAKS: [(&str, Leak); 63] = [
     ("the_exit_code_passes", Leak::ExitCodesChanged),
     ("death_by_signal_is_reported", Leak::SignalsHidden),
     ("arguments_pass_exactly", Leak::ArgumentsJoined),
@@ -63,7 +63,9 @@ const LEAKS: [(&str, Leak); 61] = [
     ("refused_system_calls_are_seen_by_name", Leak::NothingElse),
     ("addresses_are_seen_as_the_guest_claims_them_and_refused", Leak::NothingElse),
     ("addresses_that_cannot_be_read_are_refused_all_the_same", Leak::NothingElse),
+    ("a_unix_address_as_long_as_an_internet_one_is_told_and_no_other", Leak::NothingElse),
     ("started_programs_are_seen_with_their_command_lines", Leak::NothingElse),
+    ("files_are_seen_that_neither_its_language_nor_itself_has", Leak::NothingElse),
     ("a_flood_is_counted_and_does_not_hold_up_a_peer", Leak::NothingElse),
     ("the_memory_limit_kills_the_guest_and_is_told", Leak::NothingElse),
     ("a_crash_is_not_told_as_out_of_memory", Leak::CrashesAreOutOfMemory),

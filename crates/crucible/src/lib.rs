@@ -27,9 +27,10 @@ pub mod attack;
 pub mod compose;
 pub mod config;
 mod facade;
+mod rule_files;
 
 pub use crucible_core::{
-    ByteSize, CpuCount, Error, ErrorKind, EvaluationId, EvaluationSpec, GuestPath, InputFile, LimitKind, Limits,
+    ByteSize, CpuCount, Error, ErrorKind, EvaluationId, EvaluationSpec, GuestPath, InputFile, Label, LimitKind, Limits,
     Outcome, Policy, Program, Result, Status, TimeSpan,
 };
 pub use facade::{Builder, Crucible, run};

@@ -7,6 +7,7 @@ mod posture;
 mod problem;
 mod protection;
 mod report;
+mod scan;
 
 pub use attack::{
     ArmReport, AttackNode, AttackReport, ControlReport, Expected, HeldByReport, PropertyReport, Reach, SuiteReport,
@@ -14,8 +15,8 @@ pub use attack::{
 };
 pub use evaluation::{Evaluation, EvaluationState};
 pub use outcome::{
-    Admission, Anomaly, Behavior, CollectedFile, Coverage, DecisionReason, Evidence, Finding, Outcome, RefusedFile,
-    Review, Sample, Status, Timings, Tripwire, Usage, Validity,
+    Admission, Anomaly, Baseline, Behavior, CollectedFile, Coverage, DecisionReason, Evidence, Finding, Outcome,
+    RefusedFile, Review, Sample, Status, Timings, Tripwire, Usage, Validity,
 };
 pub use posture::{PostureDifference, PostureRecord, PostureSummary};
 pub use problem::{Problem, ProblemDetail};
@@ -23,3 +24,4 @@ pub use protection::{Layer, Layers, LimitEnforcement, layers, limits};
 pub use report::{
     BackendReport, CheckReport, CheckStatus, ComponentReport, DoctorReport, SelfTestReport, UnavailableBackend,
 };
+pub use scan::{Import, Rule, RuleReferences, RulesInForce, ScanReport, ScannedFile, Unread};

@@ -69,6 +69,9 @@ pub struct Outcome {
     /// In which respects it stands out from earlier runs with its label.
     #[serde(default)]
     pub anomalies: Vec<Anomaly>,
+    /// With what it was compared; `null` for a run without a label.
+    #[serde(default)]
+    pub baseline: Option<Baseline>,
     /// What was planted in the sandbox to be left alone.
     #[serde(default)]
     pub tripwires: Vec<Tripwire>,
@@ -232,6 +235,23 @@ pub struct Anomaly {
     pub message: String,
 }
 
+/// How a run stands to earlier ones with its label.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Baseline {
+    /// The label.
+    pub label: String,
+    /// How many earlier runs there are to compare with.
+    pub runs: u64,
+    /// What came of it: `compared`, `too_few` (earlier runs), `nothing_to_compare` or `unavailable`.
+    pub state: String,
+    /// Why earlier runs couldn't be read, where that is so.
+    pub reason: Option<String>,
+    /// Whether later runs are compared with this one.
+    pub learnt: bool,
+    /// Why not.
+    pub not_learnt_because: Option<String>,
+}
+
 /// How well a part of a run could be watched.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Coverage {
@@ -388,6 +408,7 @@ impl From<&core::Outcome> for Outcome {
             monitoring: monitoring(&outcome.monitoring),
             samples: outcome.samples.iter().map(Sample::from).collect(),
             anomalies: outcome.anomalies.iter().map(Anomaly::from).collect(),
+            baseline: outcome.baseline.as_ref().map(Baseline::from),
             tripwires: outcome.tripwires.iter().map(Tripwire::from).collect(),
             validity: outcome.validity.into(),
             validity_reasons: outcome.validity_reasons.iter().map(|reason| reason.as_str().to_owned()).collect(),
@@ -505,6 +526,29 @@ impl From<&core::Anomaly> for Anomaly {
     }
 }
 
+impl From<&core::BaselineRecord> for Baseline {
+    fn from(record: &core::BaselineRecord) -> Self {
+        let (state, reason) = match &record.comparison {
+            core::Comparison::Compared => ("compared", None),
+            core::Comparison::TooFew { .. } => ("too_few", None),
+            core::Comparison::NothingToCompare => ("nothing_to_compare", None),
+            core::Comparison::Unavailable { reason } => ("unavailable", Some(reason.clone())),
+        };
+        let not_learnt_because = match &record.learnt {
+            core::Learnt::Yes => None,
+            core::Learnt::No { reason } | core::Learnt::Failed { reason } => Some(reason.clone()),
+        };
+        Self {
+            label: record.label.to_string(),
+            runs: record.runs,
+            state: state.to_owned(),
+            reason,
+            learnt: not_learnt_because.is_none(),
+            not_learnt_because,
+        }
+    }
+}
+
 impl From<&core::Sample> for Sample {
     fn from(sample: &core::Sample) -> Self {
         let core::Sample { at, cpu, memory_bytes, processes, read_bytes, written_bytes } = *sample;
@@ -544,7 +588,7 @@ impl From<&core::Review> for Review {
 }
 
 /// Every part that can be watched; one that a backend doesn't mention isn't.
-fn monitoring(monitoring: &core::Monitoring) -> BTreeMap<String, Coverage> {
+pub(super) fn monitoring(monitoring: &core::Monitoring) -> BTreeMap<String, Coverage> {
     let coverage = |part: &core::Watchable| match monitoring.get(part) {
         Some(core::Coverage::Events) => Coverage { state: "events".to_owned(), reason: None },
         Some(core::Coverage::Sampled { reason }) => {

@@ -40,21 +40,24 @@ pub(super) fn capabilities(launcher: &Launcher, cgroups: &Cgroups, ids: Ids) -> 
         absolute_paths: true,
         arbitrary_commands: true,
         tripwires: TripwireKind::ALL.into(),
-        monitoring: monitoring(host::can_report_calls().into(), launcher.hears_of_programs().into()),
+        monitoring: monitoring(host::can_report_calls().into(), launcher),
     }
 }
 
-/// How well a sandbox can be watched whose refused system calls are heard of or not, and its programs.
-fn monitoring(hears_of_calls: Heard, hears_of_programs: Heard) -> Monitoring {
+/// How well a sandbox can be watched.
+fn monitoring(hears_of_calls: Heard, launcher: &Launcher) -> Monitoring {
     let calls = match hears_of_calls {
         Heard::Yes => Coverage::Events,
         Heard::No => Coverage::Unavailable { reason: "the kernel can't tell of refused system calls".to_owned() },
     };
-    let mut monitoring = unwatched("nobody looks");
+    let mut monitoring = unwatched("the kernel tells only a root of the whole machine of opened files");
+    if launcher.hears_of_files() {
+        monitoring.insert(Watchable::Files, Coverage::Events);
+    }
     monitoring.extend([
         (Watchable::SystemCalls, calls.clone()),
         (Watchable::Network, calls),
-        (Watchable::Processes, watching_processes(hears_of_programs)),
+        (Watchable::Processes, watching_processes(launcher.hears_of_programs().into())),
     ]);
     monitoring
 }

@@ -309,6 +309,10 @@ impl Sandbox for NativeSandbox {
                 monitoring.insert(part, Coverage::Unavailable { reason: reason.to_owned() });
             }
         }
+        if !sandbox.hears_of_files() && monitoring.get(&Watchable::Files) == Some(&Coverage::Events) {
+            let reason = "the kernel doesn't tell of more sandboxes' files".to_owned();
+            monitoring.insert(Watchable::Files, Coverage::Unavailable { reason });
+        }
         Ok(Box::new(NativeObserver { observer: sandbox.observer(), monitoring }))
     }
 

@@ -2,8 +2,8 @@
 
 use async_trait::async_trait;
 use crucible_core::{
-    Capabilities, Component, EvaluationId, EvaluationSpec, Event, EventSink, Finding, Import, Language, Limits,
-    Outcome, Policy, Program, Region, Result, ScanFile, ScanReport, Scanner, SelfTest, Severity, Unread,
+    BaselineStore, Capabilities, Component, EvaluationId, EvaluationSpec, Event, EventSink, Finding, Import, Language,
+    Limits, Outcome, Policy, Program, Region, Result, ScanFile, ScanReport, Scanner, SelfTest, Severity, Unread,
 };
 use crucible_engine::{Engine, Evaluated, LanguageTable, NodeFacts, RunIo};
 use crucible_evidence::AttestationIndex;
@@ -57,6 +57,12 @@ impl Bench {
     /// The same with attestations.
     pub(crate) fn with_attestations(mut self, attestations: Arc<dyn AttestationIndex>) -> Self {
         self.engine = self.engine.with_attestations(attestations);
+        self
+    }
+
+    /// The same with earlier runs to compare with.
+    pub(crate) fn with_baselines(mut self, baselines: Arc<dyn BaselineStore>) -> Self {
+        self.engine = self.engine.with_baselines(baselines);
         self
     }
 

@@ -104,6 +104,12 @@ impl Launcher {
         self.events.is_some()
     }
 
+    /// Whether files are heard of that a guest opens outside of its language's and its own.
+    #[must_use]
+    pub fn hears_of_files(&self) -> bool {
+        self.events.as_ref().is_some_and(ProcessEvents::hears_of_files)
+    }
+
     /// The launcher's process on the host.
     #[must_use]
     pub const fn process_id(&self) -> u32 {

@@ -1,7 +1,7 @@
 //! A sandbox's init as seen by the supervisor. Everything that comes from it is hostile.
 
 use super::JailError;
-use super::observe::{Observer, ProcessEvents, Record, Registration, answer, look_from_time_to_time};
+use super::observe::{Mounts, Observer, ProcessEvents, Record, Registration, answer, look_from_time_to_time};
 use super::socket::MessageSocket;
 use crate::plan::{Ended, Entry, Failure, InitMessage, InitRequest, ProcessLimit};
 use crate::socket::MessageError;
@@ -141,7 +141,8 @@ impl Sandbox {
             }
             None => None,
         };
-        let hearing = events.map(|events| events.register(pid, Arc::clone(&record)));
+        let mounts = if reach == Reach::Namespace { Mounts::Own } else { Mounts::Host };
+        let hearing = events.map(|events| events.register(pid, Arc::clone(&record), mounts));
         let watching = Watching { pid, record, answering, hearing, looking: Mutex::default() };
         let waiting = Waiting::default();
         // One place only: an init that says more than it was asked is left standing with it.
@@ -172,13 +173,19 @@ impl Sandbox {
     /// Tells what its guest does. Needs nothing to be started: what happens is noted whether somebody wants to know or not.
     #[must_use]
     pub fn observer(&self) -> Observer {
-        Observer::new(Arc::clone(&self.watching.record))
+        Observer::new(Arc::clone(&self.watching.record), self.watching.hearing.as_ref().map(Registration::ears))
     }
 
     /// Whether refused system calls are heard of.
     #[must_use]
     pub const fn hears_of_calls(&self) -> bool {
         self.watching.answering.is_some()
+    }
+
+    /// Whether files are heard of that it opens outside of its language's and its own.
+    #[must_use]
+    pub fn hears_of_files(&self) -> bool {
+        self.watching.hearing.as_ref().is_some_and(Registration::hears_of_files)
     }
 
     /// Whether every started program is heard of; else it is looked for from time to time.

@@ -3,3 +3,7 @@
 mod review;
 
 pub use review::FileReviews;
+mod baseline;
+mod folder;
+
+pub use baseline::{FileBaselines, MOST_LABELS};

@@ -102,6 +102,26 @@ print([libc.connect(file, ctypes.c_void_p(at), length) for at in (0, 8, 2**63, -
     guest.finish().await
 }
 
+pub(super) async fn a_unix_address_as_long_as_an_internet_one_is_told_and_no_other(
+    subject: &ConformanceSubject,
+) -> Checked {
+    let guest = Guest::python(subject).await?;
+    let script = "
+import errno, socket
+for length in range(6, 40):
+    path = '/tmp/' + 'x' * (length - 5)
+    try:
+        listener = socket.socket(socket.AF_UNIX); listener.bind(path); listener.listen()
+        socket.socket(socket.AF_UNIX).connect(path)
+    except OSError as error: print(length, errno.errorcode[error.errno])";
+    let (seen, told) = watched(&guest, script).await?;
+    // With the byte that ends it, and the two of the family.
+    ensure!(told == "13 ENAMETOOLONG\n25 ENAMETOOLONG\n", "paths of other lengths are refused: {told:?}");
+    let all = count(&seen, BehaviorKind::BindRefused, "unix:/tmp/xxxxxxxx");
+    ensure!(all == 2 && seen.len() == 2, "what was refused isn't told: {seen:?}");
+    guest.finish().await
+}
+
 pub(super) async fn started_programs_are_seen_with_their_command_lines(subject: &ConformanceSubject) -> Checked {
     let guest = Guest::python(subject).await?;
     // Long enough to be seen by one who looks from time to time.
@@ -120,6 +140,27 @@ print('ended')";
     // One who looks from time to time may look between the fork and the start of the program.
     let is_exact = guest.sandbox.observe().await?.monitoring().get(&Watchable::Processes) == Some(&Coverage::Events);
     ensure!(others == 0 || !is_exact, "what was asked for, or nobody started, is seen: {seen:?}");
+    guest.finish().await
+}
+
+pub(super) async fn files_are_seen_that_neither_its_language_nor_itself_has(subject: &ConformanceSubject) -> Checked {
+    let guest = Guest::python(subject).await?;
+    let script = "
+import json, os, sys
+open('own', 'w').write('x'); open('/tmp/own', 'w').write('x'); open(json.__file__).read()
+open('/proc/self/status').read(); open('/proc/self/maps').read()
+open('/etc/passwd').read()
+open('/proc/self/environ', 'rb').read()
+print(os.getpid(), flush=True)
+# What belongs to a process can be looked at only while it lives.
+import time; time.sleep(0.4)";
+    let (seen, told) = watched(&guest, script).await?;
+    let expected = ["/etc/passwd".to_owned(), format!("/proc/{}/environ", told.trim())];
+    for path in &expected {
+        let seen_of_it = count(&seen, BehaviorKind::FileOpened, path);
+        ensure!(seen_of_it == 1, "{path} was opened once and is seen {seen_of_it} times: {seen:?}");
+    }
+    ensure!(seen.len() == expected.len(), "what every program opens is seen, too: {seen:?}");
     guest.finish().await
 }
 

@@ -277,7 +277,9 @@ declare_behaviours! { $
         refused_system_calls_are_seen_by_name [Need::Watched(Watchable::SystemCalls)];
         addresses_are_seen_as_the_guest_claims_them_and_refused [Need::Watched(Watchable::Network)];
         addresses_that_cannot_be_read_are_refused_all_the_same [Need::Watched(Watchable::Network)];
+        a_unix_address_as_long_as_an_internet_one_is_told_and_no_other [Need::Watched(Watchable::Network)];
         started_programs_are_seen_with_their_command_lines [Need::Watched(Watchable::Processes)];
+        files_are_seen_that_neither_its_language_nor_itself_has [Need::Watched(Watchable::Files)];
         a_flood_is_counted_and_does_not_hold_up_a_peer [Need::Watched(Watchable::Network)];
     }
     limits {

@@ -105,6 +105,12 @@ impl Backend for FakeBackend {
         let layers =
             if self.script.has(Fault::LayersMissing) { Layers::new() } else { self.capabilities.layers.clone() };
         self.ledger.entries().created += 1;
-        Ok(Box::new(FakeSandbox::new(&request, layers, self.script.clone(), Arc::clone(&self.ledger))))
+        Ok(Box::new(FakeSandbox::new(
+            &request,
+            &self.capabilities,
+            layers,
+            self.script.clone(),
+            Arc::clone(&self.ledger),
+        )))
     }
 }

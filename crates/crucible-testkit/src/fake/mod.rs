@@ -4,6 +4,7 @@
 
 mod backend;
 mod ledger;
+mod observer;
 mod sandbox;
 mod script;
 

@@ -1,12 +1,13 @@
 //! A fake sandbox and its scripted guest.
 
 use super::ledger::Ledger;
+use super::observer::{FakeObserver, Sight};
 use super::script::{FakeFile, Fault, Script, Step};
 use async_trait::async_trait;
 use crucible_core::{
-    Command, Counters, Error, ErrorKind, Execution, ExitStatus, FileContent, FileEntry, FileKind, GuestPath, Layers,
-    Loss, Observer, Posture, PostureFact, PostureState, ProcessHandle, Result, Sandbox, SandboxId, SandboxRequest,
-    SeesNothing, Stream, Touched, TripwireWatch, WatchedPlace,
+    Capabilities, Command, Counters, Error, ErrorKind, Execution, ExitStatus, FileContent, FileEntry, FileKind,
+    GuestPath, Layers, Loss, Monitoring, Observation, Observer, Posture, PostureFact, PostureState, ProcessHandle,
+    Result, Sandbox, SandboxId, SandboxRequest, Stream, Touched, TripwireWatch, WatchedPlace,
 };
 use std::collections::BTreeMap;
 use std::future;
@@ -66,6 +67,8 @@ pub(super) struct FakeSandbox {
     left: BTreeMap<Vec<u8>, FakeFile>,
     ledger: Arc<Ledger>,
     state: Arc<Mutex<State>>,
+    sight: Arc<Sight>,
+    monitoring: Monitoring,
     destroyed: bool,
 }
 
@@ -78,12 +81,29 @@ fn failure(what: &'static str) -> Error {
 }
 
 impl FakeSandbox {
-    pub(super) fn new(request: &SandboxRequest, layers: Layers, script: Script, ledger: Arc<Ledger>) -> Self {
+    pub(super) fn new(
+        request: &SandboxRequest,
+        can: &Capabilities,
+        layers: Layers,
+        script: Script,
+        ledger: Arc<Ledger>,
+    ) -> Self {
         let state = State { counters: script.counters.clone(), ..State::default() };
         let interpreter = request.language.as_ref().map(|_| "/usr/bin/fake".to_owned());
         let state = Arc::new(Mutex::new(state));
         let left = script.files.iter().cloned().collect();
-        Self { id: request.id, layers, interpreter, script, left, ledger, state, destroyed: false }
+        Self {
+            id: request.id,
+            layers,
+            interpreter,
+            script,
+            left,
+            ledger,
+            state,
+            sight: Arc::default(),
+            monitoring: can.monitoring.clone(),
+            destroyed: false,
+        }
     }
 
     /// What the guest left, before what was put in.
@@ -156,6 +176,7 @@ impl Sandbox for FakeSandbox {
             stderr: Some(stderr),
             state: Arc::clone(&self.state),
             ledger: Arc::clone(&self.ledger),
+            sight: Arc::clone(&self.sight),
             end: end.clone(),
             env,
         };
@@ -289,7 +310,13 @@ impl Sandbox for FakeSandbox {
     }
 
     async fn observe(&self) -> Result<Box<dyn Observer>> {
-        Ok(Box::new(SeesNothing::default()))
+        if self.script.has(Fault::Observe) {
+            return Err(failure("watch what the guest does"));
+        }
+        for observation in self.script.observations.clone() {
+            self.sight.add(observation);
+        }
+        Ok(Box::new(FakeObserver::new(Arc::clone(&self.sight), self.monitoring.clone())))
     }
 
     fn loss(&self) -> Option<Loss> {
@@ -352,6 +379,7 @@ struct Guest {
     stderr: Option<DuplexStream>,
     state: Arc<Mutex<State>>,
     ledger: Arc<Ledger>,
+    sight: Arc<Sight>,
     end: watch::Sender<Option<ExitStatus>>,
     env: BTreeMap<String, String>,
 }
@@ -409,6 +437,9 @@ impl Guest {
                     for (_, touched) in state.watched.iter_mut().filter(|(place, _)| is_it(place)) {
                         touched.get_or_insert(Touched { how, at: std::time::Instant::now() });
                     }
+                }
+                Step::Behave(kind, source, name) => {
+                    self.sight.add(Observation { kind, name, source, at: std::time::Instant::now() });
                 }
                 Step::WriteVariable(stream, name) => {
                     let value = self.env.get(&name).cloned().unwrap_or_default();

@@ -1,6 +1,6 @@
 //! What a fake guest does, and what goes wrong around it.
 
-use crucible_core::{Counters, GuestPath, LimitKind, Loss, Stream, TouchKind};
+use crucible_core::{BehaviorKind, Counters, GuestPath, LimitKind, Loss, Observation, Source, Stream, TouchKind};
 use std::time::Duration;
 
 /// One thing that the main process of a fake guest does.
@@ -34,6 +34,8 @@ pub enum Step {
     Signal(i32),
     /// Touches a place that is watched.
     Touch(GuestPath, TouchKind),
+    /// Does something that the host sees.
+    Behave(BehaviorKind, Source, String),
     /// Writes the value of its environment's variable.
     WriteVariable(Stream, String),
     /// Writes the value of its environment's variable to a file.
@@ -87,6 +89,8 @@ pub enum Fault {
     PostureUnreadableAfter,
     /// Watching a place fails.
     Watch,
+    /// Watching what the guest does fails.
+    Observe,
     /// Destroying the sandbox fails.
     Destroy,
     /// Destroying the sandbox never ends.
@@ -120,6 +124,8 @@ pub struct Script {
     pub files: Vec<(Vec<u8>, FakeFile)>,
     /// Counters from the start. `processes` is counted by the fake itself where it is `Some`.
     pub counters: Counters,
+    /// What the host sees as soon as it watches.
+    pub observations: Vec<Observation>,
 }
 
 impl Script {
@@ -140,6 +146,13 @@ impl Script {
     #[must_use]
     pub fn with_file(mut self, path: impl Into<Vec<u8>>, file: FakeFile) -> Self {
         self.files.push((path.into(), file));
+        self
+    }
+
+    /// Adds something that the host sees as soon as it watches.
+    #[must_use]
+    pub fn with_observation(mut self, observation: Observation) -> Self {
+        self.observations.push(observation);
         self
     }
 

@@ -2,7 +2,7 @@
 
 use crate::output::Format;
 use clap::Args;
-use crucible_core::{Error, ErrorKind, GuestPath, Result, TimeSpan, Tripwire};
+use crucible_core::{Error, ErrorKind, GuestPath, Label, Result, TimeSpan, Tripwire};
 use std::path::{Path, PathBuf};
 
 /// Flags about what goes in and what comes out.
@@ -32,6 +32,12 @@ pub(crate) struct IoFlags {
     /// If the policy holds the program, wait so long for somebody to decide, and then go on: 30s, 10m
     #[arg(long, value_name = "TIME", help_heading = "Isolation")]
     pub(crate) wait_for_review: Option<TimeSpan>,
+    /// Compare the run with earlier ones that have the same label, and remember it if it doesn't stand out
+    #[arg(long, value_name = "NAME", help_heading = "Record")]
+    pub(crate) label: Option<Label>,
+    /// A summary on standard error when it has ended: findings, behaviour, anomalies, what was watched
+    #[arg(long, help_heading = "Record")]
+    report: bool,
     /// Exactly one JSON outcome on standard output, nothing else there
     #[arg(long, help_heading = "Input and output")]
     json: bool,
@@ -49,6 +55,15 @@ pub(crate) enum Existing {
     Replaced,
 }
 
+/// What is told of a run when it has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reporting {
+    /// Only what the program can't know.
+    Quiet,
+    /// All of the record, in short.
+    Full,
+}
+
 /// What happens to control sequences on a terminal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Controls {
@@ -62,6 +77,11 @@ impl IoFlags {
     /// How the outcome is shown.
     pub(crate) const fn format(&self) -> Format {
         Format::of_json_flag(self.json)
+    }
+
+    /// What is told of the run when it has ended.
+    pub(crate) const fn reporting(&self) -> Reporting {
+        if self.report { Reporting::Full } else { Reporting::Quiet }
     }
 
     /// What may happen to a file that is already there.

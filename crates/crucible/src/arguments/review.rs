@@ -1,6 +1,6 @@
 //! The arguments of `crucible review`.
 
-use super::io::{Controls, Existing};
+use super::io::{Controls, Existing, Reporting};
 use crate::output::Format;
 use clap::{Args, Subcommand};
 use crucible::compose::Unsafe;
@@ -89,6 +89,9 @@ pub(crate) struct ReviewRunArguments {
     /// Let what is brought out replace files that are there
     #[arg(long)]
     force: bool,
+    /// A summary on standard error when it has ended: findings, behaviour, anomalies, what was watched
+    #[arg(long)]
+    report: bool,
     /// Exactly one JSON outcome on standard output, nothing else there
     #[arg(long)]
     json: bool,
@@ -104,6 +107,11 @@ impl ReviewRunArguments {
     /// What may happen to a file that is already there.
     pub(crate) const fn existing(&self) -> Existing {
         if self.force { Existing::Replaced } else { Existing::Refused }
+    }
+
+    /// What is told of the run when it has ended.
+    pub(crate) const fn reporting(&self) -> Reporting {
+        if self.report { Reporting::Full } else { Reporting::Quiet }
     }
 
     /// What happens to control sequences on a terminal.

@@ -4,16 +4,16 @@ use super::collect::Destination;
 use super::held::{self, Kept};
 use super::input::{self, ProgramSource};
 use super::runtime;
-use crate::arguments::{Controls, ExecArguments, IoFlags, RunArguments, SettingFlags};
+use crate::arguments::{Controls, ExecArguments, IoFlags, Reporting, RunArguments, SettingFlags};
 use crate::exit::Exit;
 use crate::output::{self, Finished, Format, LiveOutput, write_document};
 use crate::signals::Signals;
 use crucible::compose::{self, Unsafe};
 use crucible::config::{Configuration, Environment};
 use crucible_core::{
-    Capabilities, Decision, Discard, Enforcement, Error, ErrorKind, EvaluationId, EvaluationSpec, EventSink,
-    HeldEvaluation, Isolation, LimitKind, Limits, Outcome, Program, Result, ReviewClaim, ReviewDecision, Status,
-    TimeSpan, Validity, ValidityReason,
+    BaselineRecord, Capabilities, Comparison, Decision, Discard, Enforcement, Error, ErrorKind, EvaluationId,
+    EvaluationSpec, EventSink, HeldEvaluation, Isolation, Learnt, LimitKind, Limits, Outcome, Program, Result,
+    ReviewClaim, ReviewDecision, Status, TimeSpan, Validity, ValidityReason,
 };
 use crucible_engine::{Engine, Evaluated, RunIo};
 use std::path::PathBuf;
@@ -62,11 +62,12 @@ fn evaluate(
         limits: configuration.limits().clone(),
         policy: compose::policy(configuration, backend)?,
         review: None,
-        label: None,
+        label: flags.label.clone(),
     };
     let delivery = Delivery {
         format: flags.format(),
         controls: flags.controls(),
+        reporting: flags.reporting(),
         destination: destination(flags)?,
         stdin: flags.stdin.clone(),
         source,
@@ -78,6 +79,7 @@ fn evaluate(
 pub(super) struct Delivery {
     pub(super) format: Format,
     pub(super) controls: Controls,
+    pub(super) reporting: Reporting,
     pub(super) destination: Option<Destination>,
     /// The file with standard input, where there is one.
     pub(super) stdin: Option<PathBuf>,
@@ -116,7 +118,7 @@ pub(super) fn perform(
         if let Some(warning) = weak_limits(started.capabilities()) {
             output::warning(&warning);
         }
-        let engine = compose::engine(vec![started], configuration);
+        let engine = compose::engine(vec![started], configuration)?;
         let (wait, claim) = match review {
             Review::Awaited(wait) => (wait, None),
             Review::Approved(claim) => (None, Some(claim)),
@@ -163,8 +165,16 @@ pub(super) fn perform(
     if let Some(failure) = finished.failure {
         return output::unwritable(failure, "the program's output");
     }
-    if let Some(reason) = reason(&outcome, &limits).filter(|_| delivery.format == Format::Text) {
+    let reason = reason(&outcome, &limits).filter(|_| delivery.format == Format::Text);
+    let is_noted = reason.is_some();
+    if let Some(reason) = reason {
         output::note(&reason, finished.within_line);
+    }
+    if let Some(warning) = outcome.baseline.as_ref().and_then(not_compared) {
+        output::warning(&warning);
+    }
+    if delivery.reporting == Reporting::Full {
+        output::run_report(&outcome, &limits, finished.within_line && !is_noted);
     }
     written?;
     Ok(match signal {
@@ -201,6 +211,17 @@ fn weak_limits(can: &Capabilities) -> Option<String> {
         .filter(|(limits, _)| !limits.is_empty())
         .map(|(limits, how)| format!("{} {how}", join(limits)));
     Some(format!("no control group here: {}; see `crucible doctor`", parts.collect::<Vec<_>>().join(", ")))
+}
+
+/// What to tell a person who gave a label, where the run couldn't be compared or remembered.
+fn not_compared(record: &BaselineRecord) -> Option<String> {
+    match (&record.comparison, &record.learnt) {
+        (Comparison::Unavailable { reason }, _) => {
+            Some(format!("the run wasn't compared with earlier ones of '{}': {reason}", record.label))
+        }
+        (_, Learnt::Failed { reason }) => Some(format!("the run of '{}' isn't remembered: {reason}", record.label)),
+        (Comparison::Compared | Comparison::TooFew { .. } | Comparison::NothingToCompare, _) => None,
+    }
 }
 
 /// Where what is brought out goes; nowhere if it is only for the JSON.
@@ -339,12 +360,13 @@ fn doubt(outcome: &Outcome) -> Option<String> {
 /// Why a program was not let in, or not let go on.
 fn denial(outcome: &Outcome) -> String {
     let rejected = outcome.admission.review.as_ref().filter(|review| review.decision == ReviewDecision::Rejected);
-    let reasons = outcome.admission.reasons.iter().filter(|reason| reason.decision == Decision::Deny);
-    let count = reasons.clone().count();
-    match (rejected, reasons.map(|reason| &reason.message).next()) {
+    let reasons: Vec<_> = outcome.admission.reasons.iter().filter(|reason| reason.decision == Decision::Deny).collect();
+    let count = reasons.len();
+    match (rejected, reasons.into_iter().next()) {
         (_, Some(reason)) => {
+            let does = if reason.clause.starts_with("during.") { "ended" } else { "forbids" };
             let more = if count > 1 { format!(" (and {} more reasons)", count - 1) } else { String::new() };
-            format!("policy '{}' forbids this program: {reason}{more}", outcome.evidence.policy)
+            format!("policy '{}' {does} this program: {}{more}", outcome.evidence.policy, reason.message)
         }
         (Some(review), None) => format!("{} rejected this program: {}", review.by, review.reason),
         (None, None) => "the policy forbids this program".to_owned(),

@@ -63,6 +63,7 @@ pub const VARIABLES: &[Variable] = &[
     setting("CRUCIBLE_CACHE_INTERPRETERS", "cache.interpreters", "the folder that remembers what interpreters need"),
     setting("CRUCIBLE_EVIDENCE_FOLDER", "evidence.folder", "the folder with the signing key and the attestations"),
     setting("CRUCIBLE_REVIEW_FOLDER", "review.folder", "the folder with the programs that are held for review"),
+    setting("CRUCIBLE_BASELINE_FOLDER", "baseline.folder", "the folder with what earlier runs were like"),
     other("CRUCIBLE_REQUIRE", "tests only: what must not be skipped, such as jail,docker"),
     other("CRUCIBLE_BLESS", "tests only: 1 rewrites reference pages and snapshots"),
 ];
@@ -71,7 +72,10 @@ pub const VARIABLES: &[Variable] = &[
 pub const HEEDED: &[Variable] = &[
     other("XDG_CONFIG_HOME", "where the user's configuration is, if not in ~/.config"),
     other("XDG_CACHE_HOME", "where caches are, if not in ~/.cache"),
-    other("XDG_DATA_HOME", "where the signing key, attestations and held programs are, if not in ~/.local/share"),
+    other(
+        "XDG_DATA_HOME",
+        "where the signing key, attestations, earlier runs and held programs are, if not in ~/.local/share",
+    ),
     other("HOME", "the user's own folder"),
     other("PATH", "where interpreters are looked for"),
     other("TMPDIR", "where the subprocess backend makes its work folders, if not in /tmp"),

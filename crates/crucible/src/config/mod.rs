@@ -17,12 +17,13 @@ pub use environment::{Environment, HEEDED, VARIABLES, Variable};
 pub use policy::{
     BUILT_IN_POLICIES, PolicyFile, Problem, policy_file, policy_from_text, policy_in_words, policy_to_text,
 };
+pub(crate) use source::read_settings;
 pub use source::{Origin, is_file};
 
 use crucible_core::{Error, ErrorKind, HostPath, Limits, Policy, Result, nearest};
 use crucible_engine::LanguageTable;
 use environment::ConfigurationFile;
-use source::{Source, read_settings};
+use source::Source;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use values::{Located, Values};
@@ -220,6 +221,24 @@ impl Configuration {
     pub fn evidence_folder(&self) -> Option<HostPath> {
         let usual = || self.data_folder.as_ref().map(|folder| HostPath::new(folder.join("crucible/evidence")));
         self.path("evidence.folder").or_else(usual)
+    }
+
+    /// Folders and files with rules of the person's own, each with where it was named.
+    #[must_use]
+    pub fn rule_folders(&self) -> Vec<(PathBuf, Origin)> {
+        match self.values.get("scan.rules") {
+            Some(Located { value: Value::List(folders), origin }) => {
+                folders.iter().map(|folder| (origin.resolve(folder), origin.clone())).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// The folder with what earlier runs were like; `None` where there is no user's folder to have it in.
+    #[must_use]
+    pub fn baseline_folder(&self) -> Option<HostPath> {
+        let usual = || self.data_folder.as_ref().map(|folder| HostPath::new(folder.join("crucible/baselines")));
+        self.path("baseline.folder").or_else(usual)
     }
 
     /// The folder with the programs that are held for review; `None` where there is no user's folder to have it in.

@@ -160,6 +160,21 @@ fn a_policy_file_is_read_relative_to_the_file_that_names_it() {
 }
 
 #[test]
+fn earlier_runs_lie_where_the_documentation_says() {
+    let home: Environment = [("HOME".into(), "/home/u".into())].into_iter().collect();
+    let folder = |environment: &Environment| {
+        Configuration::load(environment, &Overrides::default())
+            .unwrap()
+            .baseline_folder()
+            .map(|path| path.as_path().to_owned())
+    };
+    assert_eq!(folder(&home).unwrap(), Path::new("/home/u/.local/share/crucible/baselines"));
+    let own: Environment = [("CRUCIBLE_BASELINE_FOLDER".into(), "/y".into())].into_iter().collect();
+    assert_eq!(folder(&own).unwrap(), Path::new("/y"));
+    assert_eq!(folder(&Environment::default()), None);
+}
+
+#[test]
 fn the_evidence_lies_where_the_documentation_says() {
     let folder = |file: &str, variables: &[(&str, &str)]| {
         let home = home(file);

@@ -109,7 +109,7 @@ fn the_self_test_names_every_component_and_fails_with_a_broken_configuration() {
     let json = report.json();
     let names: Vec<_> =
         json["components"].as_array().unwrap().iter().map(|c| c["component"].as_str().unwrap()).collect();
-    for name in ["configuration", "engine", "jail", "subprocess", "evidence"] {
+    for name in ["configuration", "engine", "jail", "subprocess", "scanner", "reviews", "evidence"] {
         assert!(names.contains(&name), "{names:?}");
     }
     assert_eq!(report.code(), i32::from(json["healthy"] == false));

@@ -6,11 +6,19 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 /// The most bytes of an address that are looked at: those of `sockaddr_storage`.
 pub(super) const LONGEST: usize = 128;
 
+/// Whether it is a Unix address.
+pub(super) fn is_unix(bytes: &[u8]) -> bool {
+    family(bytes) == Some(libc::AF_UNIX)
+}
+
+fn family(bytes: &[u8]) -> Option<i32> {
+    bytes.first_chunk().map(|family| i32::from(u16::from_ne_bytes(*family)))
+}
+
 /// An address in words: `127.0.0.1:80`, `[::1]:53`, `unix:/tmp/x`.
 pub(super) fn describe(bytes: &[u8]) -> String {
-    let family = bytes.first_chunk().map(|family| i32::from(u16::from_ne_bytes(*family)));
     let port = || bytes.get(2..4).and_then(|port| port.try_into().ok()).map(u16::from_be_bytes);
-    match family {
+    match family(bytes) {
         Some(libc::AF_INET) => {
             let address: Option<[u8; 4]> = bytes.get(4..8).and_then(|address| address.try_into().ok());
             if let (Some(port), Some(address)) = (port(), address) {

@@ -3,6 +3,7 @@
 //!
 //! Invariant: a process counts as a sandbox's only by the kernel's word that a process of the sandbox made it.
 
+use super::files::FileEvents;
 use super::record::{Kind, Record, Word};
 use super::text::{command_line, shown};
 use rustix::fd::OwnedFd;
@@ -34,18 +35,27 @@ const MOST_READ: u32 = 1000;
 /// Events that are dealt with before others get their turn.
 const AT_ONCE: usize = 64;
 
-/// Hears of every process of the machine.
+/// Hears of every process of the machine, and of files that those of sandboxes open.
 pub(in crate::host) struct ProcessEvents {
-    tracked: Arc<Mutex<Tracked>>,
-    task: JoinHandle<()>,
+    ears: Arc<Ears>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+/// Where events come from, and whose they are.
+pub(in crate::host) struct Ears {
+    processes: AsyncFd<OwnedFd>,
+    files: Option<FileEvents>,
+    tracked: Mutex<Tracked>,
 }
 
 /// A sandbox of which one hears. Dropping it ends that.
 pub(in crate::host) struct Registration {
-    tracked: Arc<Mutex<Tracked>>,
+    ears: Arc<Ears>,
     init: i32,
+    hears_of_files: bool,
 }
 
+/// The processes of all sandboxes.
 #[derive(Default)]
 struct Tracked {
     processes: BTreeMap<i32, Process>,
@@ -103,37 +113,117 @@ impl ProcessEvents {
         if !asked {
             return Err(Errno::PERM);
         }
-        let tracked = Arc::<Mutex<Tracked>>::default();
-        let socket = crate::sys::watch(socket, Interest::READABLE).map_err(|_| Errno::IO)?;
-        let task = tokio::spawn(hear(socket, Arc::clone(&tracked)));
-        Ok(Self { tracked, task })
+        let processes = crate::sys::watch(socket, Interest::READABLE).map_err(|_| Errno::IO)?;
+        let ears = Arc::new(Ears { processes, files: FileEvents::listen().ok(), tracked: Mutex::default() });
+        let mut tasks = vec![tokio::spawn(hear_of_processes(Arc::clone(&ears)))];
+        if ears.files.is_some() {
+            tasks.push(tokio::spawn(hear_of_files(Arc::clone(&ears))));
+        }
+        Ok(Self { ears, tasks })
     }
 
-    /// Hears of a sandbox from now on. Nothing but its init may have been started in it.
-    pub(in crate::host) fn register(&self, init: i32, record: Arc<Record>) -> Registration {
-        let mut tracked = lock(&self.tracked);
+    /// Whether opened files are heard of, too.
+    pub(in crate::host) fn hears_of_files(&self) -> bool {
+        self.ears.files.is_some()
+    }
+
+    /// Hears of a sandbox that stands from now on. Nothing but its init may have been started in it. Files are heard of only
+    /// where it has mounts of its own.
+    pub(in crate::host) fn register(&self, init: i32, record: Arc<Record>, mounts: Mounts) -> Registration {
+        let files = self.ears.files.as_ref().filter(|_| mounts == Mounts::Own);
+        let hears_of_files = files.is_some_and(|files| files.add(init).is_ok());
+        let mut tracked = self.ears.tracked();
         tracked.processes.insert(init, Process { init, role: Role::Init });
         tracked.sandboxes.insert(init, Sandbox { record, read: 0 });
-        Registration { tracked: Arc::clone(&self.tracked), init }
+        drop(tracked);
+        Registration { ears: Arc::clone(&self.ears), init, hears_of_files }
+    }
+}
+
+/// Whose mounts a sandbox's files are on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::host) enum Mounts {
+    /// Its own.
+    Own,
+    /// The host's.
+    Host,
+}
+
+impl Registration {
+    /// Whether opened files are heard of.
+    pub(in crate::host) const fn hears_of_files(&self) -> bool {
+        self.hears_of_files
+    }
+
+    /// By which whatever has happened until now can be heard of at once.
+    pub(in crate::host) fn ears(&self) -> Arc<Ears> {
+        Arc::clone(&self.ears)
     }
 }
 
 impl Drop for ProcessEvents {
     fn drop(&mut self) {
-        self.task.abort();
+        self.tasks.iter().for_each(JoinHandle::abort);
     }
 }
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        let mut tracked = lock(&self.tracked);
+        let mut tracked = self.ears.tracked();
         tracked.sandboxes.remove(&self.init);
         tracked.processes.retain(|_, process| process.init != self.init);
     }
 }
 
-fn lock(tracked: &Mutex<Tracked>) -> MutexGuard<'_, Tracked> {
-    tracked.lock().unwrap_or_else(PoisonError::into_inner)
+/// Whether there was more than was taken at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Rest {
+    None,
+    Some,
+    /// Nothing will come any more.
+    Broken,
+}
+
+impl Ears {
+    fn tracked(&self) -> MutexGuard<'_, Tracked> {
+        self.tracked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Hears of all that has happened until now, however far the tasks have come.
+    pub(super) fn listen_up(&self) {
+        const MOST: usize = 1000;
+        let _processes = (0..MOST).find(|_| self.take_processes() != Rest::Some);
+        let _files = (0..MOST).find(|_| self.take_files() != Rest::Some);
+    }
+
+    /// Takes some of what the kernel tells of processes. In order, whoever takes it.
+    fn take_processes(&self) -> Rest {
+        let mut buffer = [0; 256];
+        let mut tracked = self.tracked();
+        for _ in 0..AT_ONCE {
+            match rustix::net::recv(self.processes.get_ref(), &mut buffer, RecvFlags::empty()) {
+                Ok((read, _)) => tracked.take(parse(buffer.get(..read).unwrap_or_default())),
+                Err(Errno::AGAIN) => return Rest::None,
+                Err(Errno::INTR) => {}
+                // So much happened that the kernel dropped some.
+                Err(Errno::NOBUFS) => tracked.miss(),
+                Err(_) => return Rest::Broken,
+            }
+        }
+        Rest::Some
+    }
+
+    /// Takes some of what the kernel tells of files.
+    fn take_files(&self) -> Rest {
+        let Some(files) = &self.files else { return Rest::None };
+        let tracked = self.tracked();
+        match files.take(|process| tracked.record_of(process)) {
+            Err(Errno::AGAIN) => Rest::None,
+            Err(Errno::BADF) => Rest::Broken,
+            // An older kernel's word for a file that can't be opened any more; its event is lost.
+            Ok(()) | Err(_) => Rest::Some,
+        }
+    }
 }
 
 /// A message to the connector.
@@ -188,22 +278,28 @@ fn parse(message: &[u8]) -> Event {
     }
 }
 
-/// Takes what the kernel tells for as long as it does.
-async fn hear(socket: AsyncFd<OwnedFd>, tracked: Arc<Mutex<Tracked>>) {
-    let mut buffer = [0; 256];
-    while let Ok(mut ready) = socket.readable().await {
-        for _ in 0..AT_ONCE {
-            match rustix::net::recv(socket.get_ref(), &mut buffer, RecvFlags::empty()) {
-                Ok((read, _)) => lock(&tracked).take(parse(buffer.get(..read).unwrap_or_default())),
-                Err(Errno::AGAIN) => {
-                    ready.clear_ready();
-                    break;
-                }
-                Err(Errno::INTR) => {}
-                // So much happened that the kernel dropped some.
-                Err(Errno::NOBUFS) => lock(&tracked).miss(),
-                Err(_) => return,
-            }
+/// Takes what the kernel tells of processes for as long as it does.
+async fn hear_of_processes(ears: Arc<Ears>) {
+    while let Ok(mut ready) = ears.processes.readable().await {
+        match ears.take_processes() {
+            Rest::None => ready.clear_ready(),
+            Rest::Some => {}
+            Rest::Broken => return,
+        }
+        drop(ready);
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Takes what the kernel tells of files for as long as it does.
+async fn hear_of_files(ears: Arc<Ears>) {
+    while let Some(Ok(mut ready)) = async { Some(ears.files.as_ref()?.readable().await) }.await {
+        // What a process is whose file it is must be known first.
+        let _heard_first = ears.take_processes();
+        match ears.take_files() {
+            Rest::None => ready.clear_ready(),
+            Rest::Some => {}
+            Rest::Broken => return,
         }
         drop(ready);
         tokio::task::yield_now().await;
@@ -243,6 +339,13 @@ impl Tracked {
                 sandbox.record.note(Kind::ProgramStarted, &name, word);
             }
         }
+    }
+
+    /// What is seen of the sandbox that a process is in. What an init does, it does for the supervisor.
+    fn record_of(&self, process: i32) -> Option<Arc<Record>> {
+        let Process { init, role } = self.processes.get(&process)?;
+        let sandbox = self.sandboxes.get(init).filter(|_| *role != Role::Init)?;
+        Some(Arc::clone(&sandbox.record))
     }
 
     fn miss(&self) {
@@ -287,7 +390,7 @@ mod tests {
         assert_eq!(parse(&message(EVENT_EXEC, &[12, 11])), Event::Exec { process: 11 });
         assert_eq!(parse(&message(EVENT_NONE, &[0])), Event::Listening);
         assert_eq!(parse(&message(EVENT_NONE, &[1])), Event::Other);
-        assert_eq!(parse(&message(EVENT_EXEC, &[12])[..60]), Event::Other);
+        assert_eq!(parse(&message(EVENT_EXEC, &[12])), Event::Other);
     }
 
     #[test]
@@ -296,7 +399,8 @@ mod tests {
         let init = 1 << 29;
         tracked.processes.insert(init, Process { init, role: Role::Init });
         tracked.sandboxes.insert(init, Sandbox { record: Arc::clone(&record), read: 0 });
-        let seen = || Observer::new(Arc::clone(&record)).seen().iter().map(|sighting| sighting.count).sum::<u64>();
+        let seen =
+            || Observer::new(Arc::clone(&record), None).seen().iter().map(|sighting| sighting.count).sum::<u64>();
         tracked.take(Event::Fork { parent: init, child: init + 1 });
         tracked.take(Event::Exec { process: init + 1 });
         assert_eq!(seen(), 0);
@@ -322,7 +426,7 @@ mod tests {
         for _ in 0..MOST_READ + 10 {
             tracked.take(Event::Exec { process: init });
         }
-        let seen = Observer::new(record).seen();
+        let seen = Observer::new(record, None).seen();
         let flood = seen.iter().find(|sighting| sighting.kind == Kind::Flooded).unwrap();
         assert_eq!((flood.name.as_str(), flood.count), ("programs started", 10));
     }

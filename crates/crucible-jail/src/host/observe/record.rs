@@ -1,5 +1,6 @@
 //! What was seen of one sandbox, kept within bounds.
 
+use super::processes::Ears;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -116,12 +117,13 @@ impl Record {
 /// Tells what is seen of one sandbox.
 pub struct Observer {
     record: Arc<Record>,
+    ears: Option<Arc<Ears>>,
     told: usize,
 }
 
 impl Observer {
-    pub(in crate::host) const fn new(record: Arc<Record>) -> Self {
-        Self { record, told: 0 }
+    pub(in crate::host) const fn new(record: Arc<Record>, ears: Option<Arc<Ears>>) -> Self {
+        Self { record, ears, told: 0 }
     }
 
     /// Waits for the next thing that wasn't seen before, by kind and name. Cancel-safe.
@@ -139,6 +141,10 @@ impl Observer {
     /// Everything that was seen until now, in the order of first times.
     #[must_use]
     pub fn seen(&self) -> Vec<Sighting> {
+        // The tasks may not have come to it yet.
+        if let Some(ears) = &self.ears {
+            ears.listen_up();
+        }
         self.record.lock().sightings.clone()
     }
 }
@@ -154,7 +160,7 @@ mod tests {
             record.note(Kind::ConnectionRefused, &number.to_string(), Word::Guest);
             record.note(Kind::CallRefused, "mount", Word::Kernel);
         }
-        let seen = Observer::new(record).seen();
+        let seen = Observer::new(record, None).seen();
         assert_eq!(seen.len(), MOST_SIGHTINGS + 1);
         assert_eq!(seen.iter().find(|sighting| sighting.name == "mount").unwrap().count, 10_000);
         let flood = seen.last().unwrap();
@@ -165,7 +171,7 @@ mod tests {
     #[tokio::test]
     async fn each_thing_is_told_once_and_none_is_missed() {
         let record = Arc::<Record>::default();
-        let mut observer = Observer::new(Arc::clone(&record));
+        let mut observer = Observer::new(Arc::clone(&record), None);
         record.note(Kind::CallRefused, "mount", Word::Kernel);
         record.note(Kind::CallRefused, "ptrace", Word::Kernel);
         record.note(Kind::CallRefused, "mount", Word::Kernel);

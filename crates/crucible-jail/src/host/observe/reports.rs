@@ -1,7 +1,7 @@
 //! Answers the system calls that the filter reports, and notes what they wanted.
 //!
-//! Invariant: every one is answered with the errno of the table, however the looking goes. A guest that makes many of them
-//! waits; the supervisor doesn't.
+//! Invariant: every one is answered with an errno, however the looking goes; none is ever let go on. A guest that makes many of
+//! them waits; the supervisor doesn't.
 
 use super::address;
 use super::record::{Kind, Record, Word};
@@ -64,25 +64,39 @@ fn waiting(reports: &OwnedFd) -> Waiting {
 }
 
 fn answer_one(reports: &OwnedFd, report: &Report, record: &Record) {
-    let call = libc::c_long::from(report.call);
-    let (kind, name, word) = look(reports, report);
+    let Sight { kind, name, word, errno } = look(reports, report);
     record.note(kind, &name, word);
     // Fails only if the thread has ended.
-    let _answered = sys::refuse(reports.as_fd(), report.id, answer_to_reported(call)).is_ok();
+    let _answered = sys::refuse(reports.as_fd(), report.id, errno).is_ok();
+}
+
+/// What a call wanted, and the errno that it gets.
+struct Sight {
+    kind: Kind,
+    name: String,
+    word: Word,
+    errno: i32,
 }
 
 /// What a call wanted.
-fn look(reports: &OwnedFd, report: &Report) -> (Kind, String, Word) {
+fn look(reports: &OwnedFd, report: &Report) -> Sight {
+    let call = libc::c_long::from(report.call);
+    let errno = answer_to_reported(call);
     let [_, second, third, _, fifth, sixth] = report.arguments;
-    let (kind, at, length) = match libc::c_long::from(report.call) {
+    let (kind, at, length) = match call {
         libc::SYS_connect => (Kind::ConnectionRefused, second, third),
         libc::SYS_bind => (Kind::BindRefused, second, third),
         libc::SYS_sendto => (Kind::SendRefused, fifth, sixth),
-        _ => return (Kind::CallRefused, describe(report), Word::Kernel),
+        _ => return Sight { kind: Kind::CallRefused, name: describe(report), word: Word::Kernel, errno },
     };
     match read_memory(reports, report, at, length) {
-        Some(bytes) => (kind, address::describe(&bytes), Word::Guest),
-        None => (kind, "an address that can't be read".to_owned(), Word::Kernel),
+        // A Unix address that the filter takes for an internet one, by its length. It is refused all the same, but whoever
+        // wonders why is told what would help.
+        Some(bytes) if address::is_unix(&bytes) => {
+            Sight { kind, name: address::describe(&bytes), word: Word::Guest, errno: libc::ENAMETOOLONG }
+        }
+        Some(bytes) => Sight { kind, name: address::describe(&bytes), word: Word::Guest, errno },
+        None => Sight { kind, name: "an address that can't be read".to_owned(), word: Word::Kernel, errno },
     }
 }
 

@@ -7,6 +7,8 @@ use crate::languages::{field, kinds};
 pub(super) enum Kind {
     Program,
     Command,
+    /// `unset`, `export`, `declare`: commands that the grammar knows by themselves.
+    Declaration,
     CommandName,
     Word,
     Text,
@@ -61,6 +63,7 @@ fn meaning(name: &str) -> Kind {
     match name {
         "program" => Kind::Program,
         "command" => Kind::Command,
+        "unset_command" | "declaration_command" => Kind::Declaration,
         "command_name" => Kind::CommandName,
         "word" | "number" | "variable_name" | "special_variable_name" | "extglob_pattern" | "regex" => Kind::Word,
         "string" | "translated_string" => Kind::Text,
@@ -82,7 +85,8 @@ fn meaning(name: &str) -> Kind {
         "while_statement" => Kind::While,
         "for_statement" => Kind::For,
         "c_style_for_statement" => Kind::CountingFor,
-        "if_statement" | "case_statement" => Kind::Branch,
+        // What comes after `&&` and `||` may not be run.
+        "if_statement" | "case_statement" | "list" => Kind::Branch,
         "comment" | "heredoc_start" | "heredoc_end" | "file_descriptor" | "test_operator" => Kind::Skipped,
         _ => Kind::Other,
     }

@@ -70,6 +70,7 @@ impl<'t> Visitor<'t> for Bash<'_, 't, '_> {
         matches!(
             kind,
             Kind::Command
+                | Kind::Declaration
                 | Kind::CommandName
                 | Kind::Text
                 | Kind::Concatenation
@@ -175,6 +176,7 @@ impl<'t> Bash<'_, 't, '_> {
             },
             Kind::Heredoc => self.heredoc(children),
             Kind::Command => self.command(at, children),
+            Kind::Declaration => self.declaration(at, children),
             Kind::Redirected => self.redirected(at, children),
             Kind::Pipeline => self.pipeline(at, children),
             Kind::Substitution => {
@@ -261,6 +263,19 @@ impl<'t> Bash<'_, 't, '_> {
                 _ => {}
             }
         }
+        if !matches!(at.parent, Kind::Pipeline | Kind::Redirected) {
+            self.finished(at.node, &words, &[]);
+        }
+        Value::Arguments(Box::new(words))
+    }
+
+    /// `unset NAME`, `export -p`: the grammar has no node for the command's own name.
+    fn declaration(&mut self, at: &At<'t, Kind>, children: &mut [Child<'t, Kind>]) -> Value<'t> {
+        let name = self.reading.source(at.node).split_whitespace().next().unwrap_or_default();
+        let mut words = Arguments::default();
+        words.positional.push(Value::text(name, Origin::Literal));
+        let values = children.iter_mut().map(|child| std::mem::take(&mut child.value));
+        words.positional.extend(values.filter(|value| *value != Value::None).take(1000));
         if !matches!(at.parent, Kind::Pipeline | Kind::Redirected) {
             self.finished(at.node, &words, &[]);
         }

@@ -129,7 +129,13 @@ impl<'t> Python<'_, 't, '_> {
                 if let (Some(object), Some(attribute), Some(value)) =
                     (object.as_name(), argument(1).and_then(Value::as_text), argument(2))
                 {
-                    let full = self.reading.joined(object, attribute);
+                    // Written to, what is built in is the part of a module that everybody shares.
+                    let full = match object {
+                        "builtins" => {
+                            Cow::Owned(format!("builtins.{}", attribute.chars().take(64).collect::<String>()))
+                        }
+                        _ => self.reading.joined(object, attribute),
+                    };
                     self.reading.tell(at.node, Fact::Assign { name: &full, value });
                 }
                 Value::UNKNOWN

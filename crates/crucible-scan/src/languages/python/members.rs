@@ -2,6 +2,7 @@
 
 use super::{Kind, Python, last};
 use crate::facts::{Data, Fact, Origin, Value};
+use crate::rules::Shape;
 use crate::walk::{At, Child};
 use std::borrow::Cow;
 use tree_sitter::Node;
@@ -11,7 +12,35 @@ impl<'t> Python<'_, 't, '_> {
     pub(super) fn define(&mut self, node: Node<'t>) {
         if let Some(name) = node.child_by_field_id(self.kinds.name) {
             let name = self.identifier(name);
+            let answer = match &*name {
+                "__eq__" => "true",
+                "__ne__" => "false",
+                _ => "",
+            };
+            if !answer.is_empty() && self.only_returns(node, answer) {
+                let start = node.start_byte();
+                let end = node.child_by_field_id(self.kinds.name).map_or(start, |name| name.end_byte());
+                self.reading.facts.tell(start..end, Fact::Shape { shape: Shape::AlwaysEqual, name: &name });
+            }
             self.reading.scopes.bind(name, Value::Function(node.start_byte()));
+        }
+    }
+
+    /// Whether a function does nothing but give this, whatever it is asked.
+    fn only_returns(&self, function: Node<'t>, answer: &str) -> bool {
+        let Some(body) = function.child_by_field_id(self.kinds.body) else { return false };
+        let mut cursor = body.walk();
+        let is_talk = |node: &Node<'t>| {
+            let is_text = || node.named_child(0).is_some_and(|inner| inner.kind() == "string");
+            node.kind() == "comment" || node.kind() == "expression_statement" && is_text()
+        };
+        let steps: Vec<Node<'t>> =
+            body.named_children(&mut cursor).take(16).filter(|node| !is_talk(node)).take(2).collect();
+        match steps[..] {
+            [only] if only.kind() == "return_statement" => {
+                only.named_child(0).is_some_and(|given| given.kind() == answer)
+            }
+            _ => false,
         }
     }
 
@@ -93,11 +122,18 @@ impl<'t> Python<'_, 't, '_> {
             "identifier" => {
                 let name = self.identifier(target);
                 self.reading.facts.tell(at.node.byte_range(), Fact::Assign { name: &name, value: &value });
-                self.reading.scopes.bind(name, value);
+                let is_spare = value == Value::Known(Data::Nothing, Origin::Literal)
+                    && matches!(self.reading.scopes.look_up(&name), Some(Value::Name(..)));
+                // `except ImportError: socket = None` takes nothing back.
+                if !is_spare {
+                    self.reading.scopes.bind(name, value);
+                }
             }
             "attribute" | "subscript" => {
                 let written = children.first_mut().map(|child| std::mem::take(&mut child.value));
-                if let Some(name) = written.as_ref().and_then(|written| self.reading.canonical(written)) {
+                let shared = self.part_of_shared(target);
+                let canonical = || written.as_ref().and_then(|written| self.reading.canonical(written));
+                if let Some(name) = shared.map(Cow::Owned).or_else(canonical) {
                     let name = name.into_owned();
                     self.reading.facts.tell(at.node.byte_range(), Fact::Assign { name: &name, value: &value });
                 }
@@ -105,6 +141,41 @@ impl<'t> Python<'_, 't, '_> {
             _ => self.bind_target(target, value),
         }
         copy
+    }
+
+    /// What is written to where that is a part of `builtins` or `sys.modules`: what such a part stands for elsewhere isn't
+    /// what is changed.
+    fn part_of_shared(&mut self, target: Node<'t>) -> Option<String> {
+        let object = target.child_by_field_name("object").or_else(|| target.child_by_field_id(self.kinds.value))?;
+        let path = match object.kind() {
+            "identifier" => {
+                let name = self.identifier(object);
+                match self.meaning(name) {
+                    Value::Name(path, _) => path.into_owned(),
+                    _ => return None,
+                }
+            }
+            "attribute" => match (object.child_by_field_name("object"), object.child_by_field_id(self.kinds.attribute))
+            {
+                (Some(module), Some(name)) if module.kind() == "identifier" => {
+                    let module = self.identifier(module);
+                    let Value::Name(module, _) = self.meaning(module) else { return None };
+                    format!("{module}.{}", self.reading.source(name))
+                }
+                _ => return None,
+            },
+            _ => return None,
+        };
+        if !matches!(path.as_str(), "builtins" | "sys.modules" | "builtins.__dict__") {
+            return None;
+        }
+        let part = match target.kind() {
+            "attribute" => target.child_by_field_id(self.kinds.attribute).map(|name| self.reading.source(name)),
+            _ => target.child_by_field_name("subscript").map(|key| self.reading.source(key)),
+        };
+        let is_plain = |part: &&str| part.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+        let part = part.map(|part| part.trim_matches(['"', '\''])).filter(is_plain).unwrap_or("?");
+        Some(format!("{}.{part}", path.trim_end_matches(".__dict__")))
     }
 
     /// `left += right`.

@@ -336,6 +336,15 @@ impl<'t> Python<'_, 't, '_> {
         let name = self.identifier(at.node);
         let value = self.meaning(name);
         self.reading.tell_use(at.node, &value);
+        if let Value::Name(name, _) = &value
+            && !name.contains('.')
+        {
+            // It may be out of a module that gave all its names.
+            for star in &self.stars {
+                let full = self.reading.joined(star, name);
+                self.reading.facts.tell(at.node.byte_range(), Fact::Attribute { name: &full });
+            }
+        }
         if matches!(at.parent, Kind::ArgumentList | Kind::KeywordArgument) {
             self.reading.assembled(at.node, &value);
         }
@@ -387,9 +396,8 @@ impl<'t> Python<'_, 't, '_> {
                     "|" => Some(left | right),
                     "%" => left.checked_rem_euclid(right).filter(|_| right > 0),
                     "//" => left.checked_div_euclid(right).filter(|_| right > 0),
-                    "<<" => {
-                        u32::try_from(right).ok().filter(|right| *right < 32).and_then(|right| left.checked_shl(right))
-                    }
+                    "<<" => u32::try_from(right).ok().and_then(|right| left.checked_mul(1_i64.checked_shl(right)?)),
+                    "**" => u32::try_from(right).ok().and_then(|right| left.checked_pow(right)),
                     ">>" => u32::try_from(right).ok().and_then(|right| left.checked_shr(right)),
                     _ => None,
                 }),
@@ -417,9 +425,9 @@ impl<'t> Python<'_, 't, '_> {
 }
 
 fn whole_number<'t>(number: Option<i64>) -> Value<'t> {
-    // Exact as long as it is small; larger ones are of no use to anyone here.
-    match number.and_then(|number| i32::try_from(number).ok()) {
-        Some(number) => Value::Known(Data::Number(f64::from(number)), Origin::Literal),
+    // Sizes are larger than 32 bits hold; what a float doesn't hold exactly is of no use to anyone here.
+    match number.filter(|number| number.unsigned_abs() < 1 << 53) {
+        Some(number) => number.to_string().parse().map_or(Value::UNKNOWN, Value::number),
         None => Value::UNKNOWN,
     }
 }

@@ -135,6 +135,7 @@ fn run(arguments: &ReviewRunArguments) -> Result<Exit> {
     let delivery = Delivery {
         format: arguments.format(),
         controls: arguments.controls(),
+        reporting: arguments.reporting(),
         destination,
         stdin: arguments.stdin.clone(),
         source: if is_kept { ProgramSource::StandardInput } else { ProgramSource::Elsewhere },
