@@ -1,6 +1,6 @@
 //! `crucible scan`: what it prints for real files in every format, and what it says to bad input.
 
-use crate::support::{Finished, crucible};
+use crate::support::{Finished, backends, crucible};
 use serde_json::Value;
 use std::os::unix::fs::symlink;
 use std::path::Path;
@@ -292,6 +292,21 @@ fn the_configuration_adds_rules_to_every_scan() {
     assert_eq!(own(&scan(&format!("[scan]\nrules = [{:?}]\n", rules.display().to_string())).json()).len(), 2);
     scan("[scan]\nrules = ['gone']\n").expect_failure(78, &["config.toml:2: scan.rules: there is no folder of rules"]);
     scan("[scan]\nrules = 'rules'\n").expect_failure(78, &["'scan.rules' must be a list"]);
+}
+
+#[test]
+fn the_configuration_adds_rules_to_every_run() {
+    let folder = folder(&[("my_module.py", b"def magic(*_): pass\ndef trick(*_): pass\n"), ("a.py", PROGRAM.as_bytes())]);
+    let rules = folder.path().join("rules").display().to_string();
+    for backend in backends() {
+        let run = |configured: &str| {
+            let arguments = ["run", "a.py", "--file", "my_module.py", "--json"];
+            crucible(&arguments).backend(backend).directory(folder.path()).configured(configured).output()
+        };
+        let outcome = run(&format!("[scan]\nrules = [{rules:?}]\n")).json();
+        assert_eq!((&outcome["status"], own(&outcome).len()), (&Value::from("exited"), 2), "{outcome}");
+        run("[scan]\nrules = ['gone']\n").expect_failure(78, &["scan.rules: there is no folder of rules"]);
+    }
 }
 
 #[test]
