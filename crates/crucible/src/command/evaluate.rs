@@ -360,8 +360,7 @@ fn doubt(outcome: &Outcome) -> Option<String> {
 /// Why a program was not let in, or not let go on.
 fn denial(outcome: &Outcome) -> String {
     let rejected = outcome.admission.review.as_ref().filter(|review| review.decision == ReviewDecision::Rejected);
-    let reasons: Vec<_> =
-        outcome.admission.reasons.iter().filter(|reason| reason.decision == Decision::Deny).collect();
+    let reasons: Vec<_> = outcome.admission.reasons.iter().filter(|reason| reason.decision == Decision::Deny).collect();
     let count = reasons.len();
     match (rejected, reasons.into_iter().next()) {
         (_, Some(reason)) => {
