@@ -1,5 +1,6 @@
 //! Looks at programs before they run: source in, findings out. Pure: no I/O, nothing of the program is executed.
 
+mod byte_patterns;
 mod bytes;
 mod disguise;
 mod facts;
@@ -12,6 +13,7 @@ mod parsing;
 mod pickle;
 mod program;
 mod reading;
+pub mod report;
 mod rule_set;
 pub mod rules;
 mod scanner;

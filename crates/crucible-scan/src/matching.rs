@@ -101,9 +101,10 @@ impl<'p> FileFacts<'p> {
     pub(crate) fn tell_in(&mut self, dialect: Dialect, place: Range<usize>, fact: &Fact<'_, '_>) {
         let place = self.place(place);
         let program = (self.programs)(dialect);
-        let hits = self.hits.entry(dialect).or_default();
+        // Most facts hit nothing.
+        let hits = &mut self.hits;
         let mut hit = |leaf, place: &Range<usize>, what: &str, arguments: Option<&Arguments<'_>>| {
-            hits.add(leaf, place, what, arguments);
+            hits.entry(dialect).or_default().add(leaf, place, what, arguments);
         };
         match *fact {
             Fact::Module { name } | Fact::ImportedName { name } => {
@@ -130,11 +131,13 @@ impl<'p> FileFacts<'p> {
     /// Tries the patterns for bytes.
     pub(crate) fn bytes(&mut self, bytes: &[u8]) {
         let program = (self.programs)(Dialect::Bytes);
-        if !program.has_yara() {
-            return;
-        }
         let (around, hits) = (self.around.clone(), self.hits.entry(Dialect::Bytes).or_default());
-        program.yara(bytes, |leaf, place| hits.add(leaf, &around.clone().unwrap_or(place), "", None));
+        let untried = program.byte_patterns.find(bytes, |leaf, place| {
+            hits.add(leaf, &around.clone().unwrap_or(place), "", None);
+        });
+        if let Some(reason) = untried {
+            self.leave_unread(reason);
+        }
     }
 
     /// Tries the expressions on a whole file that is in no language.

@@ -1,17 +1,19 @@
 //! From text to a syntax tree, within bounds.
 //!
 //! Invariant: whatever the text, parsing ends: first by a bound on its length, then by the parser's own steps, which are
-//! counted, and only then, for the few texts whose single steps are slow, by the clock.
+//! counted, and only then, for the few texts whose single steps are slow, by the time that this thread was given: what is
+//! read of a text doesn't depend on how busy the machine is.
 
 use crate::language::Language;
+use rustix::time::{ClockId, clock_gettime};
 use std::ops::ControlFlow;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tree_sitter::{ParseOptions, ParseState, Parser, Tree};
 
 /// The most that one text's parsing may ask for news, each a hundred of the parser's steps.
 const MOST_STEPS: usize = 20_000;
 
-/// The longest that one try may take. Far beyond what honest programs of the longest length need.
+/// The longest that one try may take of the processor. Far beyond what honest programs of the longest length need.
 const LONGEST_TRY: Duration = Duration::from_millis(300);
 
 /// A tree, and how much of the text it is of.
@@ -49,7 +51,7 @@ pub(crate) fn parse(parser: &mut Parser, language: Language, text: &str) -> Opti
 fn attempt(parser: &mut Parser, text: &str) -> Result<Tree, usize> {
     let bytes = text.as_bytes();
     let (mut steps, mut reached) = (0, 0);
-    let mut deadline: Option<Instant> = None;
+    let mut deadline: Option<Duration> = None;
     let mut watch = |state: &ParseState| {
         steps += 1;
         reached = state.current_byte_offset();
@@ -57,8 +59,9 @@ fn attempt(parser: &mut Parser, text: &str) -> Result<Tree, usize> {
             return ControlFlow::Break(());
         }
         // The clock is asked only where a program is long.
-        let end = *deadline.get_or_insert_with(|| Instant::now() + LONGEST_TRY);
-        if Instant::now() > end { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        let now = processor_time();
+        let end = *deadline.get_or_insert_with(|| now + LONGEST_TRY);
+        if now > end { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     };
     let options = ParseOptions::new().progress_callback(&mut watch);
     let tree = parser.parse_with_options(&mut |offset, _| bytes.get(offset..).unwrap_or_default(), None, Some(options));
@@ -67,6 +70,12 @@ fn attempt(parser: &mut Parser, text: &str) -> Result<Tree, usize> {
         parser.reset();
     }
     tree.ok_or(reached)
+}
+
+/// How long this thread has been running.
+fn processor_time() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(time.tv_sec.try_into().unwrap_or_default(), time.tv_nsec.try_into().unwrap_or_default())
 }
 
 /// The largest length up to `most` that ends a line, or a character where no line ends.

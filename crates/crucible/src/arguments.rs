@@ -3,19 +3,25 @@
 mod attack;
 mod attest;
 mod baseline;
+mod bench;
 mod io;
 mod policy;
 mod review;
+mod scan;
 mod settings;
 
 pub(crate) use attack::{AttackArguments, RangeArguments};
 pub(crate) use attest::{AttestListArguments, AttestVerb, AttestVerifyArguments};
 pub(crate) use baseline::BaselineVerb;
+pub(crate) use bench::BenchArguments;
 pub(crate) use io::{Controls, Existing, FileFlag, IoFlags, Reporting};
 pub(crate) use policy::{
     PolicyCheckArguments, PolicyExplainArguments, PolicyListArguments, PolicyShowArguments, PolicyVerb,
 };
 pub(crate) use review::{DecideArguments, ReviewListArguments, ReviewRunArguments, ReviewShowArguments, ReviewVerb};
+pub(crate) use scan::{
+    Detail, RulesExplainArguments, RulesListArguments, RulesTestArguments, RulesVerb, ScanArguments, ScanFormat,
+};
 pub(crate) use settings::SettingFlags;
 
 use crate::exit::Exit;
@@ -37,6 +43,7 @@ use std::ffi::OsString;
 Examples:
   crucible run script.py                     like python3 script.py, but in a jail
   crucible run -c 'print(1)' --timeout 2s    a line of code, with two seconds to live
+  crucible scan script.py                    what it looks like it wants to do, without running it
   crucible doctor                            what this machine can and can't enforce
   crucible attack                            whether the isolation holds here, by harmless probes
 
@@ -58,6 +65,11 @@ pub(crate) enum Verb {
     SelfTest(SelfTestArguments),
     /// Say what this machine can and can't enforce, with the mend for each
     Doctor(DoctorArguments),
+    /// Look at programs without running them, and say what they look like they do
+    Scan(Box<ScanArguments>),
+    /// List, explain and test the rules that scanning goes by
+    #[command(subcommand)]
+    Rules(RulesVerb),
     /// Attack the isolation with harmless probes, and say which properties it holds
     Attack(Box<AttackArguments>),
     /// Serves the attack suite from inside a range
@@ -192,23 +204,6 @@ pub(crate) struct CompletionsArguments {
     pub(crate) shell: clap_complete::Shell,
 }
 
-#[derive(Args, Debug)]
-#[command(after_help = "\
-Examples:
-  crucible bench cold                      the jail against plain Python, interleaved
-  crucible bench cold --rounds 200 --json")]
-pub(crate) struct BenchArguments {
-    /// Which benchmark
-    #[arg(default_value = "cold")]
-    pub(crate) name: String,
-    /// How many rounds
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
-    pub(crate) rounds: Option<u32>,
-    /// JSON on standard output
-    #[arg(long)]
-    json: bool,
-}
-
 macro_rules! format_of {
     ($($arguments:ty),*) => {$(
         impl $arguments {
@@ -219,7 +214,7 @@ macro_rules! format_of {
         }
     )*};
 }
-format_of!(SelfTestArguments, DoctorArguments, ConfigShowArguments, BenchArguments);
+format_of!(SelfTestArguments, DoctorArguments, ConfigShowArguments);
 
 /// The command line's grammar, for completions and the reference page.
 pub(crate) fn grammar() -> clap::Command {

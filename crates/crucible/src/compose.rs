@@ -3,18 +3,19 @@
 //! It starts only what a request needs, because starting a backend costs time.
 
 use crate::config::{AUTO, Chosen, Configuration, PolicyFile, Problem};
+use crate::rule_files::{RuleFiles, RuleFolder};
 pub use crucible_backends::jail::Ahead;
 use crucible_backends::jail::{JailBackend, JailConfig};
 use crucible_backends::subprocess::{SubprocessBackend, SubprocessConfig};
 use crucible_core::{
-    Backend, Error, ErrorKind, HostPath, Isolation, Policy, Result, ReviewStore, SandboxId, SandboxRequest,
+    Backend, Error, ErrorKind, HostPath, Isolation, Policy, Result, ReviewStore, SandboxId, SandboxRequest, Scanner,
     SuiteResult, nearest,
 };
 use crucible_engine::{Engine, NodeFacts};
 use crucible_evidence::{EvidenceFolder, Node, Protection, StoredAttestation, StoredAttestations};
 use crucible_scan::{RuleSet, SourceScanner};
-use crucible_state::file::FileBaselines;
-use crucible_state::file::FileReviews;
+use crucible_state::file::{FileBaselines, FileReviews};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// The native Linux jail.
@@ -67,35 +68,67 @@ pub fn choose(name: &str, unsafe_backends: Unsafe) -> Result<&'static str> {
     })
 }
 
-/// What looks at programs before they run. It does nothing that takes long before it is first needed.
+/// The rules that scanning goes by: the built-in ones, those of the configuration, and those of `more` folders. A later
+/// rule takes the place of an earlier one that has its id; within a layer an id may be there only once.
+///
+/// # Errors
+/// `Configuration` for what the configuration names, `NotFound`, `Io` or `InvalidInput` for what `more` names: a folder that
+/// can't be read or holds no rules, and the first rule that is wrong, with file, line and id.
+pub fn rules(configuration: &Configuration, more: &[PathBuf]) -> Result<RuleSet> {
+    let configured: Vec<_> =
+        configuration.rule_folders().into_iter().map(|(path, origin)| RuleFolder { path, origin }).collect();
+    let rules = RuleFiles::read(&configured)?.over(RuleSet::built_in(), ErrorKind::Configuration)?;
+    RuleFiles::read(&RuleFolder::of_flag(more))?.over(rules, ErrorKind::InvalidInput)
+}
+
+/// The rules of these folders alone.
+///
+/// # Errors
+/// As [`rules`].
+pub fn rules_of(folders: &[PathBuf]) -> Result<RuleSet> {
+    RuleFiles::read(&RuleFolder::of_flag(folders))?.over(RuleSet::empty(), ErrorKind::InvalidInput)
+}
+
+/// What looks at every program before it runs, by the [`rules`] of the configuration. What it needs for a language is made
+/// when the first program in it is looked at.
+///
+/// # Errors
+/// As [`rules`].
+pub fn scanner(configuration: &Configuration) -> Result<Arc<dyn Scanner>> {
+    Ok(scanner_by(rules(configuration, &[])?))
+}
+
+/// A scanner that goes by these rules.
 #[must_use]
-pub fn scanner() -> Arc<SourceScanner> {
-    Arc::new(SourceScanner::new(RuleSet::built_in()))
+pub fn scanner_by(rules: RuleSet) -> Arc<dyn Scanner> {
+    Arc::new(SourceScanner::new(rules))
 }
 
 /// What the `*_rules` of a policy file name that is no rule of the scanner.
-#[must_use]
-pub fn unknown_rules(file: &PolicyFile) -> Vec<Problem> {
+///
+/// # Errors
+/// As [`rules`].
+pub fn unknown_rules(file: &PolicyFile, configuration: &Configuration) -> Result<Vec<Problem>> {
     let before = &file.policy.before;
     if before.deny_rules.is_empty() && before.hold_rules.is_empty() && before.note_rules.is_empty() {
-        return Vec::new();
+        return Ok(Vec::new());
     }
-    let rules = RuleSet::built_in();
-    file.unknown_rules(rules.rules().iter().map(|rule| rule.id.as_str()))
+    let rules = rules(configuration, &[])?;
+    Ok(file.unknown_rules(rules.rules().iter().map(|rule| rule.id.as_str())))
 }
 
 /// The policy in force. A backend that isolates nothing, and was admitted as such, would be refused by the default one;
 /// a policy that a person chose holds for it, too.
 ///
 /// # Errors
-/// As [`Configuration::policy`].
+/// As [`Configuration::policy`] and [`unknown_rules`].
 pub fn policy(configuration: &Configuration, backend: &str) -> Result<Policy> {
     if backend == SUBPROCESS && configuration.policy_chosen() == Chosen::ByDefault {
         return Ok(Policy::unisolated());
     }
     let Some(file) = configuration.policy_file()? else { return configuration.policy() };
     // A clause about a rule that isn't there would never apply, without anybody noticing.
-    match unknown_rules(&file).into_iter().next() {
+    match unknown_rules(&file, configuration)?.into_iter().next() {
         Some(problem) => Err(problem.into()),
         None => Ok(file.policy),
     }
@@ -134,9 +167,11 @@ pub async fn start_jail(configuration: &Configuration, ahead: Ahead) -> Result<J
 
 /// An engine that looks at programs and runs them on these backends. Its records name the attestations of this node, and
 /// say how runs with a label stand to earlier ones.
-#[must_use]
-pub fn engine(backends: Vec<Arc<dyn Backend>>, configuration: &Configuration) -> Engine {
-    unscanned_engine(backends, configuration).with_scanner(scanner())
+///
+/// # Errors
+/// As [`scanner`].
+pub fn engine(backends: Vec<Arc<dyn Backend>>, configuration: &Configuration) -> Result<Engine> {
+    Ok(unscanned_engine(backends, configuration).with_scanner(scanner(configuration)?))
 }
 
 /// The same without a look at programs: for those whose programs are Crucible's own.

@@ -17,6 +17,10 @@ pub(crate) enum Exit {
     Inconclusive,
     /// `attest verify` looked at a file that doesn't verify.
     NotVerified,
+    /// `scan` found something as bad as what was asked to fail on.
+    Found,
+    /// `rules test` found a rule that fails its own samples.
+    RuleFailed,
     /// The command line makes no sense.
     Usage,
     /// Crucible failed.
@@ -80,7 +84,7 @@ pub(crate) const ROWS: [Row; 10] = [
     Row { codes: "0", meaning: "the program ended with 0; or the command did what it was asked to" },
     Row {
         codes: "1",
-        meaning: "`self-test` found a fault; `doctor` found that the default backend can't run; `attack` found a property breached; `attest verify` found that the file doesn't verify; or the program's own code",
+        meaning: "`self-test` found a fault; `doctor` found that the default backend can't run; `attack` found a property breached; `attest verify` found that the file doesn't verify; `scan --fail-on` found something as bad; `rules test` found a rule that fails its samples; or the program's own code",
     },
     Row { codes: "2", meaning: "the command line makes no sense; or the program's own code" },
     Row {
@@ -117,7 +121,7 @@ impl Exit {
     pub(crate) fn code(self) -> u8 {
         match self {
             Self::Success => 0,
-            Self::Unhealthy | Self::NotVerified | Self::Breached => 1,
+            Self::Unhealthy | Self::NotVerified | Self::Breached | Self::Found | Self::RuleFailed => 1,
             Self::Inconclusive => 3,
             Self::Usage => 2,
             Self::Failed(kind) => {

@@ -109,7 +109,7 @@ impl Builder {
             compose::choose(self.backend.as_deref().unwrap_or(configuration.backend()), self.unsafe_backends)?;
         let started = compose::start(backend, &configuration, Ahead::One).await?;
         Ok(Crucible {
-            engine: compose::engine(vec![started], &configuration),
+            engine: compose::engine(vec![started], &configuration)?,
             backend,
             language: self.language.unwrap_or_else(|| configuration.language().to_owned()),
             limits: self.limits.unwrap_or_else(|| configuration.limits().clone()),

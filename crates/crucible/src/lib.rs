@@ -27,6 +27,7 @@ pub mod attack;
 pub mod compose;
 pub mod config;
 mod facade;
+mod rule_files;
 
 pub use crucible_core::{
     ByteSize, CpuCount, Error, ErrorKind, EvaluationId, EvaluationSpec, GuestPath, InputFile, Label, LimitKind, Limits,

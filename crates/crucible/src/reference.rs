@@ -5,6 +5,9 @@ use crate::arguments::grammar;
 use crate::exit::{FAILURES, ROWS};
 use crucible::config::{Configuration, DEFAULT, HEEDED, VARIABLES};
 use crucible_attacks::scenario::Scenario;
+use crucible_scan::RuleSet;
+use crucible_scan::rules::Rule;
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
@@ -109,6 +112,34 @@ fn needs(scenario: &Scenario) -> String {
     let path = needs.path.as_ref().map(|path| format!("`{path}`"));
     let zero = needs.zero.as_ref().map(|path| format!("0 in `{path}`"));
     root.into_iter().chain(path).chain(zero).collect::<Vec<_>>().join(", ")
+}
+
+#[test]
+fn the_page_of_the_scanners_rules_is_up_to_date() {
+    let rules = RuleSet::built_in();
+    let mut groups: BTreeMap<&str, Vec<&Rule>> = BTreeMap::new();
+    for rule in rules.rules() {
+        groups.entry(&rule.group).or_default().push(rule);
+    }
+    let mut text = format!("# Rules of the scanner\n\n{NOTICE}\n");
+    writeln!(
+        text,
+        "{} rules in {} groups. `crucible rules explain ID` says why one of them looks for what it does, and shows its samples; \
+         [scanning.md](scanning.md) tells how scanning works and how to write rules.\n",
+        rules.rules().len(),
+        groups.len()
+    )
+    .unwrap();
+    for (group, rules) in groups {
+        writeln!(text, "## {group}\n\n| id | severity | message | references |\n|---|---|---|---|").unwrap();
+        for rule in rules {
+            let message = rule.message.replace('|', "\\|");
+            let references = rule.references.names().join(", ").replace('|', "\\|");
+            writeln!(text, "| `{}` | {} | {message} | {references} |", rule.id, rule.severity).unwrap();
+        }
+        text.push('\n');
+    }
+    check("rules.md", &format!("{}\n", text.trim_end()));
 }
 
 #[test]

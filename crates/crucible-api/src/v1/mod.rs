@@ -7,6 +7,7 @@ mod posture;
 mod problem;
 mod protection;
 mod report;
+mod scan;
 
 pub use attack::{
     ArmReport, AttackNode, AttackReport, ControlReport, Expected, HeldByReport, PropertyReport, Reach, SuiteReport,
@@ -23,3 +24,4 @@ pub use protection::{Layer, Layers, LimitEnforcement, layers, limits};
 pub use report::{
     BackendReport, CheckReport, CheckStatus, ComponentReport, DoctorReport, SelfTestReport, UnavailableBackend,
 };
+pub use scan::{Import, Rule, RuleReferences, RulesInForce, ScanReport, ScannedFile, Unread};

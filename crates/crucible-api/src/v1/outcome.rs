@@ -588,7 +588,7 @@ impl From<&core::Review> for Review {
 }
 
 /// Every part that can be watched; one that a backend doesn't mention isn't.
-fn monitoring(monitoring: &core::Monitoring) -> BTreeMap<String, Coverage> {
+pub(super) fn monitoring(monitoring: &core::Monitoring) -> BTreeMap<String, Coverage> {
     let coverage = |part: &core::Watchable| match monitoring.get(part) {
         Some(core::Coverage::Events) => Coverage { state: "events".to_owned(), reason: None },
         Some(core::Coverage::Sampled { reason }) => {

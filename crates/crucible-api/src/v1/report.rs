@@ -1,9 +1,11 @@
 //! What `crucible self-test` and `crucible doctor` found.
 
+use super::outcome::{Coverage, monitoring};
 use super::problem::ProblemDetail;
 use super::protection::{Layers, LimitEnforcement, isolation, layers, limits};
 use crucible_core as core;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// What every component's self-test found.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -101,6 +103,9 @@ pub struct BackendReport {
     pub layers: Layers,
     /// How every limit is enforced.
     pub limits: LimitEnforcement,
+    /// How well each part of a run can be watched: `processes`, `system_calls`, `network`, `files`, `resources`.
+    #[serde(default)]
+    pub monitoring: BTreeMap<String, Coverage>,
 }
 
 /// A backend that can't be used here.
@@ -121,6 +126,7 @@ impl From<&dyn core::Backend> for BackendReport {
             isolation: isolation(capabilities.isolation).to_owned(),
             layers: layers(&capabilities.layers),
             limits: limits(&capabilities.limits),
+            monitoring: monitoring(&capabilities.monitoring),
         }
     }
 }

@@ -64,6 +64,15 @@ pub struct References {
     pub more: Vec<Text>,
 }
 
+impl References {
+    /// All of them by the names that people look them up by: `CWE-78`, `T1059.004`.
+    #[must_use]
+    pub fn names(&self) -> Vec<String> {
+        let cwe = self.cwe.iter().map(|number| format!("CWE-{number}"));
+        cwe.chain(self.attack.iter().chain(&self.more).map(ToString::to_string)).collect()
+    }
+}
+
 /// Samples of a rule.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(bound(deserialize = "'de: 'static"))]

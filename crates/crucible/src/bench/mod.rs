@@ -2,6 +2,9 @@
 
 mod cold;
 mod report;
+mod scan;
+
+pub(crate) use scan::{Half, Options as ScanOptions};
 
 use crucible_core::{Error, ErrorKind, Result, nearest};
 
@@ -14,18 +17,27 @@ pub(crate) struct Request {
     pub(crate) rounds: Option<u32>,
     /// How the result is shown.
     pub(crate) format: crate::output::Format,
+    /// What can be chosen for the scanner's benchmark alone.
+    pub(crate) scan: ScanOptions,
 }
 
 /// The benchmarks there are.
-pub(crate) const NAMES: [&str; 1] = ["cold"];
+pub(crate) const NAMES: [&str; 2] = ["cold", "scan"];
 
 /// Runs a benchmark and writes its result to standard output.
 ///
 /// # Errors
-/// `NotFound` for an unknown name; else whatever keeps it from measuring.
+/// `NotFound` for an unknown name, `InvalidInput` for a choice that the benchmark doesn't have; else whatever keeps it from
+/// measuring.
 pub(crate) fn run(request: &Request) -> Result<()> {
+    if request.name == "cold" && request.scan != ScanOptions::default() {
+        let message = "the benchmark 'cold' has neither downloads nor halves";
+        return Err(Error::new(ErrorKind::InvalidInput, "read the choices", message)
+            .with_hint("--downloads and --half are for `crucible bench scan`"));
+    }
     match request.name.as_str() {
         "cold" => cold::run(request),
+        "scan" => scan::run(request),
         other => {
             let error = Error::new(ErrorKind::NotFound, "find the benchmark", format!("unknown benchmark {other:?}"));
             Err(match nearest(other, NAMES) {

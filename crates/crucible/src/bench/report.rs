@@ -166,19 +166,19 @@ impl Report {
     }
 }
 
-fn machine() -> String {
+pub(super) fn machine() -> String {
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     format!("{cores} cores, Linux {}", crucible::compose::node().kernel)
 }
 
 /// The median over the rounds of what this way took to what the other took.
-fn median_ratio(of: &[f64], to: &[f64]) -> f64 {
+pub(super) fn median_ratio(of: &[f64], to: &[f64]) -> f64 {
     let ratios: Vec<f64> = of.iter().zip(to).map(|(of, to)| of / to).collect();
     quantile(&ratios, 0.5)
 }
 
 /// The value below which this part of the values lies; 0 of none.
-fn quantile(values: &[f64], part: f64) -> f64 {
+pub(super) fn quantile(values: &[f64], part: f64) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
     let last = sorted.len().saturating_sub(1);

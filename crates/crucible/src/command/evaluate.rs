@@ -118,7 +118,7 @@ pub(super) fn perform(
         if let Some(warning) = weak_limits(started.capabilities()) {
             output::warning(&warning);
         }
-        let engine = compose::engine(vec![started], configuration);
+        let engine = compose::engine(vec![started], configuration)?;
         let (wait, claim) = match review {
             Review::Awaited(wait) => (wait, None),
             Review::Approved(claim) => (None, Some(claim)),

@@ -12,6 +12,8 @@ mod held;
 mod input;
 mod policy;
 mod review;
+mod rules;
+mod scan;
 mod self_test;
 
 use crate::arguments::{Arguments, ConfigVerb, Verb};
@@ -28,6 +30,8 @@ pub(crate) fn dispatch(arguments: Arguments) -> Exit {
         Verb::Exec(arguments) => evaluate::exec(*arguments),
         Verb::SelfTest(arguments) => self_test::self_test(&arguments),
         Verb::Doctor(arguments) => doctor::doctor(&arguments),
+        Verb::Scan(arguments) => scan::scan(&arguments),
+        Verb::Rules(verb) => rules::rules(&verb),
         Verb::Attack(arguments) => attack::attack(&arguments),
         Verb::Range(arguments) => attack::serve_in_range(&arguments),
         Verb::Attest(verb) => attest::attest(&verb),
@@ -36,11 +40,7 @@ pub(crate) fn dispatch(arguments: Arguments) -> Exit {
         Verb::Baseline(verb) => baseline::baseline(&verb),
         Verb::Config(ConfigVerb::Show(arguments)) => config_show::show(&arguments),
         Verb::Completions(arguments) => completions::completions(&arguments),
-        Verb::Bench(arguments) => {
-            let format = arguments.format();
-            let request = bench::Request { name: arguments.name, rounds: arguments.rounds, format };
-            bench::run(&request).map(|()| Exit::Success)
-        }
+        Verb::Bench(arguments) => bench::run(&arguments.request()).map(|()| Exit::Success),
     };
     done.unwrap_or_else(|error| {
         output::error(&error);

@@ -62,8 +62,13 @@ async fn components(configuration: &Configuration) -> Vec<SelfTest> {
             }
         }
     }
-    tests.insert(0, compose::engine(backends, configuration).self_test().await);
-    tests.push(compose::scanner().self_test().await);
+    tests.insert(0, compose::unscanned_engine(backends, configuration).self_test().await);
+    tests.push(match compose::scanner(configuration) {
+        Ok(scanner) => scanner.self_test().await,
+        Err(error) => {
+            SelfTest { component: "scanner".to_owned(), checks: vec![failed("its rules can be read", &error)] }
+        }
+    });
     if let Ok(reviews) = compose::reviews(configuration) {
         tests.push(reviews.self_test().await);
     }

@@ -17,12 +17,13 @@ pub use environment::{Environment, HEEDED, VARIABLES, Variable};
 pub use policy::{
     BUILT_IN_POLICIES, PolicyFile, Problem, policy_file, policy_from_text, policy_in_words, policy_to_text,
 };
-pub use source::Origin;
+pub(crate) use source::read_settings;
+pub use source::{Origin, is_file};
 
 use crucible_core::{Error, ErrorKind, HostPath, Limits, Policy, Result, nearest};
 use crucible_engine::LanguageTable;
 use environment::ConfigurationFile;
-use source::{Source, read_settings};
+use source::Source;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use values::{Located, Values};
@@ -222,6 +223,17 @@ impl Configuration {
         self.path("evidence.folder").or_else(usual)
     }
 
+    /// Folders and files with rules of the person's own, each with where it was named.
+    #[must_use]
+    pub fn rule_folders(&self) -> Vec<(PathBuf, Origin)> {
+        match self.values.get("scan.rules") {
+            Some(Located { value: Value::List(folders), origin }) => {
+                folders.iter().map(|folder| (origin.resolve(folder), origin.clone())).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
     /// The folder with what earlier runs were like; `None` where there is no user's folder to have it in.
     #[must_use]
     pub fn baseline_folder(&self) -> Option<HostPath> {
@@ -298,12 +310,6 @@ fn is_missing(error: &Error) -> bool {
     use std::io::ErrorKind::{NotADirectory, NotFound};
     let cause = std::error::Error::source(error).and_then(|source| source.downcast_ref::<std::io::Error>());
     cause.is_some_and(|cause| matches!(cause.kind(), NotFound | NotADirectory))
-}
-
-/// Whether a person who wrote `text` meant a file rather than a name.
-#[must_use]
-pub fn is_file(text: &str) -> bool {
-    text.contains('/') || Path::new(text).extension().is_some_and(|ending| ending.eq_ignore_ascii_case("toml"))
 }
 
 /// Lays a preset over what is there and returns its environment variables.

@@ -97,6 +97,7 @@ const SECTIONS: &[(&str, Node)] = &[
     ("jail", Node::Section(&[("cgroup_parent", Node::Text), ("uid_start", Node::Text), ("uid_count", Node::Text)])),
     ("cache", Node::Section(&[("interpreters", Node::Text)])),
     ("evidence", Node::Section(&[("folder", Node::Text)])),
+    ("scan", Node::Section(&[("rules", Node::List)])),
     ("review", Node::Section(&[("folder", Node::Text)])),
     ("baseline", Node::Section(&[("folder", Node::Text)])),
     ("presets", Node::Named(&PRESET)),

@@ -8,6 +8,7 @@ mod terminal;
 
 pub(crate) use live::{Finished, LiveOutput, write_document};
 pub(crate) use report::run_report;
+pub(crate) use terminal::{is_control, visible};
 
 use crate::exit::{Exit, SIGPIPE};
 use anstyle::{AnsiColor, Style};
@@ -37,6 +38,8 @@ pub(crate) const ERROR: Style = AnsiColor::Red.on_default().bold();
 pub(crate) const WARNING: Style = AnsiColor::Yellow.on_default().bold();
 /// The style of what is as it should be.
 pub(crate) const GOOD: Style = AnsiColor::Green.on_default();
+/// The style of what is worth a look and no more.
+pub(crate) const NOTE: Style = AnsiColor::Cyan.on_default();
 /// The style of «hint:».
 const HINT: Style = AnsiColor::Cyan.on_default();
 
@@ -145,7 +148,7 @@ pub(crate) fn unwritable(error: io::Error, what: &str) -> Result<Exit> {
 
 /// A text of ours that may quote others: without control characters, but with its lines.
 pub(crate) fn neutral(text: &str) -> String {
-    text.chars().map(|c| if c == '\n' || !terminal::is_control(c) { c } else { char::REPLACEMENT_CHARACTER }).collect()
+    text.chars().map(|c| if c == '\n' || !is_control(c) { c } else { char::REPLACEMENT_CHARACTER }).collect()
 }
 
 #[cfg(test)]

@@ -94,7 +94,7 @@ impl TerminalFilter {
 }
 
 /// The character that is shown in the place of `c`.
-fn visible(c: char) -> char {
+pub(crate) fn visible(c: char) -> char {
     match c {
         '\n' | '\r' | '\t' => c,
         // The pictures of control characters are in the same order as they are.

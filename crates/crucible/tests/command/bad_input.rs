@@ -119,6 +119,23 @@ fn unknown_names_are_answered_with_the_nearest() {
 }
 
 #[test]
+fn a_benchmark_that_can_not_have_what_it_needs_says_what_to_do() {
+    let run = crucible(&["bench", "cold", "--half", "development"]).output();
+    run.expect_failure(65, &["neither downloads nor halves", "hint: --downloads and --half are for"]);
+    crucible(&["bench", "scan", "--half", "other"]).output().expect_failure(2, &["held-out"]);
+    // As without a network: pip may ask no registry.
+    let offline = |arguments: &[&str]| {
+        let run = crucible(&[&["bench", "scan"], arguments].concat()).env("PIP_NO_INDEX", "1");
+        run.env("PIP_CONFIG_FILE", "/dev/null").output()
+    };
+    let empty = tempfile::tempdir().unwrap();
+    offline(&["--downloads", empty.path().to_str().unwrap()]).expect_failure(69, &["hint: "]);
+    offline(&["--downloads", "/dev/null/folder"]).expect_failure(69, &["hint: "]);
+    let run = crucible(&["bench", "scan"]).env("PATH", "/no/such/folder").output();
+    run.expect_failure(66, &["hint: "]);
+}
+
+#[test]
 fn backends_of_later_builds_are_refused_as_such() {
     for name in ["docker", "gvisor", "wasm", "microvm"] {
         let run = crucible(&["run", "-c", "1", "-b", name]).output();

@@ -10,8 +10,9 @@ use crate::output::{self, Format};
 use cgroups::ControlGroups;
 use crucible::compose;
 use crucible::config::{Configuration, Environment, Overrides};
-use crucible_api::v1::{BackendReport, DoctorReport, ProblemDetail, UnavailableBackend};
+use crucible_api::v1::{BackendReport, DoctorReport, ProblemDetail, RulesInForce, UnavailableBackend};
 use crucible_core::{Error, Result};
+use crucible_scan::RuleSet;
 use serde::Serialize;
 
 /// Everything that the doctor found.
@@ -25,6 +26,18 @@ struct Diagnosis {
     default_backend_problem: Option<ProblemDetail>,
     control_groups: ControlGroups,
     languages: Vec<LanguageReport>,
+    scanner: ScannerReport,
+}
+
+/// What programs are looked at with before they run.
+#[derive(Debug, Serialize)]
+struct ScannerReport {
+    /// The rules; `null` where the configuration names some that can't be used.
+    rules: Option<RulesInForce>,
+    /// Folders and files of rules that the configuration adds.
+    folders: Vec<String>,
+    /// Why the rules can't be used.
+    problem: Option<ProblemDetail>,
 }
 
 /// One language on this machine.
@@ -85,12 +98,22 @@ async fn examine(configuration: &Configuration) -> Result<Diagnosis> {
     }
     let control_groups = ControlGroups::of_machine();
     let languages = languages(configuration);
-    Ok(Diagnosis { report, default_backend: default.to_owned(), default_backend_problem, control_groups, languages })
+    let scanner = scanner(configuration);
+    let default_backend = default.to_owned();
+    Ok(Diagnosis { report, default_backend, default_backend_problem, control_groups, languages, scanner })
 }
 
 /// An error with its causes: the doctor's reader owns the machine.
 fn problem(error: &Error) -> ProblemDetail {
     ProblemDetail { message: output::chain(error), ..ProblemDetail::from(error) }
+}
+
+fn scanner(configuration: &Configuration) -> ScannerReport {
+    let folders = configuration.rule_folders().into_iter().map(|(path, _)| path.display().to_string()).collect();
+    let rules = compose::rules(configuration, &[]);
+    let problem = rules.as_ref().err().map(problem);
+    let in_force = |rules: RuleSet| RulesInForce { count: rules.rules().len(), digest: rules.digest().to_owned() };
+    ScannerReport { rules: rules.ok().map(in_force), folders, problem }
 }
 
 fn languages(configuration: &Configuration) -> Vec<LanguageReport> {

@@ -1,7 +1,7 @@
 //! The doctor's findings for people.
 
 use super::cgroups::Mode;
-use super::{Diagnosis, LanguageReport};
+use super::{Diagnosis, LanguageReport, ScannerReport};
 use crate::output::{self, neutral};
 use crucible_api::v1::{BackendReport, ProblemDetail};
 use std::fmt::Write;
@@ -26,6 +26,7 @@ pub(super) fn table(diagnosis: &Diagnosis) -> String {
     for report in &diagnosis.languages {
         language(&mut text, report);
     }
+    scanner(&mut text, &diagnosis.scanner);
     text.push('\n');
     match &diagnosis.default_backend_problem {
         None => text.push_str("the default backend can run\n"),
@@ -79,6 +80,38 @@ fn backend(text: &mut String, report: &BackendReport) {
             "process" => mark(text, Mark::Middling, name, "for each process by itself"),
             _ => mark(text, Mark::Bad, name, "not enforced"),
         }
+    }
+    monitoring(text, report);
+}
+
+/// How well runs can be watched.
+fn monitoring(text: &mut String, report: &BackendReport) {
+    let _ = writeln!(text, "  watching");
+    for (part, coverage) in &report.monitoring {
+        let reason = coverage.reason.as_deref().unwrap_or_default();
+        match coverage.state.as_str() {
+            "events" => mark(text, Mark::Good, part, "the kernel tells of each"),
+            "sampled" => mark(text, Mark::Middling, part, &format!("from time to time: {reason}")),
+            _ => mark(text, Mark::Bad, part, reason),
+        }
+    }
+}
+
+fn scanner(text: &mut String, report: &ScannerReport) {
+    let _ = writeln!(text, "\nscanner");
+    match (&report.rules, &report.problem) {
+        (_, Some(problem)) => {
+            mark(text, Mark::Bad, "rules", &problem.message);
+            mend(text, problem.hint.as_deref().unwrap_or_default());
+        }
+        (Some(rules), None) => {
+            let more = match report.folders.len() {
+                0 => String::new(),
+                _ => format!(", some of them from {}", report.folders.join(", ")),
+            };
+            mark(text, Mark::Good, "rules", &format!("{} loaded{more}", rules.count));
+        }
+        (None, None) => mark(text, Mark::Bad, "rules", "none"),
     }
 }
 

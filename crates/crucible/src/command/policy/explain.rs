@@ -36,7 +36,7 @@ pub(super) fn explain(arguments: &PolicyExplainArguments) -> Result<Exit> {
         .iter()
         .map(|Given { name, language, bytes }| ScanFile { name, language: language.as_deref(), bytes })
         .collect();
-    let scanner = compose::scanner();
+    let scanner = compose::scanner(&configuration)?;
     let report = scanner.scan(&files);
     let screened = decide(&policy, &report, scanner.rules_digest());
     let backend = compose::BACKENDS.into_iter().find(|name| {
@@ -60,7 +60,7 @@ fn policy(arguments: &PolicyExplainArguments, configuration: &Configuration) -> 
         return Configuration::named_policy(named);
     }
     let file = config::policy_file(Path::new(named))?;
-    match compose::unknown_rules(&file).into_iter().next() {
+    match compose::unknown_rules(&file, configuration)?.into_iter().next() {
         Some(problem) => Err(Error::from(problem)),
         None => Ok(file.policy),
     }

@@ -66,7 +66,11 @@ fn show(arguments: &PolicyShowArguments) -> Result<Exit> {
 }
 
 fn check(arguments: &PolicyCheckArguments) -> Result<Exit> {
-    let read = config::policy_file(&arguments.file).map(|file| (compose::unknown_rules(&file), file));
+    let configuration = Configuration::load(&Environment::of_process(), &Overrides::default())?;
+    let read = match config::policy_file(&arguments.file) {
+        Ok(file) => Ok((compose::unknown_rules(&file, &configuration)?, file)),
+        Err(error) => Err(error),
+    };
     let (errors, read): (Vec<Problem>, Option<PolicyFile>) = match read {
         Ok((unknown, file)) => (unknown.into_iter().map(Problem::from).collect(), Some(file)),
         // One that isn't there is no policy that is wrong.

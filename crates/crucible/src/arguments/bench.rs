@@ -1,0 +1,45 @@
+//! The flags of `bench`.
+
+use crate::bench::{self, Half};
+use crate::output::Format;
+use clap::Args;
+use std::path::PathBuf;
+
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  crucible bench cold                      the jail against plain Python, interleaved
+  crucible bench cold --rounds 200 --json
+  crucible bench scan                      the scanner against bandit; fetches bandit and HumanEval by pip
+  crucible bench scan --downloads DIR      the same, with what is fetched kept in a folder or already there
+
+docs/benchmarks.md says how each figure is made.")]
+pub(crate) struct BenchArguments {
+    /// Which benchmark: cold, scan
+    #[arg(default_value = "cold")]
+    name: String,
+    /// How many rounds
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    rounds: Option<u32>,
+    /// For scan: the folder with what is measured on; what isn't in it is fetched into it
+    #[arg(long, value_name = "DIR")]
+    downloads: Option<PathBuf>,
+    /// For scan: the half of bandit's examples that is reported; without it, held-out, in numbers only
+    #[arg(long, value_name = "HALF", value_enum)]
+    half: Option<Half>,
+    /// JSON on standard output
+    #[arg(long)]
+    json: bool,
+}
+
+impl BenchArguments {
+    /// What is to be measured.
+    pub(crate) fn request(self) -> bench::Request {
+        bench::Request {
+            name: self.name,
+            rounds: self.rounds,
+            format: Format::of_json_flag(self.json),
+            scan: bench::ScanOptions { downloads: self.downloads, half: self.half },
+        }
+    }
+}
