@@ -1,5 +1,4 @@
 //! An evaluation that is held, on the wire: exactly the contract's fields, and why it is held.
-#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 use crucible_api::v1;
 use crucible_core::{
