@@ -1,18 +1,23 @@
 //! From text to a syntax tree, within bounds.
 //!
 //! Invariant: whatever the text, parsing ends: first by a bound on its length, then by the parser's own steps, which are
-//! counted, and only then, for the few texts whose single steps are slow, by the clock.
+//! counted, and only then, for the few texts whose single steps are slow, by the processor time that they take. How busy
+//! the machine is changes nothing.
 
 use crate::language::Language;
 use std::ops::ControlFlow;
-use std::time::{Duration, Instant};
+use rustix::time::{ClockId, clock_gettime};
+use std::time::Duration;
 use tree_sitter::{ParseOptions, ParseState, Parser, Tree};
 
 /// The most that one text's parsing may ask for news, each a hundred of the parser's steps.
 const MOST_STEPS: usize = 20_000;
 
-/// The longest that one try may take. Far beyond what honest programs of the longest length need.
+/// The most processor time that one try may take.
 const LONGEST_TRY: Duration = Duration::from_millis(300);
+
+/// The time is asked for once in so many calls for news.
+const BETWEEN_LOOKS: usize = 8;
 
 /// A tree, and how much of the text it is of.
 pub(crate) struct Parsed {
@@ -49,16 +54,19 @@ pub(crate) fn parse(parser: &mut Parser, language: Language, text: &str) -> Opti
 fn attempt(parser: &mut Parser, text: &str) -> Result<Tree, usize> {
     let bytes = text.as_bytes();
     let (mut steps, mut reached) = (0, 0);
-    let mut deadline: Option<Instant> = None;
+    let mut deadline: Option<Duration> = None;
     let mut watch = |state: &ParseState| {
         steps += 1;
         reached = state.current_byte_offset();
         if steps > MOST_STEPS {
             return ControlFlow::Break(());
         }
-        // The clock is asked only where a program is long.
-        let end = *deadline.get_or_insert_with(|| Instant::now() + LONGEST_TRY);
-        if Instant::now() > end { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        if steps % BETWEEN_LOOKS != 1 {
+            return ControlFlow::Continue(());
+        }
+        let now = processor_time();
+        let end = *deadline.get_or_insert(now + LONGEST_TRY);
+        if now > end { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     };
     let options = ParseOptions::new().progress_callback(&mut watch);
     let tree = parser.parse_with_options(&mut |offset, _| bytes.get(offset..).unwrap_or_default(), None, Some(options));
@@ -67,6 +75,12 @@ fn attempt(parser: &mut Parser, text: &str) -> Result<Tree, usize> {
         parser.reset();
     }
     tree.ok_or(reached)
+}
+
+/// The processor time that this thread has had.
+fn processor_time() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or_default())
 }
 
 /// The largest length up to `most` that ends a line, or a character where no line ends.
