@@ -1,5 +1,6 @@
 //! Looks at programs before they run: source in, findings out. Pure: no I/O, nothing of the program is executed.
 
+mod byte_patterns;
 mod bytes;
 mod disguise;
 mod facts;

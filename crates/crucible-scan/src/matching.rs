@@ -131,11 +131,13 @@ impl<'p> FileFacts<'p> {
     /// Tries the patterns for bytes.
     pub(crate) fn bytes(&mut self, bytes: &[u8]) {
         let program = (self.programs)(Dialect::Bytes);
-        if !program.has_yara() {
-            return;
-        }
         let (around, hits) = (self.around.clone(), self.hits.entry(Dialect::Bytes).or_default());
-        program.yara(bytes, |leaf, place| hits.add(leaf, &around.clone().unwrap_or(place), "", None));
+        let untried = program.byte_patterns.find(bytes, |leaf, place| {
+            hits.add(leaf, &around.clone().unwrap_or(place), "", None);
+        });
+        if let Some(reason) = untried {
+            self.leave_unread(reason);
+        }
     }
 
     /// Tries the expressions on a whole file that is in no language.

@@ -1,23 +1,20 @@
 //! From text to a syntax tree, within bounds.
 //!
 //! Invariant: whatever the text, parsing ends: first by a bound on its length, then by the parser's own steps, which are
-//! counted, and only then, for the few texts whose single steps are slow, by the processor time that they take. How busy
-//! the machine is changes nothing.
+//! counted, and only then, for the few texts whose single steps are slow, by the time that this thread was given: what is
+//! read of a text doesn't depend on how busy the machine is.
 
 use crate::language::Language;
-use std::ops::ControlFlow;
 use rustix::time::{ClockId, clock_gettime};
+use std::ops::ControlFlow;
 use std::time::Duration;
 use tree_sitter::{ParseOptions, ParseState, Parser, Tree};
 
 /// The most that one text's parsing may ask for news, each a hundred of the parser's steps.
 const MOST_STEPS: usize = 20_000;
 
-/// The most processor time that one try may take.
+/// The longest that one try may take of the processor. Far beyond what honest programs of the longest length need.
 const LONGEST_TRY: Duration = Duration::from_millis(300);
-
-/// The time is asked for once in so many calls for news.
-const BETWEEN_LOOKS: usize = 8;
 
 /// A tree, and how much of the text it is of.
 pub(crate) struct Parsed {
@@ -61,11 +58,9 @@ fn attempt(parser: &mut Parser, text: &str) -> Result<Tree, usize> {
         if steps > MOST_STEPS {
             return ControlFlow::Break(());
         }
-        if steps % BETWEEN_LOOKS != 1 {
-            return ControlFlow::Continue(());
-        }
+        // The clock is asked only where a program is long.
         let now = processor_time();
-        let end = *deadline.get_or_insert(now + LONGEST_TRY);
+        let end = *deadline.get_or_insert_with(|| now + LONGEST_TRY);
         if now > end { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     };
     let options = ParseOptions::new().progress_callback(&mut watch);
@@ -77,10 +72,10 @@ fn attempt(parser: &mut Parser, text: &str) -> Result<Tree, usize> {
     tree.ok_or(reached)
 }
 
-/// The processor time that this thread has had.
+/// How long this thread has been running.
 fn processor_time() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
-    Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or_default())
+    Duration::new(time.tv_sec.try_into().unwrap_or_default(), time.tv_nsec.try_into().unwrap_or_default())
 }
 
 /// The largest length up to `most` that ends a line, or a character where no line ends.

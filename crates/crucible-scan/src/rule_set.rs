@@ -2,6 +2,7 @@
 //!
 //! Invariant: rules are in the order of their ids, each id once, and the digest is of exactly these rules.
 
+use crate::byte_patterns;
 use crate::program::{is_usable, patterns_of};
 use crate::rules::{Matcher, Rule, RuleError, RuleText, parse_rules};
 use std::collections::BTreeMap;
@@ -96,9 +97,7 @@ fn check_yara(rules: &[Rule], texts: &[RuleText<'_>]) -> Result<(), RuleError> {
                 Matcher::All(members) | Matcher::Any(members) => open.extend(members),
                 Matcher::Not(member) => open.push(member),
                 Matcher::Yara { source } => {
-                    if let Err(error) = yara_x::compile(source.as_str()) {
-                        return Err(wrong(rule, texts, error.to_string()));
-                    }
+                    byte_patterns::check(source).map_err(|message| wrong(rule, texts, message))?;
                 }
                 _ => {}
             }

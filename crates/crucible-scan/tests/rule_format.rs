@@ -53,6 +53,7 @@ fn what_is_wrong_is_told_with_its_place() {
         ("call: os.system", "structure: endless_loop, of: f", "'of' names the calls"),
         ("call: os.system", "call: f, arguments: { 0: {} }", "without anything in it"),
         ("call: os.system", "call: f, arguments: { 0: { at_least: a } }", "take a number"),
+        #[cfg(feature = "yara")]
         ("call: os.system", "yara: 'rule x {'", "error"),
     ] {
         let complaint = complaint(&GOOD.replace(from, to));

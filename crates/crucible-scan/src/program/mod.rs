@@ -1,7 +1,7 @@
 //! Rules of one dialect, arranged so that what they cost doesn't grow with their number.
 //!
 //! Invariant: a leaf is asked only about facts that its names or needles let through. Expressions are compiled when the
-//! first text asks for it, patterns for bytes when the first bytes do.
+//! first text asks for it.
 
 mod index;
 mod needles;
@@ -9,6 +9,7 @@ mod tests_of_values;
 
 pub(crate) use tests_of_values::Expressions;
 
+use crate::byte_patterns::BytePatterns;
 use crate::facts::{Arguments, Command};
 use crate::language::Dialect;
 use crate::names::{glob_matches, word_matches};
@@ -16,10 +17,6 @@ use crate::rules::{ANY_LANGUAGE, ArgumentTest, ContentKind, Matcher, Pattern, Ru
 use index::{NameIndex, WordIndex};
 use needles::NeedleIndex;
 use rustc_hash::FxHashMap;
-use std::sync::OnceLock;
-
-/// The most bytes that patterns for bytes are tried on.
-const MOST_YARA_BYTES: usize = 8 << 20;
 
 /// A leaf's number in its program.
 pub(crate) type LeafId = u32;
@@ -84,8 +81,7 @@ pub(crate) struct Program {
     constants: Vec<(ConstantTest, LeafId)>,
     needles: NeedleIndex,
     pub(crate) expressions: Expressions,
-    yara: Vec<(Text, LeafId)>,
-    compiled_yara: OnceLock<Option<yara_x::Rules>>,
+    pub(crate) byte_patterns: BytePatterns,
 }
 
 impl Program {
@@ -164,7 +160,7 @@ impl Program {
             Matcher::Structure { shape, .. } => self.shapes.entry(*shape).or_default().push(id),
             Matcher::SyntaxError => self.syntax_errors.push(id),
             Matcher::Content { kinds } => self.contents.extend(kinds.iter().map(|kind| (*kind, id))),
-            Matcher::Yara { source } => self.yara.push((source.clone(), id)),
+            Matcher::Yara { source } => self.byte_patterns.add(source, id),
             Matcher::All(_) | Matcher::Any(_) | Matcher::Not(_) => {}
         }
         self.questions.push(question);
@@ -264,39 +260,6 @@ impl Program {
             }
         });
     }
-
-    /// Whether there is any pattern for bytes.
-    pub(crate) fn has_yara(&self) -> bool {
-        !self.yara.is_empty()
-    }
-
-    /// Leaves whose pattern matches bytes, with the first place of the match.
-    pub(crate) fn yara(&self, bytes: &[u8], mut found: impl FnMut(LeafId, std::ops::Range<usize>)) {
-        let Some(rules) = self.compiled_yara.get_or_init(|| compile_yara(&self.yara)) else { return };
-        let mut scanner = yara_x::Scanner::new(rules);
-        scanner.max_matches_per_pattern(16);
-        let Ok(results) = scanner.scan(&bytes[..bytes.len().min(MOST_YARA_BYTES)]) else { return };
-        for rule in results.matching_rules() {
-            let leaf = rule.namespace().parse().ok().and_then(|place: usize| self.yara.get(place));
-            let place = rule.patterns().flat_map(|pattern| pattern.matches().map(|found| found.range()).next()).next();
-            if let Some((_, leaf)) = leaf {
-                found(*leaf, place.unwrap_or(0..0));
-            }
-        }
-    }
-}
-
-fn compile_yara(sources: &[(Text, LeafId)]) -> Option<yara_x::Rules> {
-    if sources.is_empty() {
-        return None;
-    }
-    let mut compiler = yara_x::Compiler::new();
-    for (place, (source, _)) in sources.iter().enumerate() {
-        compiler.new_namespace(&place.to_string());
-        // Sources were checked when they were taken in; one that fails all the same finds nothing.
-        let _ = compiler.add_source(source.as_str());
-    }
-    Some(compiler.build())
 }
 
 /// Whether a constant could be the path of a file.

@@ -17,8 +17,8 @@ pub use environment::{Environment, HEEDED, VARIABLES, Variable};
 pub use policy::{
     BUILT_IN_POLICIES, PolicyFile, Problem, policy_file, policy_from_text, policy_in_words, policy_to_text,
 };
-pub use source::Origin;
 pub(crate) use source::read_settings;
+pub use source::{Origin, is_file};
 
 use crucible_core::{Error, ErrorKind, HostPath, Limits, Policy, Result, nearest};
 use crucible_engine::LanguageTable;
@@ -310,12 +310,6 @@ fn is_missing(error: &Error) -> bool {
     use std::io::ErrorKind::{NotADirectory, NotFound};
     let cause = std::error::Error::source(error).and_then(|source| source.downcast_ref::<std::io::Error>());
     cause.is_some_and(|cause| matches!(cause.kind(), NotFound | NotADirectory))
-}
-
-/// Whether a person who wrote `text` meant a file rather than a name.
-#[must_use]
-pub fn is_file(text: &str) -> bool {
-    text.contains('/') || Path::new(text).extension().is_some_and(|ending| ending.eq_ignore_ascii_case("toml"))
 }
 
 /// Lays a preset over what is there and returns its environment variables.

@@ -105,6 +105,12 @@ impl fmt::Display for Origin {
     }
 }
 
+/// Whether a person who wrote `text` meant a file rather than a name.
+#[must_use]
+pub fn is_file(text: &str) -> bool {
+    text.contains('/') || Path::new(text).extension().is_some_and(|ending| ending.eq_ignore_ascii_case("toml"))
+}
+
 /// The most bytes that a file of settings may have.
 const MAX_BYTES: u64 = 1 << 20;
 

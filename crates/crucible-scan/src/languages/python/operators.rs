@@ -8,9 +8,14 @@ use tree_sitter::Node;
 impl<'t> Python<'_, 't, '_> {
     pub(super) fn binary(&mut self, node: Node<'t>, children: &mut [Child<'t, Kind>]) -> Value<'t> {
         let operator = node.child_by_field_id(self.kinds.operator).map(|node| self.reading.source(node));
+        let nodes = (children.first().map(|child| child.node), children.last().map(|child| child.node));
         let (left, right) = (first(children), last(children));
         match operator.unwrap_or_default() {
-            "+" => self.reading.fold.concatenate(left, right),
+            "+" => {
+                self.piece(nodes.0, &left, &right);
+                self.piece(nodes.1, &right, &left);
+                self.reading.fold.concatenate(left, right)
+            }
             "%" if left.as_bytes().is_some() => self.reading.format_percent(&left, &right),
             "*" => match (left.as_integer(), right.as_integer()) {
                 (_, Some(times)) if left.as_bytes().is_some() => self.reading.fold.repeat(&left, times),
@@ -41,10 +46,22 @@ impl<'t> Python<'_, 't, '_> {
         }
     }
 
+    /// A text that is put together, beside something that isn't known: nobody else will tell of it.
+    fn piece(&mut self, node: Option<Node<'t>>, value: &Value<'t>, other: &Value<'t>) {
+        if let Some(node) = node
+            && value.origin() > Origin::Literal
+            && other.as_bytes().is_none()
+        {
+            self.reading.constant(node, value);
+        }
+    }
+
     pub(super) fn subscript(&mut self, at: &At<'t, Kind>, children: &mut [Child<'t, Kind>]) -> Value<'t> {
         let [object, rest @ ..] = children else { return Value::UNKNOWN };
         let is_slice = rest.first().is_some_and(|child| child.kind == Kind::Slice);
+        let key_node = rest.first().map(|child| child.node);
         let (object, key) = (std::mem::take(&mut object.value), first(rest));
+        self.piece(key_node, &key, &object);
         if is_slice {
             let Value::List(bounds) = key else { return Value::UNKNOWN };
             let bound = |place: usize| bounds.get(place).and_then(Value::as_integer);

@@ -9,7 +9,7 @@ use crate::exit::Exit;
 use crate::output::{self, Format};
 use crucible::compose;
 use crucible::config::{self, Configuration, Environment, Overrides};
-use crucible_core::{Decision, Error, Isolation, Policy, Result, ScanFile, ScanReport, Scanner};
+use crucible_core::{Decision, Error, Isolation, Policy, Result, ScanFile, ScanReport};
 use crucible_engine::{Screened, decide};
 use std::collections::BTreeSet;
 use std::fmt::Write;

@@ -11,9 +11,9 @@ pub use check::Problem;
 pub use render::policy_to_text;
 pub use words::policy_in_words;
 
-use super::source::{Origin, Source, read_settings};
+use super::source::{Origin, Source, is_file, read_settings};
 use super::values::{Values, wrong};
-use super::{is_file, limits, schema};
+use super::{limits, schema};
 use crucible_core::{
     Before, BehaviorKind, Decision, During, Error, ErrorKind, Isolation, Layer, Limits, NetworkPolicy, Policy, Result,
     Severity, UnenforcedLimits, UnseenPosture, Unwatched, nearest,

@@ -194,6 +194,28 @@ fn a_policy_is_told_in_words() {
     assert!(policy_in_words(&Policy::default()).join("\n").contains("it runs"));
 }
 
+/// What a fuzz target begins with, and what it once found.
+#[test]
+fn every_seed_of_the_fuzz_target_reads_back_or_is_refused_with_its_place() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/seeds/policy_file");
+    let mut sound = 0;
+    for file in std::fs::read_dir(folder).unwrap() {
+        let path = file.unwrap().path();
+        // The target gives no text that isn't UTF-8 to the reader, as the command doesn't.
+        let Ok(text) = String::from_utf8(std::fs::read(&path).unwrap()) else { continue };
+        match read(&text) {
+            Ok(file) => {
+                let written = policy_to_text(&file.policy);
+                let again = read(&written).unwrap_or_else(|error| panic!("{}: {error}\n{written}", path.display()));
+                assert_eq!(again.policy, file.policy, "{}", path.display());
+                sound += 1;
+            }
+            Err(error) => assert!(error.to_string().starts_with("mine.toml:"), "{}: {error}", path.display()),
+        }
+    }
+    assert!(sound >= 8, "{sound} are policies");
+}
+
 fn names() -> impl Strategy<Value = BTreeSet<String>> {
     proptest::collection::btree_set("[a-z][a-z0-9._-]{0,12}", 0..6)
 }
