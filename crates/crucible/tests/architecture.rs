@@ -298,7 +298,8 @@ fn unsafe_is_only_where_system_calls_are() {
 
 #[test]
 fn the_lint_against_unsafe_holds_for_every_crate() {
-    let manifests = files().into_iter().filter(|path| path.ends_with("Cargo.toml"));
+    // What a fuzz target is made of is written by a macro of its library's.
+    let manifests = files().into_iter().filter(|path| path.ends_with("Cargo.toml") && path != "fuzz/Cargo.toml");
     let complaints = manifests.flat_map(|path| {
         let text = std::fs::read_to_string(repository().join(&path)).unwrap();
         lint_complaints(&path, &text)
