@@ -311,7 +311,8 @@ fn inside(runs: usize) {
     drop(runtime);
     if let Some(held) = held {
         let (early, late) = (&held[0], &held[3]);
-        let growth = late.memory_kib.saturating_sub(early.memory_kib);
+        // Not from the first quarter on: the scanner has its rules indexed and its parsers' buffers then, once for each thread.
+        let growth = late.memory_kib.saturating_sub(held[1].memory_kib);
         assert!(growth < MOST_GROWTH, "the supervisor's memory grew by {growth} KiB");
         // A sandbox made ahead holds some, and may be there at one time and not at the other.
         let more = late.descriptors.len().saturating_sub(early.descriptors.len());
