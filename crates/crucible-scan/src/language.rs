@@ -90,8 +90,8 @@ impl Language {
         let line = bytes.strip_prefix(b"#!")?;
         let line = &line[..line.iter().take(256).position(|&byte| byte == b'\n').unwrap_or(line.len().min(256))];
         let line = String::from_utf8_lossy(line);
-        let words = line.split_ascii_whitespace().map(|word| word.rsplit('/').next().unwrap_or(word));
-        let program = words.filter(|word| *word != "env" && !word.starts_with('-') && !word.contains('=')).next();
+        let mut words = line.split_ascii_whitespace().map(|word| word.rsplit('/').next().unwrap_or(word));
+        let program = words.find(|word| *word != "env" && !word.starts_with('-') && !word.contains('='));
         let program =
             program.unwrap_or_default().trim_end_matches(|letter: char| letter.is_ascii_digit() || letter == '.');
         Some(match program {

@@ -102,10 +102,9 @@ fn glob(pattern: &[u8], text: &[u8], separator: Separator) -> bool {
                     && separator == Separator::Slash
                     && pattern.get(after) == Some(&b'/')
                     && starts_part(text, place)
+                    && glob_tail_possible(&pattern[after + 1..], &text[place..])
                 {
-                    if glob_tail_possible(&pattern[after + 1..], &text[place..]) {
-                        return true;
-                    }
+                    return true;
                 }
                 at = after;
                 continue;

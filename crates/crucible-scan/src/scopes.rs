@@ -68,7 +68,7 @@ impl<'t> Scopes<'t> {
     /// Writes to a name of the current scope.
     pub(crate) fn bind(&mut self, name: Cow<'t, str>, value: Value<'t>) {
         let Some(scope) = self.scopes.get(self.current) else { return };
-        let target = if scope.shared.iter().any(|shared| *shared == name) { 0 } else { self.current };
+        let target = if scope.shared.contains(&name) { 0 } else { self.current };
         self.bind_in(target, name, value);
     }
 

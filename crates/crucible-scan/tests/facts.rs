@@ -2,6 +2,8 @@
 //!
 //! Invariant: each case is looked at by a rule made for it, so that nothing else can make it pass.
 
+#![expect(clippy::panic, reason = "helpers of tests fail as tests do")]
+
 use crucible_core::{ScanFile, ScanReport, Scanner};
 use crucible_scan::rules::RuleText;
 use crucible_scan::{RuleSet, SourceScanner};

@@ -3,6 +3,8 @@
 //! Invariant: what holds here is what the targets hold reports against: they and these tests share it. With
 //! `CRUCIBLE_BLESS=1` the samples of built-in rules are written beside the other seeds, some of each group.
 
+#![expect(clippy::panic, clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
 use crucible_scan::rules::Sample;
 use crucible_scan::{RuleSet, SourceScanner};
 use std::collections::BTreeMap;

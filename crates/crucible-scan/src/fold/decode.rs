@@ -106,7 +106,7 @@ fn low_byte(number: u32) -> u8 {
 /// White space between the digits is fine.
 fn hexadecimal(bytes: &[u8]) -> Option<Vec<u8>> {
     let digits: Vec<u8> = bytes.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect();
-    if digits.len() % 2 != 0 {
+    if !digits.len().is_multiple_of(2) {
         return None;
     }
     digits.chunks(2).map(|pair| Some(hexadecimal_digit(pair[0])? << 4 | hexadecimal_digit(pair[1])?)).collect()

@@ -337,7 +337,7 @@ fn sample_of(raw: RawSample, languages: &[Text]) -> Result<Sample, String> {
 
 fn from_hex(text: &str) -> Option<Vec<u8>> {
     let digits: Vec<u8> = text.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
-    if !digits.iter().all(u8::is_ascii_hexdigit) || digits.len() % 2 != 0 {
+    if !digits.iter().all(u8::is_ascii_hexdigit) || !digits.len().is_multiple_of(2) {
         return None;
     }
     digits.chunks(2).map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()).collect()

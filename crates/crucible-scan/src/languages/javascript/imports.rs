@@ -37,6 +37,7 @@ impl<'t> JavaScript<'_, 't, '_> {
         Some(self.module(source, Cow::Borrowed(name)))
     }
 
+    #[expect(clippy::ptr_arg, reason = "what is borrowed from the text stays so when it is cloned")]
     fn import_clause(&mut self, clause: Node<'t>, module: &Cow<'t, str>) {
         let mut cursor = clause.walk();
         let parts: Vec<Node<'t>> = clause.named_children(&mut cursor).take(16).collect();

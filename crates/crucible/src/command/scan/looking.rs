@@ -77,6 +77,7 @@ pub(super) fn look(request: &Request<'_>, sources: Vec<Source>, mut tell: impl F
     });
 }
 
+#[expect(clippy::result_large_err, reason = "once for each file")]
 fn look_at(request: &Request<'_>, source: &Source) -> Result<Looked, Failure> {
     let mut bytes = source.read()?;
     let (name, uri) = (source.name.clone(), source.uri.clone());

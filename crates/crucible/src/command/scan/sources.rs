@@ -168,6 +168,7 @@ impl Source {
     ///
     /// # Errors
     /// `NotFound` or `Io`, with the name.
+    #[expect(clippy::result_large_err, reason = "once for each file")]
     pub(super) fn read(&self) -> Result<Vec<u8>, Failure> {
         let mut bytes = Vec::new();
         let read = match &self.origin {
