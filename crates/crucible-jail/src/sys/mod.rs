@@ -25,7 +25,7 @@ pub(crate) use launcher::{
     restore_signals, set_mount_attributes, signal_everything_in_this_pid_namespace, unshare,
 };
 #[cfg(feature = "host")]
-pub(crate) use reports::{Report, can_report, receive_report, refuse, still_waits};
+pub(crate) use reports::{Report, can_report, read_memory, receive_report, refuse, still_waits};
 #[cfg(feature = "host")]
 pub(crate) use watch::watch;
 

@@ -9,9 +9,7 @@ use crate::seccomp::answer_to_reported;
 use crate::sys::{self, Report};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
-use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::unix::AsyncFd;
@@ -102,9 +100,8 @@ fn look(reports: &OwnedFd, report: &Report) -> Sight {
 
 /// Reads a guest's memory, and makes sure that it was that guest's.
 fn read_memory(reports: &OwnedFd, report: &Report, at: u64, length: u64) -> Option<Vec<u8>> {
-    let memory = File::open(format!("/proc/{}/mem", report.thread)).ok()?;
     let mut bytes = vec![0; usize::try_from(length).unwrap_or(usize::MAX).min(address::LONGEST)];
-    let read = memory.read_at(&mut bytes, at).ok()?;
+    let read = sys::read_memory(report.thread, at, &mut bytes).ok()?;
     bytes.truncate(read);
     sys::still_waits(reports.as_fd(), report.id).then_some(bytes)
 }
