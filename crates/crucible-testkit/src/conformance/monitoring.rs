@@ -182,7 +182,7 @@ print('ended')"
     };
     let (flood, took) = tokio::join!(watched(&noisy, &script), own);
     let ((seen, _), took) = (flood?, took?);
-    ensure!(took < Duration::from_secs(5), "beside a flood a small program took {took:?}");
+    ensure!(took < Duration::from_secs(20), "beside a flood a small program took {took:?}");
     let all: u64 = seen.iter().map(|seen| seen.count).sum();
     ensure!(all == u64::from(MANY), "{MANY} attempts are counted as {all}");
     ensure!(seen.len() < 400, "{} entries are kept of a flood", seen.len());
