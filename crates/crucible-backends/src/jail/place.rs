@@ -78,6 +78,7 @@ pub(super) struct Places {
     ahead: Ahead,
     landlock_abi: u32,
     filter: Vec<seccomp::Instruction>,
+    reports: Reports,
     /// Each place in use holds one more of it.
     in_use: Arc<()>,
 }
@@ -85,8 +86,9 @@ pub(super) struct Places {
 impl Places {
     pub(super) fn new(launcher: Launcher, cgroups: Cgroups, ids: Ids, ahead: Ahead) -> Self {
         let (landlock_abi, filter) = (host::landlock_abi(), seccomp::compile());
+        let reports = if host::can_report_calls() { Reports::Heard } else { Reports::Silenced };
         let (spare, in_use) = (Mutex::default(), Arc::default());
-        Self { spare, launcher, cgroups, ids, ahead, landlock_abi, filter, in_use }
+        Self { spare, launcher, cgroups, ids, ahead, landlock_abi, filter, reports, in_use }
     }
 
     pub(super) const fn cgroups(&self) -> &Cgroups {
@@ -154,7 +156,7 @@ impl Places {
             join_cgroups: u32::try_from(join.len()).unwrap_or(u32::MAX),
             landlock_abi: self.landlock_abi,
             seccomp: self.filter.clone(),
-            reports: if host::can_report_calls() { Reports::Heard } else { Reports::Silenced },
+            reports: self.reports,
             proc: shape.proc,
             terminals: shape.terminals,
             without: shape.without.clone(),

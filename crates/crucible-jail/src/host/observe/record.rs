@@ -83,25 +83,24 @@ impl Record {
     /// Notes something that was seen now.
     pub(super) fn note(&self, kind: Kind, name: &str, word: Word) {
         let mut seen = self.lock();
+        let mut key = (kind, name.to_owned());
+        let mut known = seen.by_name.get(&key).copied();
+        let mut word = word;
         // One more place for each kind that floods.
-        let (kind, name, word) =
-            if seen.by_name.len() < MOST_SIGHTINGS || seen.by_name.contains_key(&(kind, name.to_owned())) {
-                (kind, name, word)
-            } else {
-                (Kind::Flooded, kind.plural(), Word::Kernel)
-            };
-        let key = (kind, name.to_owned());
-        let known = seen.by_name.get(&key).copied();
-        match known.and_then(|index| seen.sightings.get_mut(index)) {
-            Some(sighting) => sighting.count = sighting.count.saturating_add(1),
-            None => {
-                let index = seen.sightings.len();
-                seen.sightings.push(Sighting { kind, name: key.1.clone(), word, first: Instant::now(), count: 1 });
-                seen.by_name.insert(key, index);
-                drop(seen);
-                self.news.notify_one();
-            }
+        if known.is_none() && seen.by_name.len() >= MOST_SIGHTINGS {
+            (key, word) = ((Kind::Flooded, kind.plural().to_owned()), Word::Kernel);
+            known = seen.by_name.get(&key).copied();
         }
+        if let Some(sighting) = known.and_then(|index| seen.sightings.get_mut(index)) {
+            sighting.count = sighting.count.saturating_add(1);
+            return;
+        }
+        let index = seen.sightings.len();
+        let (kind, name) = key.clone();
+        seen.sightings.push(Sighting { kind, name, word, first: Instant::now(), count: 1 });
+        seen.by_name.insert(key, index);
+        drop(seen);
+        self.news.notify_one();
     }
 
     /// Notes that more of a kind happened than was looked at.
