@@ -1,5 +1,17 @@
 //! The command line as data: every verb and flag, its help, and how a mistake is answered.
 
+/// How the results of verbs with a flag `--json` are shown. Before the rooms, which use it.
+macro_rules! format_of {
+    ($($arguments:ty),*) => {$(
+        impl $arguments {
+            /// How the result is shown.
+            pub(crate) const fn format(&self) -> $crate::output::Format {
+                $crate::output::Format::of_json_flag(self.json)
+            }
+        }
+    )*};
+}
+
 mod attack;
 mod attest;
 mod baseline;
@@ -25,7 +37,7 @@ pub(crate) use scan::{
 pub(crate) use settings::SettingFlags;
 
 use crate::exit::Exit;
-use crate::output::{self, Format};
+use crate::output;
 use clap::error::{ContextKind, ContextValue};
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use crucible_core::nearest;
@@ -204,16 +216,6 @@ pub(crate) struct CompletionsArguments {
     pub(crate) shell: clap_complete::Shell,
 }
 
-macro_rules! format_of {
-    ($($arguments:ty),*) => {$(
-        impl $arguments {
-            /// How the result is shown.
-            pub(crate) const fn format(&self) -> Format {
-                Format::of_json_flag(self.json)
-            }
-        }
-    )*};
-}
 format_of!(SelfTestArguments, DoctorArguments, ConfigShowArguments);
 
 /// The command line's grammar, for completions and the reference page.
@@ -290,7 +292,7 @@ mod tests {
             panic!("run was asked for")
         };
         assert_eq!(run.args, ["--json", "-c"]);
-        assert_eq!(run.io.format(), Format::Json);
+        assert_eq!(run.io.format(), output::Format::Json);
         read(&["crucible", "run", "-c", "-1", "--", "a"]).unwrap();
         read(&["crucible", "run", "-"]).unwrap();
     }

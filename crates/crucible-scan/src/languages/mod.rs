@@ -51,15 +51,26 @@ impl Grammar {
     }
 }
 
-/// What each of a grammar's symbols means to its reader.
-fn kinds<K: Copy>(grammar: &tree_sitter::Language, meaning: impl Fn(&str) -> K) -> Vec<Option<K>> {
-    (0..grammar.node_kind_count())
-        .map(|symbol| {
+/// What the grammar's numbers of kinds mean. Kinds without names, such as punctuation, mean nothing.
+struct KindTable<K> {
+    meanings: Vec<Option<K>>,
+    error: K,
+}
+
+impl<K: Copy> KindTable<K> {
+    fn of(grammar: &tree_sitter::Language, error: K, meaning: impl Fn(&str) -> K) -> Self {
+        let meaning = |symbol: usize| {
             let symbol = u16::try_from(symbol).ok()?;
             let name = grammar.node_kind_for_id(symbol).filter(|_| grammar.node_kind_is_named(symbol))?;
             Some(meaning(name))
-        })
-        .collect()
+        };
+        Self { meanings: (0..grammar.node_kind_count()).map(meaning).collect(), error }
+    }
+
+    /// What a number means. What can't be parsed has the highest there is.
+    fn get(&self, symbol: u16) -> Option<K> {
+        if symbol == u16::MAX { Some(self.error) } else { self.meanings.get(usize::from(symbol)).copied().flatten() }
+    }
 }
 
 /// The number of a field.

@@ -3,13 +3,13 @@
 //! Invariant: a folder or file that is a link, somebody else's, or open to others, is not used. Whoever changes something
 //! holds the folder's lock, which ends with its holder; a file is replaced in one step or not at all.
 
-use rustix::fs::{AtFlags, CWD, Dir, FileType, FlockOperation, Mode, OFlags, flock, fstat, openat, renameat, unlinkat};
+use super::private::{self, refuse};
+use rustix::fs::{AtFlags, Dir, FileType, FlockOperation, Mode, OFlags, flock, fstat, openat, renameat, unlinkat};
 use rustix::io::Errno;
 use rustix::process::geteuid;
-use std::fs::{DirBuilder, File};
+use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -41,31 +41,17 @@ pub(super) enum Hold {
     ToWrite,
 }
 
-fn refuse(message: &str) -> io::Error {
-    io::Error::new(io::ErrorKind::PermissionDenied, message)
-}
-
 impl OwnedFolder {
     /// Opens the folder; `None` where there is none.
     ///
     /// # Errors
     /// `PermissionDenied` where it isn't the caller's alone.
     pub(super) fn open(path: &Path) -> io::Result<Option<Self>> {
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let folder = match openat(CWD, path, flags, Mode::empty()) {
-            Ok(folder) => folder,
-            Err(Errno::NOENT) => return Ok(None),
-            Err(Errno::LOOP | Errno::NOTDIR) => return Err(refuse("the folder is a link, or no folder")),
-            Err(error) => return Err(error.into()),
-        };
-        let stat = fstat(&folder)?;
-        if stat.st_uid != geteuid().as_raw() {
-            return Err(refuse("the folder belongs to somebody else"));
+        match private::open(path) {
+            Ok(folder) => Ok(Some(Self { folder })),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
         }
-        if stat.st_mode & 0o077 != 0 {
-            return Err(refuse("others may enter the folder: chmod 700 closes it"));
-        }
-        Ok(Some(Self { folder }))
     }
 
     /// Opens the folder, making it first where there is none.
@@ -73,11 +59,7 @@ impl OwnedFolder {
     /// # Errors
     /// As [`OwnedFolder::open`], or where it can't be made.
     pub(super) fn open_or_create(path: &Path) -> io::Result<Self> {
-        if let Some(folder) = Self::open(path)? {
-            return Ok(folder);
-        }
-        DirBuilder::new().recursive(true).mode(0o700).create(path)?;
-        Self::open(path)?.ok_or_else(|| io::ErrorKind::NotFound.into())
+        private::open_or_create(path).map(|folder| Self { folder })
     }
 
     /// Waits for the lock, for a while.

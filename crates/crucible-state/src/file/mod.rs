@@ -1,9 +1,9 @@
 //! Stores in ordinary files, in folders that only their owner may enter.
 
-mod review;
-
-pub use review::FileReviews;
 mod baseline;
 mod folder;
+mod private;
+mod review;
 
 pub use baseline::{FileBaselines, MOST_LABELS};
+pub use review::FileReviews;

@@ -1,6 +1,5 @@
 //! The arguments of `crucible policy`.
 
-use crate::output::Format;
 use clap::{Args, Subcommand};
 use std::path::PathBuf;
 
@@ -81,14 +80,4 @@ pub(crate) struct PolicyExplainArguments {
     json: bool,
 }
 
-macro_rules! format_of {
-    ($($arguments:ty),*) => {$(
-        impl $arguments {
-            /// How the result is shown.
-            pub(crate) const fn format(&self) -> Format {
-                Format::of_json_flag(self.json)
-            }
-        }
-    )*};
-}
 format_of!(PolicyListArguments, PolicyShowArguments, PolicyCheckArguments, PolicyExplainArguments);

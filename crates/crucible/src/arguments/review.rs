@@ -1,7 +1,6 @@
 //! The arguments of `crucible review`.
 
 use super::io::{Controls, Existing, Reporting};
-use crate::output::Format;
 use clap::{Args, Subcommand};
 use crucible::compose::Unsafe;
 use std::path::PathBuf;
@@ -125,14 +124,4 @@ impl ReviewRunArguments {
     }
 }
 
-macro_rules! format_of {
-    ($($arguments:ty),*) => {$(
-        impl $arguments {
-            /// How the result is shown.
-            pub(crate) const fn format(&self) -> Format {
-                Format::of_json_flag(self.json)
-            }
-        }
-    )*};
-}
 format_of!(ReviewListArguments, ReviewShowArguments, DecideArguments, ReviewRunArguments);

@@ -1,6 +1,6 @@
 //! The kinds of nodes that the reader of shells tells apart.
 
-use crate::languages::{field, kinds};
+use crate::languages::{KindTable, field};
 
 /// What a node is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +38,7 @@ pub(super) enum Kind {
 
 /// The kinds and fields of the grammar.
 pub(in crate::languages) struct Kinds {
-    kinds: Vec<Option<Kind>>,
+    kinds: KindTable<Kind>,
     pub(super) name: u16,
     pub(super) body: u16,
     pub(super) condition: u16,
@@ -47,7 +47,7 @@ pub(in crate::languages) struct Kinds {
 impl Kinds {
     pub(in crate::languages) fn of(grammar: &tree_sitter::Language) -> Self {
         Self {
-            kinds: kinds(grammar, meaning),
+            kinds: KindTable::of(grammar, Kind::Error, meaning),
             name: field(grammar, "name"),
             body: field(grammar, "body"),
             condition: field(grammar, "condition"),
@@ -55,7 +55,7 @@ impl Kinds {
     }
 
     pub(super) fn kind(&self, symbol: u16) -> Option<Kind> {
-        if symbol == u16::MAX { Some(Kind::Error) } else { self.kinds.get(usize::from(symbol)).copied().flatten() }
+        self.kinds.get(symbol)
     }
 }
 

@@ -1,6 +1,6 @@
 //! The kinds of nodes that the reader of JavaScript and TypeScript tells apart.
 
-use crate::languages::{field, kinds};
+use crate::languages::{KindTable, field};
 
 /// What a node is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,7 +61,7 @@ pub(super) enum Kind {
 
 /// The kinds and fields of the grammar.
 pub(in crate::languages) struct Kinds {
-    kinds: Vec<Option<Kind>>,
+    kinds: KindTable<Kind>,
     pub(super) left: u16,
     pub(super) name: u16,
     pub(super) value: u16,
@@ -77,7 +77,7 @@ pub(in crate::languages) struct Kinds {
 impl Kinds {
     pub(in crate::languages) fn of(grammar: &tree_sitter::Language) -> Self {
         Self {
-            kinds: kinds(grammar, meaning),
+            kinds: KindTable::of(grammar, Kind::Error, meaning),
             left: field(grammar, "left"),
             name: field(grammar, "name"),
             value: field(grammar, "value"),
@@ -92,7 +92,7 @@ impl Kinds {
     }
 
     pub(super) fn kind(&self, symbol: u16) -> Option<Kind> {
-        if symbol == u16::MAX { Some(Kind::Error) } else { self.kinds.get(usize::from(symbol)).copied().flatten() }
+        self.kinds.get(symbol)
     }
 }
 

@@ -1,6 +1,6 @@
 //! The kinds of nodes that the reader of Python tells apart.
 
-use crate::languages::{field, kinds};
+use crate::languages::{KindTable, field};
 
 /// What a node is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,7 +66,7 @@ pub(super) enum Kind {
 
 /// The kinds and fields of the grammar.
 pub(in crate::languages) struct Kinds {
-    kinds: Vec<Option<Kind>>,
+    kinds: KindTable<Kind>,
     pub(super) left: u16,
     pub(super) right: u16,
     pub(super) name: u16,
@@ -79,7 +79,7 @@ pub(in crate::languages) struct Kinds {
 impl Kinds {
     pub(in crate::languages) fn of(grammar: &tree_sitter::Language) -> Self {
         Self {
-            kinds: kinds(grammar, meaning),
+            kinds: KindTable::of(grammar, Kind::Error, meaning),
             left: field(grammar, "left"),
             right: field(grammar, "right"),
             name: field(grammar, "name"),
@@ -91,7 +91,7 @@ impl Kinds {
     }
 
     pub(super) fn kind(&self, symbol: u16) -> Option<Kind> {
-        if symbol == u16::MAX { Some(Kind::Error) } else { self.kinds.get(usize::from(symbol)).copied().flatten() }
+        self.kinds.get(symbol)
     }
 }
 

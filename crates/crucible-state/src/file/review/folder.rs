@@ -4,16 +4,16 @@
 //! appears whole, by being renamed; files in it are only ever added, each whole and once; it goes by being renamed again.
 //! Names that begin with a dot are drafts and leftovers, and mean nothing.
 
+use crate::file::private::{self, refuse};
 use rustix::fs::{
-    AtFlags, CWD, Dir, FileType, FlockOperation, Mode, OFlags, RenameFlags, flock, fstat, fsync, linkat, mkdirat,
-    openat, renameat, renameat_with, statat, unlinkat,
+    AtFlags, Dir, FileType, FlockOperation, Mode, OFlags, RenameFlags, flock, fstat, fsync, linkat, mkdirat, openat,
+    renameat, renameat_with, statat, unlinkat,
 };
 use rustix::io::Errno;
 use rustix::process::geteuid;
-use std::fs::{DirBuilder, File};
+use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 use uuid::Uuid;
@@ -24,8 +24,6 @@ const DRAFT: &str = ".draft-";
 const REMOVED: &str = ".removed-";
 /// From this age on, in seconds, a draft has no maker any more.
 const STALE: i64 = 3600;
-
-const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
 /// An open folder that is its owner's alone.
 #[derive(Debug)]
@@ -40,10 +38,6 @@ pub(super) enum Added {
     Before,
 }
 
-fn refuse(message: &str) -> io::Error {
-    io::Error::new(io::ErrorKind::PermissionDenied, message)
-}
-
 fn unused(prefix: &str) -> String {
     format!("{prefix}{}", Uuid::now_v7())
 }
@@ -54,7 +48,7 @@ impl Folder {
     /// # Errors
     /// `NotFound` where there is none; `PermissionDenied` where it isn't the caller's alone.
     pub(super) fn open(path: &Path) -> io::Result<Self> {
-        Self::checked(openat(CWD, path, FOLDER, Mode::empty()))
+        private::open(path).map(|folder| Self { folder })
     }
 
     /// Opens the folder at a path, making it first where there is none.
@@ -62,13 +56,7 @@ impl Folder {
     /// # Errors
     /// As [`Folder::open`], or where it can't be made.
     pub(super) fn open_or_create(path: &Path) -> io::Result<Self> {
-        match Self::open(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                DirBuilder::new().recursive(true).mode(0o700).create(path)?;
-                Self::open(path)
-            }
-            opened => opened,
-        }
+        private::open_or_create(path).map(|folder| Self { folder })
     }
 
     /// Opens a folder in this one.
@@ -76,23 +64,7 @@ impl Folder {
     /// # Errors
     /// As [`Folder::open`].
     pub(super) fn inner(&self, name: &str) -> io::Result<Self> {
-        Self::checked(openat(&self.folder, name, FOLDER, Mode::empty()))
-    }
-
-    fn checked(opened: rustix::io::Result<OwnedFd>) -> io::Result<Self> {
-        let folder = match opened {
-            Ok(folder) => folder,
-            Err(Errno::LOOP | Errno::NOTDIR) => return Err(refuse("it is a link, or no folder")),
-            Err(error) => return Err(error.into()),
-        };
-        let stat = fstat(&folder)?;
-        if stat.st_uid != geteuid().as_raw() {
-            return Err(refuse("it belongs to somebody else"));
-        }
-        if stat.st_mode & 0o077 != 0 {
-            return Err(refuse("others may enter it: chmod 700 closes it"));
-        }
-        Ok(Self { folder })
+        private::open_in(&self.folder, name).map(|folder| Self { folder })
     }
 
     /// Puts a folder with these files there, in one step.
