@@ -250,6 +250,7 @@ impl Evaluation<'_> {
             rate: Rate::of(&self.spec.limits, enforcement),
             journal: self.journal,
             tripwires: self.tripwires,
+            armed: &mut armed,
             observer: observer.as_mut(),
             end_on: &self.spec.policy.during.end_on,
             cancel: self.cancel,

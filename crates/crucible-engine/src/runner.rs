@@ -8,7 +8,7 @@ use crate::journal::Journal;
 use crate::monitor::{Meter, OnRefusal, Rate, Reached, watch};
 use crate::patience::{DRAIN, LAST_WORD, SET_UP, TEAR_DOWN, within};
 use crate::streams::{Ears, Kept, Stopped, feed, pump};
-use crate::tripwire::Tripwires;
+use crate::tripwire::{Armed, Tripwires};
 use crate::verdict::Ending;
 use crucible_core::{
     BehaviorKind, Command, Event, Execution, ExitStatus, Limits, Observation, Observer, Result, Sandbox, Stream,
@@ -27,6 +27,7 @@ pub(crate) struct Setting<'a> {
     pub(crate) rate: Rate,
     pub(crate) journal: &'a Journal,
     pub(crate) tripwires: &'a Tripwires<'a>,
+    pub(crate) armed: &'a mut Armed,
     pub(crate) observer: &'a mut dyn Observer,
     /// What ends the run at once.
     pub(crate) end_on: &'a BTreeSet<BehaviorKind>,
@@ -60,7 +61,7 @@ pub(crate) async fn run(
     command: Command,
     stdin: Option<Box<dyn AsyncRead + Send + Unpin>>,
 ) -> Result<Ran> {
-    let Setting { sandbox, limits, rate, journal, tripwires, observer, end_on, cancel } = setting;
+    let Setting { sandbox, limits, rate, journal, tripwires, armed, observer, end_on, cancel } = setting;
     let ears = Ears { journal, tripwires };
     let started = Instant::now();
     let execution = within(SET_UP, "start the command", sandbox.exec(command)).await?;
@@ -86,6 +87,7 @@ pub(crate) async fn run(
             });
             let mut given = false;
             let mut watching = pin!(watch(sandbox, limits.cpu_time.get(), rate, on_refusal, &meter));
+            let mut touched = pin!(tripwires.until_touched(armed));
             let mut clock = pin!(sleep_until(started + limits.timeout.get()));
             loop {
                 tokio::select! {
@@ -113,6 +115,9 @@ pub(crate) async fn run(
                         }
                         Err(error) => Ending::Failed(error),
                     },
+                    name = &mut touched, if end_on.contains(&BehaviorKind::TripwireTouched) => {
+                        break Ending::Forbidden { kind: BehaviorKind::TripwireTouched, name: name.to_owned() };
+                    }
                     seen = observer.next() => {
                         let Observation { kind, name, source, .. } = seen;
                         journal.record(Event::BehaviorSeen { kind, name: name.clone(), source });

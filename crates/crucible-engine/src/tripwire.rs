@@ -12,9 +12,11 @@ use crucible_core::{
 };
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 const SECRET_LENGTH: usize = 40;
+/// How often is looked whether one was touched, where that ends the run.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
 const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+-";
 
 /// The tripwires of one run.
@@ -103,6 +105,26 @@ impl<'a> Tripwires<'a> {
             places => Some(within(SET_UP, "watch the tripwires", sandbox.watch(places)).await?),
         };
         Ok(Armed { watch, touched: Vec::new(), since: Instant::now() })
+    }
+
+    /// Waits until one was touched, and says which. Returns within [`BETWEEN_LOOKS`] of that, or never.
+    pub(crate) async fn until_touched(&self, armed: &mut Armed) -> &str {
+        loop {
+            tokio::time::sleep(BETWEEN_LOOKS).await;
+            if let Some(name) = self.first_touched(armed) {
+                return name;
+            }
+        }
+    }
+
+    fn first_touched(&self, armed: &mut Armed) -> Option<&str> {
+        let mut touched = armed.watch.as_mut().map(|watch| watch.touched()).unwrap_or_default().into_iter();
+        let leaked = self.leaked();
+        let is_touched = |(index, planned): &(usize, &Planned<'_>)| {
+            let in_sandbox = planned.tripwire.watched().and_then(|_| touched.next().flatten()).is_some();
+            in_sandbox || leaked.get(*index).is_some_and(Option::is_some)
+        };
+        self.all.iter().enumerate().find(is_touched).map(|(_, planned)| planned.tripwire.name())
     }
 
     /// Looks for secrets in output that has grown beyond `before` bytes.

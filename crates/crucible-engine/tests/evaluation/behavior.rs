@@ -150,6 +150,29 @@ async fn a_run_that_is_ended_for_what_it_did_is_told_as_it_happens_and_not_learn
 }
 
 #[tokio::test(start_paused = true)]
+async fn whatever_a_policy_names_ends_a_run_that_would_go_on_and_nothing_else_does() {
+    let touch = || Step::Touch(GuestPath::parse("key").unwrap(), crucible_core::TouchKind::Opened);
+    let leak = || Step::WriteVariable(crucible_core::Stream::Stdout, "TOKEN".to_owned());
+    for (step, kind, name) in [
+        (connects(), BehaviorKind::ConnectionRefused, "127.0.0.1:80"),
+        (Step::MeetLimit(LimitKind::Pids), BehaviorKind::LimitReached, "pids"),
+        (touch(), BehaviorKind::TripwireTouched, "/work/key"),
+        (leak(), BehaviorKind::TripwireTouched, "TOKEN"),
+    ] {
+        let tripwires = || ["file=other", "file=key", "environment=TOKEN"].map(|text| text.parse().unwrap()).to_vec();
+        let mut named = EvaluationSpec { tripwires: tripwires(), ..spec() };
+        named.policy.during.end_on.insert(kind);
+        let outcome = Bench::new(Script::of([step.clone(), Step::WaitForever])).evaluate(named).await.unwrap();
+        assert_eq!(outcome.status, Status::Denied, "{kind}");
+        let reason = outcome.admission.reasons.last().unwrap();
+        assert_eq!((reason.clause.as_str(), reason.message.clone()), ("during.end_on", format!("{kind}: {name}")));
+        let unnamed = EvaluationSpec { tripwires: tripwires(), ..spec() };
+        let outcome = Bench::new(Script::of([step, Step::WaitForever])).evaluate(unnamed).await.unwrap();
+        assert_eq!((outcome.status, outcome.admission.reasons.len()), (Status::TimedOut, 0), "{kind}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_cancelled_run_has_nothing_to_compare() {
     let store = Arc::new(MemoryBaselines::default());
     let bench =
