@@ -165,13 +165,19 @@ pub async fn start_jail(configuration: &Configuration, ahead: Ahead) -> Result<J
     .await
 }
 
-/// An engine that looks at programs and runs them on these backends. Its records name the attestations of this node, and
-/// say how runs with a label stand to earlier ones.
+/// Starts one backend, as [`start`] does, and an engine that looks at programs and runs them on it. Its records name the
+/// attestations of this node, and say how runs with a label stand to earlier ones.
 ///
 /// # Errors
-/// As [`scanner`].
-pub fn engine(backends: Vec<Arc<dyn Backend>>, configuration: &Configuration) -> Result<Engine> {
-    Ok(unscanned_engine(backends, configuration).with_scanner(scanner(configuration)?))
+/// As [`start`] and [`scanner`].
+pub async fn start_engine(name: &str, configuration: &Configuration, ahead: Ahead) -> Result<Engine> {
+    // A backend waits for processes of its own while it starts, and the rules can be read meanwhile.
+    let reading = async {
+        tokio::task::yield_now().await;
+        scanner(configuration)
+    };
+    let (started, scanner) = tokio::join!(start(name, configuration, ahead), reading);
+    Ok(unscanned_engine(vec![started?], configuration).with_scanner(scanner?))
 }
 
 /// The same without a look at programs: for those whose programs are Crucible's own.

@@ -107,9 +107,8 @@ impl Builder {
         let configuration = self.configuration.map_or_else(Configuration::built_in, Ok)?;
         let backend =
             compose::choose(self.backend.as_deref().unwrap_or(configuration.backend()), self.unsafe_backends)?;
-        let started = compose::start(backend, &configuration, Ahead::One).await?;
         Ok(Crucible {
-            engine: compose::engine(vec![started], &configuration)?,
+            engine: compose::start_engine(backend, &configuration, Ahead::One).await?,
             backend,
             language: self.language.unwrap_or_else(|| configuration.language().to_owned()),
             limits: self.limits.unwrap_or_else(|| configuration.limits().clone()),

@@ -84,7 +84,9 @@ pub(crate) fn run(request: &Request) -> Result<()> {
         .map_err(|error| failed("start the runtime", "the asynchronous runtime can't be started").with_source(error))?;
     let languages = LanguageTable::from(BTreeMap::from([(LANGUAGE.to_owned(), bare)]));
     let backend = runtime.block_on(compose::start(JAIL, &configuration, compose::Ahead::One))?;
-    let engine = Arc::new(Engine::new(vec![backend], languages, Limits::maximum(), compose::node()));
+    // With the scanner, as every run has it.
+    let engine = Engine::new(vec![backend], languages, Limits::maximum(), compose::node());
+    let engine = Arc::new(engine.with_scanner(compose::scanner(&configuration)?));
 
     let python = [interpreter.path.as_str(), "-I", "-S", "-c", CODE];
     let owned = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();

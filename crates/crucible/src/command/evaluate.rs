@@ -114,11 +114,10 @@ pub(super) fn perform(
     let runtime = runtime()?;
     let done = runtime.block_on(async {
         let mut signals = Signals::listen()?;
-        let started = compose::start(backend, configuration, compose::Ahead::Never).await?;
-        if let Some(warning) = weak_limits(started.capabilities()) {
+        let engine = compose::start_engine(backend, configuration, compose::Ahead::Never).await?;
+        if let Some(warning) = engine.backends().iter().find_map(|started| weak_limits(started.capabilities())) {
             output::warning(&warning);
         }
-        let engine = compose::engine(vec![started], configuration)?;
         let (wait, claim) = match review {
             Review::Awaited(wait) => (wait, None),
             Review::Approved(claim) => (None, Some(claim)),
