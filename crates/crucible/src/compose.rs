@@ -5,7 +5,7 @@
 use crate::config::{AUTO, Chosen, Configuration, PolicyFile, Problem};
 use crate::rule_files::{RuleFiles, RuleFolder};
 pub use crucible_backends::jail::Ahead;
-use crucible_backends::jail::{JailBackend, JailConfig};
+use crucible_backends::jail::{JailBackend, JailConfig, Watch};
 use crucible_backends::subprocess::{SubprocessBackend, SubprocessConfig};
 use crucible_core::{
     Backend, Error, ErrorKind, HostPath, Isolation, Policy, Result, ReviewStore, SandboxId, SandboxRequest, Scanner,
@@ -155,14 +155,22 @@ pub async fn start(name: &str, configuration: &Configuration, ahead: Ahead) -> R
 /// # Errors
 /// `Unavailable` where this machine can't run it, with the mend.
 pub async fn start_jail(configuration: &Configuration, ahead: Ahead) -> Result<JailBackend> {
-    JailBackend::start(JailConfig {
+    JailBackend::start(jail_config(configuration, ahead)?).await
+}
+
+/// What a configuration says about the jail.
+///
+/// # Errors
+/// `Configuration` where it gives ids that can't be.
+pub fn jail_config(configuration: &Configuration, ahead: Ahead) -> Result<JailConfig> {
+    Ok(JailConfig {
         cgroup_parent: configuration.cgroup_parent(),
         uid_start: configuration.uid_start()?,
         uid_count: configuration.uid_count()?,
         interpreter_cache: configuration.interpreter_cache(),
         ahead,
+        watch: Watch::Everything,
     })
-    .await
 }
 
 /// Starts one backend, as [`start`] does, and an engine that looks at programs and runs them on it. Its records name the

@@ -3,7 +3,7 @@
 use super::layers::{self, Ids};
 use super::place::{GuestId, Place, Places, Shape};
 use super::posture::{self, HostIds};
-use super::{JailConfig, control, root, self_test};
+use super::{JailConfig, Watch, control, root, self_test};
 use crate::native::{NativeParts, NativeSandbox, Nests, process_limits, start_error, system_language};
 use crate::runtime::{self, HostInterpreter};
 use async_trait::async_trait;
@@ -73,9 +73,12 @@ impl JailBackend {
             Cgroups::open(parent)
         };
         let (launcher, cgroups) = tokio::join!(start_launcher(&config), open_cgroups);
-        let (launcher, ids, host_ids) = launcher.map_err(|error| start_error("start the jail", error))?;
-        let capabilities = layers::capabilities(&launcher, &cgroups, ids);
-        let places = Arc::new(Places::new(launcher, cgroups, ids, config.ahead));
+        let (mut launcher, ids, host_ids) = launcher.map_err(|error| start_error("start the jail", error))?;
+        if config.watch == Watch::Nothing {
+            launcher.watch_nothing();
+        }
+        let capabilities = layers::capabilities(&launcher, &cgroups, ids, config.watch);
+        let places = Arc::new(Places::new(launcher, cgroups, ids, &config));
         let interpreter_cache = config.interpreter_cache;
         Ok(Self { places, capabilities, ids, host_ids, interpreter_cache, roots: Mutex::default() })
     }

@@ -3,6 +3,15 @@
 use super::Ahead;
 use crucible_core::HostPath;
 
+/// What is looked at of what guests do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Watch {
+    /// Everything that this machine can tell of.
+    Everything,
+    /// Nothing: a run's record says that nobody looked. For measuring what looking costs.
+    Nothing,
+}
+
 /// What an operator can set about the jail.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JailConfig {
@@ -16,6 +25,8 @@ pub struct JailConfig {
     pub interpreter_cache: Option<HostPath>,
     /// Whether a sandbox may be made before it is asked for.
     pub ahead: Ahead,
+    /// What is looked at of guests.
+    pub watch: Watch,
 }
 
 impl Default for JailConfig {
@@ -27,6 +38,7 @@ impl Default for JailConfig {
             uid_count: 268_435_455,
             interpreter_cache: None,
             ahead: Ahead::One,
+            watch: Watch::Everything,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Which layers a jail has on this machine, and how each limit is enforced.
 
+use super::Watch;
 use crate::native::{Heard, unwatched, watching_processes};
 use crucible_core::{
     Capabilities, Coverage, Enforcement, Isolation, Layer, LayerState, Layers, LimitKind, Monitoring, NetworkPolicy,
@@ -31,7 +32,7 @@ pub(super) enum Ids {
 }
 
 /// What a jail can do here.
-pub(super) fn capabilities(launcher: &Launcher, cgroups: &Cgroups, ids: Ids) -> Capabilities {
+pub(super) fn capabilities(launcher: &Launcher, cgroups: &Cgroups, ids: Ids, watch: Watch) -> Capabilities {
     Capabilities {
         isolation: Isolation::SharedKernel,
         layers: layers(launcher, cgroups, ids),
@@ -40,7 +41,10 @@ pub(super) fn capabilities(launcher: &Launcher, cgroups: &Cgroups, ids: Ids) -> 
         absolute_paths: true,
         arbitrary_commands: true,
         tripwires: TripwireKind::ALL.into(),
-        monitoring: monitoring(host::can_report_calls().into(), launcher),
+        monitoring: match watch {
+            Watch::Everything => monitoring(host::can_report_calls().into(), launcher),
+            Watch::Nothing => unwatched("the jail is set to watch nothing"),
+        },
     }
 }
 

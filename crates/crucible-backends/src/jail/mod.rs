@@ -10,7 +10,7 @@ mod root;
 mod self_test;
 
 pub use backend::JailBackend;
-pub use config::JailConfig;
+pub use config::{JailConfig, Watch};
 pub use crucible_jail::host::cgroup::leave_top as leave_top_of_cgroups;
 pub use crucible_jail::host::is_in_range;
 pub use crucible_jail::plan::RANGE_PROGRAM;

@@ -3,6 +3,7 @@
 //! Invariant: a place is fresh. It is used once, and what was made ahead differs in nothing from what is made on request.
 
 use super::layers::Ids;
+use super::{JailConfig, Watch};
 use crate::native::{start_error, translate};
 use crucible_core::{Error, ErrorKind, Result};
 use crucible_jail::host::cgroup::{Cgroup, CgroupLimits, Cgroups};
@@ -84,9 +85,10 @@ pub(super) struct Places {
 }
 
 impl Places {
-    pub(super) fn new(launcher: Launcher, cgroups: Cgroups, ids: Ids, ahead: Ahead) -> Self {
+    pub(super) fn new(launcher: Launcher, cgroups: Cgroups, ids: Ids, config: &JailConfig) -> Self {
         let (landlock_abi, filter) = (host::landlock_abi(), seccomp::compile());
-        let reports = if host::can_report_calls() { Reports::Heard } else { Reports::Silenced };
+        let hears = config.watch == Watch::Everything && host::can_report_calls();
+        let (reports, ahead) = (if hears { Reports::Heard } else { Reports::Silenced }, config.ahead);
         let (spare, in_use) = (Mutex::default(), Arc::default());
         Self { spare, launcher, cgroups, ids, ahead, landlock_abi, filter, reports, in_use }
     }

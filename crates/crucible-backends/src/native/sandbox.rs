@@ -305,8 +305,10 @@ impl Sandbox for NativeSandbox {
         let mut monitoring = self.parts.monitoring.clone();
         if self.is_jailed() && !sandbox.hears_of_calls() {
             let reason = "somebody outside of the sandbox listens to refused system calls already";
-            for part in [Watchable::SystemCalls, Watchable::Network] {
-                monitoring.insert(part, Coverage::Unavailable { reason: reason.to_owned() });
+            let calls =
+                monitoring.iter_mut().filter(|(part, _)| matches!(part, Watchable::SystemCalls | Watchable::Network));
+            for (_, coverage) in calls.filter(|(_, coverage)| **coverage == Coverage::Events) {
+                *coverage = Coverage::Unavailable { reason: reason.to_owned() };
             }
         }
         if !sandbox.hears_of_files() && monitoring.get(&Watchable::Files) == Some(&Coverage::Events) {

@@ -1,7 +1,7 @@
 //! The launcher as seen by the supervisor.
 
 use super::observe::ProcessEvents;
-use super::sandbox::{Reach, Sandbox, is_readable};
+use super::sandbox::{Reach, Sandbox, Watched, is_readable};
 use super::socket::MessageSocket;
 use super::{JailError, image};
 use crate::plan::{LauncherReply, LauncherRequest, Privilege, Protection, RootEntry, SandboxPlan};
@@ -26,6 +26,8 @@ pub struct Launcher {
     listed: Arc<AtomicBool>,
     /// Tells of programs that are started, where the kernel lets this user hear of that.
     events: Option<ProcessEvents>,
+    /// Whether what its sandboxes' guests do is looked at.
+    watches: bool,
 }
 
 struct Connection {
@@ -79,6 +81,7 @@ impl Launcher {
             time_namespace: false,
             listed: Arc::default(),
             events: ProcessEvents::listen().ok(),
+            watches: true,
         };
         let mut answer = launcher.request(&LauncherRequest::Begin(privilege), &[]).await?.0;
         if answer == LauncherReply::MapIds {
@@ -90,6 +93,11 @@ impl Launcher {
             _ => return Err(JailError::Protocol("begin")),
         }
         Ok(launcher)
+    }
+
+    /// Has no guest of a sandbox that is started from now on looked at. For measuring what that costs.
+    pub fn watch_nothing(&mut self) {
+        (self.events, self.watches) = (None, false);
     }
 
     /// Whether sandboxes get a time namespace.
@@ -146,7 +154,10 @@ impl Launcher {
         match (answer, <[OwnedFd; 2]>::try_from(received)) {
             (LauncherReply::Started { pid, device }, Ok(descriptors)) => Ok(Started {
                 pid,
-                sandbox: Sandbox::connect(MessageSocket::new(ours)?, reach, descriptors, device, (pid, events)).await?,
+                sandbox: {
+                    let watched = Watched { pid, events, looks: self.watches };
+                    Sandbox::connect(MessageSocket::new(ours)?, reach, descriptors, device, watched).await?
+                },
                 listed: Arc::clone(&self.listed),
                 launcher: Arc::clone(&self.process),
             }),

@@ -55,8 +55,18 @@ struct Watching {
     answering: Option<JoinHandle<()>>,
     /// Hears of started programs.
     hearing: Option<Registration>,
-    /// Looks for started programs, where nobody tells of them, from the first command on.
+    /// Whether started programs are looked for, where nobody tells of them.
+    looks: bool,
+    /// Looks for them, from the first command on.
     looking: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// What is to be watched of a sandbox, and by what means.
+pub(super) struct Watched<'a> {
+    /// Its init, as numbered on the host.
+    pub(super) pid: i32,
+    pub(super) events: Option<&'a ProcessEvents>,
+    pub(super) looks: bool,
 }
 
 /// What was seen of an init that has gone wrong.
@@ -116,7 +126,7 @@ impl Sandbox {
         reach: Reach,
         [init, storage]: [OwnedFd; 2],
         device: u64,
-        (pid, events): (i32, Option<&ProcessEvents>),
+        Watched { pid, events, looks }: Watched<'_>,
     ) -> Result<Self, JailError> {
         let socket = Arc::new(socket);
         let init = crate::sys::watch(init, Interest::READABLE).map_err(JailError::io("watch the sandbox's init"))?;
@@ -143,7 +153,7 @@ impl Sandbox {
         };
         let mounts = if reach == Reach::Namespace { Mounts::Own } else { Mounts::Host };
         let hearing = events.map(|events| events.register(pid, Arc::clone(&record), mounts));
-        let watching = Watching { pid, record, answering, hearing, looking: Mutex::default() };
+        let watching = Watching { pid, record, answering, hearing, looks, looking: Mutex::default() };
         let waiting = Waiting::default();
         // One place only: an init that says more than it was asked is left standing with it.
         let (sender, channel) = mpsc::channel(1);
@@ -408,7 +418,7 @@ impl Sandbox {
 impl Watching {
     /// Looks for started programs from the first command on, where nobody tells of them.
     fn begin_to_look(&self) {
-        if self.hearing.is_some() {
+        if self.hearing.is_some() || !self.looks {
             return;
         }
         let mut looking = self.looking.lock().unwrap_or_else(PoisonError::into_inner);

@@ -5,11 +5,12 @@
 //! What counts is the ratio to the plain process within a round. What looking at a sandbox from outside adds is what the very
 //! runs say that are measured.
 
-use super::report::{Latency, Looks, Report, Throughput};
+use super::report::{Latency, Looks, Report, Throughput, UNWATCHED};
 use super::{Request, failed};
 use crate::output::Format;
 use crucible::compose::{self, JAIL};
 use crucible::config::Configuration;
+use crucible_backends::jail::{JailBackend, JailConfig, Watch};
 use crucible_backends::runtime;
 use crucible_core::{Discard, EvaluationId, EvaluationSpec, Language, Limits, Policy, Program, Result, Status};
 use crucible_engine::{Engine, LanguageTable, RunIo};
@@ -40,8 +41,8 @@ const ROUNDS: u32 = 15;
 enum Way {
     /// A process of its own: the program and its arguments, with the benchmark's configuration file.
     Process { command: Vec<String>, configuration: PathBuf },
-    /// The jail, through the library.
-    Library,
+    /// A jail, through the library.
+    Library(Arc<Engine>),
 }
 
 /// How long a run took, and what looking at its sandbox from outside added, where there is one that says so.
@@ -52,7 +53,6 @@ struct Timed {
 
 struct Bench {
     runtime: Runtime,
-    engine: Arc<Engine>,
     ways: Vec<(&'static str, Way)>,
 }
 
@@ -83,10 +83,13 @@ pub(crate) fn run(request: &Request) -> Result<()> {
         .build()
         .map_err(|error| failed("start the runtime", "the asynchronous runtime can't be started").with_source(error))?;
     let languages = LanguageTable::from(BTreeMap::from([(LANGUAGE.to_owned(), bare)]));
-    let backend = runtime.block_on(compose::start(JAIL, &configuration, compose::Ahead::One))?;
-    // With the scanner, as every run has it.
-    let engine = Engine::new(vec![backend], languages, Limits::maximum(), compose::node());
-    let engine = Arc::new(engine.with_scanner(compose::scanner(&configuration)?));
+    let engine = |watch| -> Result<Arc<Engine>> {
+        let config = JailConfig { watch, ..compose::jail_config(&configuration, compose::Ahead::One)? };
+        let backend = Arc::new(runtime.block_on(JailBackend::start(config))?);
+        // With the scanner, as every run has it.
+        let engine = Engine::new(vec![backend], languages.clone(), Limits::maximum(), compose::node());
+        Ok(Arc::new(engine.with_scanner(compose::scanner(&configuration)?)))
+    };
 
     let python = [interpreter.path.as_str(), "-I", "-S", "-c", CODE];
     let owned = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
@@ -94,7 +97,8 @@ pub(crate) fn run(request: &Request) -> Result<()> {
     let own = own.to_string_lossy();
     let mut ways = vec![
         ("plain", process(owned(&python))),
-        ("jail", Way::Library),
+        (JAIL, Way::Library(engine(Watch::Everything)?)),
+        (UNWATCHED, Way::Library(engine(Watch::Nothing)?)),
         ("crucible run", process(owned(&[&own, "run", "-l", LANGUAGE, "-c", CODE]))),
     ];
     if works(&["bwrap", "--version"]) {
@@ -102,7 +106,7 @@ pub(crate) fn run(request: &Request) -> Result<()> {
         let words: Vec<&str> = bwrap.split(' ').chain(python).collect();
         ways.push(("bwrap", process(owned(&words))));
     }
-    let bench = Bench { runtime, engine, ways };
+    let bench = Bench { runtime, ways };
     let report = bench.measure(rounds, &interpreter.path)?;
     let text = match request.format {
         Format::Text => report.table(),
@@ -125,9 +129,11 @@ impl Bench {
             self.times(way, 1, 3)?;
         }
         for _ in 0..rounds {
-            for ((_, way), latency) in self.ways.iter().zip(&mut latencies) {
+            for ((name, way), latency) in self.ways.iter().zip(&mut latencies) {
                 let runs = self.times(way, 1, RUNS_FOR_LATENCY)?;
-                looks.add(runs.iter().filter_map(|run| run.looking));
+                if *name == JAIL {
+                    looks.add(runs.iter().filter_map(|run| run.looking));
+                }
                 latency.add_round(runs.iter().map(|run| run.all).collect());
             }
             let mut next = throughputs.iter_mut();
@@ -164,10 +170,10 @@ impl Bench {
                 }
                 Ok(all)
             }
-            Way::Library => self.runtime.block_on(async {
+            Way::Library(engine) => self.runtime.block_on(async {
                 let tasks: Vec<_> = (0..workers)
                     .map(|_| {
-                        let engine = Arc::clone(&self.engine);
+                        let engine = Arc::clone(engine);
                         tokio::spawn(async move {
                             let mut times = Vec::new();
                             for _ in 0..runs {

@@ -1,11 +1,14 @@
 //! What a benchmark measured, as a table and as JSON: medians, and the median over the rounds of each round's ratio to the
 //! plain process.
 
+use crucible::compose::JAIL;
 use serde_json::json;
 use std::time::Duration;
 
 /// The way that all others are compared with. It is measured first.
 const PLAIN: &str = "plain";
+/// The jail, in which nobody looks at what guests do.
+pub(super) const UNWATCHED: &str = "jail, unwatched";
 
 /// Times of single runs of one way.
 pub(super) struct Latency {
@@ -84,6 +87,14 @@ impl Report {
         plain.map_or(f64::NAN, |plain| median_ratio(&throughput.rounds, &plain.rounds))
     }
 
+    /// What looking at what a guest does costs a run, in milliseconds: the median over the rounds of the differences.
+    fn monitoring(&self) -> Option<f64> {
+        let rounds = |name| Some(&self.latencies.iter().find(|latency| latency.name == name)?.rounds);
+        let (watched, unwatched) = (rounds(JAIL)?, rounds(UNWATCHED)?);
+        let more: Vec<f64> = watched.iter().zip(unwatched).map(|(watched, unwatched)| watched - unwatched).collect();
+        Some(quantile(&more, 0.5))
+    }
+
     /// The result for people.
     pub(super) fn table(&self) -> String {
         let mut text = format!(
@@ -106,6 +117,9 @@ impl Report {
             quantile(&self.looks.0, 0.5),
             quantile(&self.looks.0, 0.95)
         ));
+        if let Some(monitoring) = self.monitoring() {
+            text.push_str(&format!("of jail, watching the guest {:>5.0} µs median\n", monitoring * 1e3));
+        }
         text.push_str("\nruns per second     workers    runs/s   times plain\n");
         for throughput in &self.throughputs {
             let median = quantile(&throughput.rounds, 0.5);
@@ -155,11 +169,12 @@ impl Report {
             "rounds": self.rounds,
             "latency": latencies,
             "posture_check": {
-                "way": "jail",
+                "way": JAIL,
                 "runs": self.looks.0.len(),
                 "median_us": quantile(&self.looks.0, 0.5),
                 "p95_us": quantile(&self.looks.0, 0.95),
             },
+            "monitoring": { "way": JAIL, "compared_with": UNWATCHED, "median_ms": self.monitoring() },
             "throughput": throughputs,
         });
         format!("{document:#}\n")
@@ -200,17 +215,20 @@ mod tests {
     fn ratios_are_taken_within_each_round() {
         // The machine was twice as slow in the second round, for both.
         let mut plain = Latency::new(PLAIN);
-        let mut jail = Latency::new("jail");
+        let mut jail = Latency::new(JAIL);
+        let mut unwatched = Latency::new(UNWATCHED);
         for factor in [1, 2, 1] {
+            unwatched.add_round(vec![Duration::from_micros(11_900 * factor)]);
             plain.add_round(vec![Duration::from_millis(10 * factor)]);
             jail.add_round(vec![Duration::from_millis(12 * factor)]);
         }
         let mut looks = Looks::default();
         looks.add([90, 80, 500].into_iter().map(Duration::from_micros));
-        let report = Report::new(3, "python3", vec![plain, jail], Vec::new(), looks);
+        let report = Report::new(3, "python3", vec![plain, jail, unwatched], Vec::new(), looks);
         let document: serde_json::Value = serde_json::from_str(&report.json()).unwrap();
         assert!((document["latency"][1]["ratio_to_plain"].as_f64().unwrap() - 1.2).abs() < 1e-9);
         assert!((document["posture_check"]["median_us"].as_f64().unwrap() - 90.0).abs() < 1e-6);
+        assert!((document["monitoring"]["median_ms"].as_f64().unwrap() - 0.1).abs() < 1e-6);
         assert!(report.table().contains("1.20") && report.table().contains("90 µs median"));
     }
 

@@ -89,7 +89,7 @@ impl Report {
                 1.0,
             ),
             Target::new("recall on mutated samples", self.mutated.recall(), "above", 0.9),
-            Target::new("times bandit's speed, on one thread", self.one_thread_ratio(), "at least", 20.0),
+            Target::new("times bandit's speed, on all cores", self.all_cores_ratio(), "at least", 20.0),
             Target::new("HumanEval programs with a high finding", self.human_eval.high as f64, "at most", 0.0),
             Target::new(
                 "probes noticed by scanner or monitor",
