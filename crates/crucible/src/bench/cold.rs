@@ -5,7 +5,7 @@
 //! What counts is the ratio to the plain process within a round. What looking at a sandbox from outside adds is what the very
 //! runs say that are measured.
 
-use super::report::{Latency, Looks, Report, Throughput, UNWATCHED};
+use super::report::{Differences, Latency, Looks, Report, Throughput};
 use super::{Request, failed};
 use crate::output::Format;
 use crucible::compose::{self, JAIL};
@@ -31,6 +31,8 @@ const OUTPUT: &[u8] = b"1\n";
 const LANGUAGE: &str = "bare_python";
 /// Runs of each way in a round, for latency.
 const RUNS_FOR_LATENCY: u32 = 10;
+/// Pairs of two runs with and two without watching the guest, in a round.
+const PAIRS: u32 = 10;
 /// Runs of each worker in a round, for throughput.
 const RUNS_PER_WORKER: u32 = 12;
 /// How many runs are made at the same time.
@@ -53,6 +55,8 @@ struct Timed {
 
 struct Bench {
     runtime: Runtime,
+    /// A jail that watches its guests and one that doesn't.
+    watching: [Arc<Engine>; 2],
     ways: Vec<(&'static str, Way)>,
 }
 
@@ -91,14 +95,14 @@ pub(crate) fn run(request: &Request) -> Result<()> {
         Ok(Arc::new(engine.with_scanner(compose::scanner(&configuration)?)))
     };
 
+    let watching = [engine(Watch::Everything)?, engine(Watch::Nothing)?];
     let python = [interpreter.path.as_str(), "-I", "-S", "-c", CODE];
     let owned = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
     let process = |command| Way::Process { command, configuration: folder.file.clone() };
     let own = own.to_string_lossy();
     let mut ways = vec![
         ("plain", process(owned(&python))),
-        (JAIL, Way::Library(engine(Watch::Everything)?)),
-        (UNWATCHED, Way::Library(engine(Watch::Nothing)?)),
+        (JAIL, Way::Library(Arc::clone(&watching[0]))),
         ("crucible run", process(owned(&[&own, "run", "-l", LANGUAGE, "-c", CODE]))),
     ];
     if works(&["bwrap", "--version"]) {
@@ -106,7 +110,7 @@ pub(crate) fn run(request: &Request) -> Result<()> {
         let words: Vec<&str> = bwrap.split(' ').chain(python).collect();
         ways.push(("bwrap", process(owned(&words))));
     }
-    let bench = Bench { runtime, ways };
+    let bench = Bench { runtime, watching, ways };
     let report = bench.measure(rounds, &interpreter.path)?;
     let text = match request.format {
         Format::Text => report.table(),
@@ -123,18 +127,20 @@ impl Bench {
         let mut latencies: Vec<Latency> = self.ways.iter().map(|(name, _)| Latency::new(name)).collect();
         let mut throughputs: Vec<Throughput> =
             self.ways.iter().flat_map(|(name, _)| WORKERS.map(|workers| Throughput::new(name, workers))).collect();
-        let mut looks = Looks::default();
+        let (mut looks, mut watching) = (Looks::default(), Differences::default());
+        self.watching_costs()?;
         // The first runs find files that aren't in memory yet.
         for (_, way) in &self.ways {
             self.times(way, 1, 3)?;
         }
         for _ in 0..rounds {
-            for ((name, way), latency) in self.ways.iter().zip(&mut latencies) {
+            for ((_, way), latency) in self.ways.iter().zip(&mut latencies) {
                 let runs = self.times(way, 1, RUNS_FOR_LATENCY)?;
-                if *name == JAIL {
-                    looks.add(runs.iter().filter_map(|run| run.looking));
-                }
+                looks.add(runs.iter().filter_map(|run| run.looking));
                 latency.add_round(runs.iter().map(|run| run.all).collect());
+            }
+            for _ in 0..PAIRS {
+                watching.add(self.watching_costs()?);
             }
             let mut next = throughputs.iter_mut();
             for (_, way) in &self.ways {
@@ -147,7 +153,20 @@ impl Bench {
                 }
             }
         }
-        Ok(Report::new(rounds, interpreter, latencies, throughputs, looks))
+        Ok(Report::new(rounds, interpreter, latencies, throughputs, (looks, watching)))
+    }
+
+    /// What one run takes in the jail that watches its guests, and one right beside it in the one that doesn't; which comes first
+    /// alternates. What differs by so little is lost where other things are measured in between.
+    fn watching_costs(&self) -> Result<[Duration; 2]> {
+        self.runtime.block_on(async {
+            let [watching, unwatched] = &self.watching;
+            let mut times = [Duration::ZERO; 4];
+            for (time, engine) in times.iter_mut().zip([watching, unwatched, unwatched, watching]) {
+                *time = timed_async(run_in_jail(engine)).await?.all;
+            }
+            Ok([(times[0] + times[3]) / 2, (times[1] + times[2]) / 2])
+        })
     }
 
     /// Runs one way so often by so many workers at once, and says how long each run took.

@@ -7,8 +7,6 @@ use std::time::Duration;
 
 /// The way that all others are compared with. It is measured first.
 const PLAIN: &str = "plain";
-/// The jail, in which nobody looks at what guests do.
-pub(super) const UNWATCHED: &str = "jail, unwatched";
 
 /// Times of single runs of one way.
 pub(super) struct Latency {
@@ -40,6 +38,27 @@ impl Looks {
     }
 }
 
+/// What something adds to a run: differences between two that were made one right after the other, in milliseconds.
+#[derive(Default)]
+pub(super) struct Differences(Vec<f64>);
+
+impl Differences {
+    pub(super) fn add(&mut self, [with, without]: [Duration; 2]) {
+        self.0.push((with.as_secs_f64() - without.as_secs_f64()) * 1e3);
+    }
+
+    fn median(&self) -> f64 {
+        quantile(&self.0, 0.5)
+    }
+
+    /// Between which values the median of all such pairs lies, with 95% confidence: those so many places beside the middle.
+    fn interval(&self) -> [f64; 2] {
+        #[expect(clippy::cast_precision_loss, reason = "so many pairs aren't made")]
+        let beside = 0.98 / (self.0.len().max(1) as f64).sqrt();
+        [quantile(&self.0, (0.5 - beside).max(0.0)), quantile(&self.0, (0.5 + beside).min(1.0))]
+    }
+}
+
 /// Runs per second of one way with a number of workers.
 pub(super) struct Throughput {
     name: &'static str,
@@ -64,6 +83,7 @@ pub(super) struct Report {
     latencies: Vec<Latency>,
     throughputs: Vec<Throughput>,
     looks: Looks,
+    watching: Differences,
 }
 
 impl Report {
@@ -72,9 +92,9 @@ impl Report {
         interpreter: &str,
         latencies: Vec<Latency>,
         throughputs: Vec<Throughput>,
-        looks: Looks,
+        (looks, watching): (Looks, Differences),
     ) -> Self {
-        Self { rounds, interpreter: interpreter.to_owned(), latencies, throughputs, looks }
+        Self { rounds, interpreter: interpreter.to_owned(), latencies, throughputs, looks, watching }
     }
 
     fn latency_ratio(&self, latency: &Latency) -> f64 {
@@ -85,14 +105,6 @@ impl Report {
     fn throughput_ratio(&self, throughput: &Throughput) -> f64 {
         let plain = self.throughputs.iter().find(|plain| plain.name == PLAIN && plain.workers == throughput.workers);
         plain.map_or(f64::NAN, |plain| median_ratio(&throughput.rounds, &plain.rounds))
-    }
-
-    /// What looking at what a guest does costs a run, in milliseconds: the median over the rounds of the differences.
-    fn monitoring(&self) -> Option<f64> {
-        let rounds = |name| Some(&self.latencies.iter().find(|latency| latency.name == name)?.rounds);
-        let (watched, unwatched) = (rounds(JAIL)?, rounds(UNWATCHED)?);
-        let more: Vec<f64> = watched.iter().zip(unwatched).map(|(watched, unwatched)| watched - unwatched).collect();
-        Some(quantile(&more, 0.5))
     }
 
     /// The result for people.
@@ -117,9 +129,14 @@ impl Report {
             quantile(&self.looks.0, 0.5),
             quantile(&self.looks.0, 0.95)
         ));
-        if let Some(monitoring) = self.monitoring() {
-            text.push_str(&format!("of jail, watching the guest {:>5.0} µs median\n", monitoring * 1e3));
-        }
+        let [low, high] = self.watching.interval();
+        text.push_str(&format!(
+            "of jail, watching the guest {:>4.0} µs median of {} pairs, {:.0} to {:.0} with 95% confidence\n",
+            self.watching.median() * 1e3,
+            self.watching.0.len(),
+            low * 1e3,
+            high * 1e3
+        ));
         text.push_str("\nruns per second     workers    runs/s   times plain\n");
         for throughput in &self.throughputs {
             let median = quantile(&throughput.rounds, 0.5);
@@ -174,7 +191,12 @@ impl Report {
                 "median_us": quantile(&self.looks.0, 0.5),
                 "p95_us": quantile(&self.looks.0, 0.95),
             },
-            "monitoring": { "way": JAIL, "compared_with": UNWATCHED, "median_ms": self.monitoring() },
+            "watching_the_guest": {
+                "way": JAIL,
+                "pairs": self.watching.0.len(),
+                "median_ms": self.watching.median(),
+                "interval_95_ms": self.watching.interval(),
+            },
             "throughput": throughputs,
         });
         format!("{document:#}\n")
@@ -216,19 +238,21 @@ mod tests {
         // The machine was twice as slow in the second round, for both.
         let mut plain = Latency::new(PLAIN);
         let mut jail = Latency::new(JAIL);
-        let mut unwatched = Latency::new(UNWATCHED);
         for factor in [1, 2, 1] {
-            unwatched.add_round(vec![Duration::from_micros(11_900 * factor)]);
             plain.add_round(vec![Duration::from_millis(10 * factor)]);
             jail.add_round(vec![Duration::from_millis(12 * factor)]);
         }
         let mut looks = Looks::default();
         looks.add([90, 80, 500].into_iter().map(Duration::from_micros));
-        let report = Report::new(3, "python3", vec![plain, jail, unwatched], Vec::new(), looks);
+        let mut watching = Differences::default();
+        for micros in [12_100, 12_000, 11_900] {
+            watching.add([Duration::from_micros(micros), Duration::from_micros(11_900)]);
+        }
+        let report = Report::new(3, "python3", vec![plain, jail], Vec::new(), (looks, watching));
         let document: serde_json::Value = serde_json::from_str(&report.json()).unwrap();
         assert!((document["latency"][1]["ratio_to_plain"].as_f64().unwrap() - 1.2).abs() < 1e-9);
         assert!((document["posture_check"]["median_us"].as_f64().unwrap() - 90.0).abs() < 1e-6);
-        assert!((document["monitoring"]["median_ms"].as_f64().unwrap() - 0.1).abs() < 1e-6);
+        assert!((document["watching_the_guest"]["median_ms"].as_f64().unwrap() - 0.1).abs() < 1e-6);
         assert!(report.table().contains("1.20") && report.table().contains("90 µs median"));
     }
 
