@@ -5,7 +5,11 @@
 use crucible_jail::host::cgroup::{CgroupLimits, Cgroups};
 use crucible_jail::host::{self, Command, JailError, Launcher, Running, Sandbox};
 use crucible_jail::plan::{Ended, JailPlan, Need, Privilege, Refusal, Reports, RootEntry, SandboxPlan};
+use std::future::poll_fn;
 use std::os::fd::AsFd;
+use std::pin::pin;
+use std::task::Poll;
+use std::time::{Duration, Instant};
 use tokio::io::AsyncReadExt;
 
 fn privilege() -> Privilege {
@@ -126,6 +130,38 @@ async fn files_go_in_and_come_out_and_links_do_not() {
         sandbox.list("/work").await.unwrap().into_iter().map(|entry| String::from_utf8(entry.name).unwrap()).collect();
     names.sort();
     assert_eq!(names, ["a", "folder", "link", "pipe", "plain", "second"]);
+}
+
+/// Asks, and doesn't wait for the answer.
+async fn abandon(asking: impl Future) {
+    let mut asking = pin!(asking);
+    let once = poll_fn(|context| Poll::Ready(asking.as_mut().poll(context).is_pending()));
+    assert!(once.await, "it was answered before it could be abandoned");
+}
+
+#[tokio::test]
+async fn a_request_that_nobody_waits_for_takes_nothing_from_the_next() {
+    let launcher = launcher().await;
+    abandon(launcher.start_sandbox(SandboxPlan::Jailed(plan()), &[])).await;
+    abandon(launcher.prepare_root(2, entries())).await;
+    let sandbox = sandbox(&launcher).await;
+    // More than one packet holds, so that it is told in parts.
+    let script = "i=0; while [ $i -lt 90 ]; do : >$i-$(printf %0200d $i); i=$((i+1)); done; echo hello > plain";
+    assert_eq!(finish(sandbox.exec(shell(script)).await.unwrap()).await.2, Ended::Exited(0));
+    abandon(sandbox.list("/work")).await;
+    abandon(sandbox.open_file("/work/none")).await;
+    let mut text = String::new();
+    std::io::Read::read_to_string(&mut sandbox.open_file("/work/plain").await.unwrap(), &mut text).unwrap();
+    assert_eq!(text, "hello\n");
+    assert_eq!(sandbox.list("/work").await.unwrap().len(), 91);
+    assert!(!sandbox.broke_its_word());
+    // The one that was started in vain is gone: its first process ended when nobody listened to it.
+    let children = format!("/proc/{0}/task/{0}/children", launcher.process_id());
+    let deadline = Instant::now() + Duration::from_secs(5);
+    while std::fs::read_to_string(&children).unwrap().split_whitespace().count() > 1 {
+        assert!(Instant::now() < deadline, "a sandbox that nobody asked for lives on");
+        std::thread::yield_now();
+    }
 }
 
 #[tokio::test]

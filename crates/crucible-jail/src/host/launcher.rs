@@ -32,8 +32,10 @@ pub struct Launcher {
 
 struct Connection {
     socket: MessageSocket,
-    /// A request was abandoned half-way, so that the next answer would be taken for another's.
-    poisoned: bool,
+    /// Answers to requests that their askers abandoned half-way: they come before all others. What they bring ends with them.
+    owed: u32,
+    /// It has said what can't be understood: nobody knows any more which answer is whose.
+    broken: bool,
 }
 
 /// What the launcher says of a sandbox that it started.
@@ -72,7 +74,7 @@ impl Launcher {
         let number = i32::try_from(child.id()).ok().and_then(Pid::from_raw).ok_or(JailError::LauncherLost)?;
         let process = rustix::process::pidfd_open(number, PidfdFlags::empty());
         let process = Arc::new(process.map_err(JailError::os("watch the launcher"))?);
-        let connection = Connection { socket: MessageSocket::new(ours)?, poisoned: false };
+        let connection = Connection { socket: MessageSocket::new(ours)?, owed: 0, broken: false };
         let mut launcher = Self {
             connection: Some(Mutex::new(connection)),
             process_id: child.id(),
@@ -174,16 +176,28 @@ impl Launcher {
             return Err(JailError::LauncherLost);
         };
         let mut connection = connection.lock().await;
-        if std::mem::replace(&mut connection.poisoned, true) {
-            return Err(JailError::LauncherLost);
+        while connection.owed > 0 {
+            drop(connection.answer().await?);
         }
+        // Either all of it is sent or nothing.
         connection.socket.send(request, descriptors).await.map_err(lost)?;
-        let answer = connection.socket.receive::<LauncherReply>().await.map_err(lost)?;
-        connection.poisoned = false;
-        match answer {
+        connection.owed += 1;
+        match connection.answer().await? {
             (LauncherReply::Failed(failure), _) => Err(failure.into()),
             answer => Ok(answer),
         }
+    }
+}
+
+impl Connection {
+    /// The next answer that is owed. Cancel-safe.
+    async fn answer(&mut self) -> Result<(LauncherReply, Vec<OwnedFd>), JailError> {
+        if self.broken {
+            return Err(JailError::LauncherLost);
+        }
+        let answer = self.socket.receive::<LauncherReply>().await.map_err(lost);
+        (self.owed, self.broken) = (self.owed - 1, answer.is_err());
+        answer
     }
 }
 

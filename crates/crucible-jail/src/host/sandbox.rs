@@ -89,8 +89,17 @@ pub(super) enum Reach {
 
 struct Answers {
     channel: mpsc::Receiver<(InitMessage, Vec<OwnedFd>)>,
-    /// A request was abandoned half-way, so that the next answer would be taken for another's.
-    poisoned: bool,
+    /// Whether an answer is still to come, also to a request that its asker abandoned half-way: it comes before all others.
+    owed: bool,
+}
+
+impl Answers {
+    /// The next answer, or the next part of one. Cancel-safe.
+    async fn next(&mut self) -> Result<(InitMessage, Vec<OwnedFd>), JailError> {
+        let answer = self.channel.recv().await.ok_or(JailError::SandboxLost)?;
+        self.owed = matches!(answer.0, InitMessage::Listing { more: true, .. });
+        Ok(answer)
+    }
 }
 
 /// A command to start.
@@ -162,7 +171,7 @@ impl Sandbox {
         let (their_socket, their_waiting) = (Arc::clone(&socket), Arc::clone(&waiting));
         let reader = read_messages(their_socket, their_waiting, Arc::clone(&alone), Arc::clone(&signs), sender);
         let reader = tokio::spawn(reader);
-        let answers = AsyncMutex::new(Answers { channel, poisoned: false });
+        let answers = AsyncMutex::new(Answers { channel, owed: false });
         Ok(Self {
             socket,
             init,
@@ -317,9 +326,7 @@ impl Sandbox {
                     if !more {
                         return Ok(all);
                     }
-                    answers.poisoned = true;
-                    answer = answers.channel.recv().await.ok_or(JailError::SandboxLost)?;
-                    answers.poisoned = false;
+                    answer = answers.next().await?;
                 }
                 InitMessage::Refused(refusal) => return Err(JailError::Refused(refusal)),
                 _ => return Err(self.caught_lying("list a folder")),
@@ -360,14 +367,13 @@ impl Sandbox {
         answers: &mut Answers,
         request: &InitRequest,
     ) -> Result<(InitMessage, Vec<OwnedFd>), JailError> {
-        if std::mem::replace(&mut answers.poisoned, true) {
-            return Err(JailError::SandboxLost);
+        while answers.owed {
+            drop(answers.next().await?);
         }
         let no_descriptors: [BorrowedFd<'_>; 0] = [];
         self.socket.send(request, &no_descriptors).await.map_err(lost)?;
-        let answer = answers.channel.recv().await.ok_or(JailError::SandboxLost)?;
-        answers.poisoned = false;
-        Ok(answer)
+        answers.owed = true;
+        answers.next().await
     }
 
     /// Kills the sandbox's init, and with it everything in a jailed one, without waiting.
