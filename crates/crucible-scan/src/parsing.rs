@@ -7,7 +7,7 @@
 use crate::language::Language;
 use rustix::time::{ClockId, clock_gettime};
 use std::ops::ControlFlow;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tree_sitter::{ParseOptions, ParseState, Parser, Tree};
 
 /// The most that one text's parsing may ask for news, each a hundred of the parser's steps.
@@ -16,8 +16,8 @@ const MOST_STEPS: usize = 20_000;
 /// The longest that one try may take of the processor. Far beyond what honest programs of the longest length need.
 const LONGEST_TRY: Duration = Duration::from_millis(300);
 
-/// How many steps are made from one look at the clock to the next.
-const STEPS_BETWEEN_LOOKS: usize = 16;
+/// How long the steps go on from one look at the thread's time to the next.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(10);
 
 /// A tree, and how much of the text it is of.
 pub(crate) struct Parsed {
@@ -55,16 +55,19 @@ fn attempt(parser: &mut Parser, text: &str) -> Result<Tree, usize> {
     let bytes = text.as_bytes();
     let (mut steps, mut reached) = (0, 0);
     let mut deadline: Option<Duration> = None;
+    let mut asked: Option<Instant> = None;
     let mut watch = |state: &ParseState| {
         steps += 1;
         reached = state.current_byte_offset();
         if steps > MOST_STEPS {
             return ControlFlow::Break(());
         }
-        // Asking for the time takes as long as the steps between.
-        if steps % STEPS_BETWEEN_LOOKS != 1 {
+        // The kernel is asked for the thread's own time, which costs as much as the steps, only where this much can have gone by.
+        let now = Instant::now();
+        if asked.is_some_and(|asked| now - asked < BETWEEN_LOOKS) {
             return ControlFlow::Continue(());
         }
+        asked = Some(now);
         let now = processor_time();
         let end = *deadline.get_or_insert_with(|| now + LONGEST_TRY);
         if now > end { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
