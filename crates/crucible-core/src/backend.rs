@@ -5,7 +5,7 @@
 
 use crate::capabilities::Capabilities;
 use crate::component::Component;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::evidence::Posture;
 use crate::id::SandboxId;
 use crate::language::Language;
@@ -17,6 +17,7 @@ use crate::policy::Policy;
 use crate::tripwire::{TripwireWatch, WatchedPlace};
 use async_trait::async_trait;
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -163,6 +164,25 @@ pub struct Counters {
     pub refused: BTreeSet<LimitKind>,
 }
 
+/// The only way out of a sandbox with an allow-list: connections that its guest makes to a socket inside, on which the host
+/// listens. What comes through is hostile.
+#[async_trait]
+pub trait Door: Send {
+    /// Where the socket is, as seen from inside.
+    fn address(&self) -> SocketAddr;
+
+    /// Waits for the next connection. Cancel-safe.
+    ///
+    /// # Errors
+    /// `Infrastructure` where no more can come.
+    async fn accept(&mut self) -> Result<Box<dyn Connection>>;
+}
+
+/// A connection, as a stream of bytes both ways.
+pub trait Connection: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Connection for T {}
+
 /// One isolated place in which commands run.
 #[async_trait]
 pub trait Sandbox: Send + Sync {
@@ -240,6 +260,14 @@ pub trait Sandbox: Send + Sync {
     /// # Errors
     /// `Infrastructure` where what the capabilities promise can't be watched.
     async fn observe(&self) -> Result<Box<dyn Observer>>;
+
+    /// The way out of a sandbox whose policy has an allow-list; can be taken once.
+    ///
+    /// # Errors
+    /// `Refused` where there is none, or it is taken.
+    fn door(&self) -> Result<Box<dyn Door>> {
+        Err(Error::new(ErrorKind::Refused, "open the way out of the sandbox", "it has none"))
+    }
 
     /// Why the sandbox is lost, if it is. Once [`Sandbox::destroy`] is called the question makes no sense any more.
     fn loss(&self) -> Option<Loss>;

@@ -4,7 +4,8 @@ use crate::error::{Error, ErrorKind};
 use crate::layer::{LayerState, Layers};
 use crate::limits::LimitKind;
 use crate::monitor::Monitoring;
-use crate::policy::{NetworkPolicy, Policy, UnenforcedLimits};
+use crate::network::NetworkKind;
+use crate::policy::{Policy, UnenforcedLimits};
 use crate::tripwire::TripwireKind;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -55,7 +56,7 @@ pub struct Capabilities {
     /// How each limit is enforced. A limit that isn't in the map is not enforced.
     pub limits: BTreeMap<LimitKind, Enforcement>,
     /// Networks that can be given.
-    pub networks: Vec<NetworkPolicy>,
+    pub networks: BTreeSet<NetworkKind>,
     /// Whether files outside the work folder (`/tmp`) can be reached by the file calls.
     pub absolute_paths: bool,
     /// Whether any program of the guest's file system can be run, not only the language's.
@@ -91,11 +92,12 @@ impl Capabilities {
             );
             return Err(refuse(message).with_hint(mend));
         }
-        if !self.networks.contains(&policy.network) {
+        if !self.networks.contains(&policy.network.kind()) {
             return Err(refuse(format!(
-                "backend '{backend}' can't give the network that policy '{}' asks for",
-                policy.name
-            )));
+                "backend '{backend}' can't give the network that policy '{}' asks for: {}",
+                policy.name, policy.network
+            ))
+            .with_hint("the jail has a way out for an allow-list; `--network none` does without"));
         }
         if policy.unenforced_limits == UnenforcedLimits::Refuse {
             for limit in LimitKind::ALL {
@@ -122,7 +124,7 @@ mod tests {
             isolation: Isolation::None,
             layers: Layers::new(),
             limits: BTreeMap::new(),
-            networks: vec![NetworkPolicy::None],
+            networks: BTreeSet::from([NetworkKind::None]),
             absolute_paths: false,
             arbitrary_commands: true,
             tripwires: BTreeSet::new(),

@@ -22,6 +22,7 @@ mod language;
 mod layer;
 mod limits;
 mod monitor;
+mod network;
 mod outcome;
 mod path;
 mod policy;
@@ -36,8 +37,8 @@ mod units;
 pub use admission::{AdmissionRecord, Decision, DecisionReason, Review, ReviewDecision};
 pub use attack::{ArmResult, ControlResult, Evaluator, Expected, HeldBy, PropertyResult, Reach, SuiteResult, Verdict};
 pub use backend::{
-    Backend, Command, Counters, Execution, ExitStatus, FileContent, FileEntry, FileKind, Loss, ProcessHandle, Sandbox,
-    SandboxRequest,
+    Backend, Command, Connection, Counters, Door, Execution, ExitStatus, FileContent, FileEntry, FileKind, Loss,
+    ProcessHandle, Sandbox, SandboxRequest,
 };
 pub use baseline::{
     BASELINE_WINDOW, BaselineRecord, BaselineStore, Comparison, ExitKind, History, Label, LabelSummary, Learnt,
@@ -57,12 +58,13 @@ pub use limits::{LimitKind, Limits};
 pub use monitor::{
     BehaviorKind, Coverage, Monitoring, Observation, Observed, Observer, Sample, SeesNothing, Source, Watchable,
 };
+pub use network::{Destination, Host, MOST_DESTINATIONS, NetworkKind, NetworkPolicy};
 pub use outcome::{
     Anomaly, Behavior, CollectedFile, MOST_SAMPLES, Outcome, Output, RefusedFile, Status, Timings, Usage, Validity,
     ValidityReason,
 };
 pub use path::{GuestPath, HostPath};
-pub use policy::{During, NetworkPolicy, Policy, UnenforcedLimits, UnseenPosture, Unwatched};
+pub use policy::{During, Policy, UnenforcedLimits, UnseenPosture, Unwatched};
 pub use report::{ReportContext, ReportNode, UserKind, overall, rfc3339};
 pub use review::{HeldEvaluation, HeldList, HeldRecord, HeldState, HeldSummary, ReviewClaim, ReviewStore};
 pub use scan::{Finding, Import, Region, ScanFile, ScanReport, Scanner, Severity, Unread};

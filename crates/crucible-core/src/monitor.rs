@@ -17,8 +17,10 @@ pub enum BehaviorKind {
     ProcessStarted,
     /// A system call was refused. The name is the call's.
     SyscallDenied,
-    /// A connection was refused. The name is the address.
+    /// A connection was refused. The name is where it was to go.
     ConnectionRefused,
+    /// A connection was made that the policy's allow-list lets out. The name is where it went.
+    ConnectionMade,
     /// Listening at an address was refused. The name is the address.
     BindRefused,
     /// Sending to an address was refused. The name is the address.
@@ -35,10 +37,11 @@ pub enum BehaviorKind {
 
 impl BehaviorKind {
     /// Every kind.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::ProcessStarted,
         Self::SyscallDenied,
         Self::ConnectionRefused,
+        Self::ConnectionMade,
         Self::BindRefused,
         Self::SendRefused,
         Self::FileOpened,
@@ -53,7 +56,9 @@ impl BehaviorKind {
         match self {
             Self::ProcessStarted => Some(Watchable::Processes),
             Self::SyscallDenied => Some(Watchable::SystemCalls),
-            Self::ConnectionRefused | Self::BindRefused | Self::SendRefused => Some(Watchable::Network),
+            Self::ConnectionRefused | Self::ConnectionMade | Self::BindRefused | Self::SendRefused => {
+                Some(Watchable::Network)
+            }
             Self::FileOpened => Some(Watchable::Files),
             Self::LimitReached | Self::TripwireTouched | Self::Flooded => None,
         }
@@ -63,7 +68,7 @@ impl BehaviorKind {
     #[must_use]
     pub const fn severity(self) -> Severity {
         match self {
-            Self::ProcessStarted | Self::FileOpened => Severity::Low,
+            Self::ProcessStarted | Self::FileOpened | Self::ConnectionMade => Severity::Low,
             Self::SyscallDenied
             | Self::ConnectionRefused
             | Self::BindRefused
@@ -81,6 +86,7 @@ impl BehaviorKind {
             Self::ProcessStarted => "process_started",
             Self::SyscallDenied => "syscall_denied",
             Self::ConnectionRefused => "connection_refused",
+            Self::ConnectionMade => "connection_made",
             Self::BindRefused => "bind_refused",
             Self::SendRefused => "send_refused",
             Self::FileOpened => "file_opened",

@@ -5,19 +5,11 @@ use crate::before::Before;
 use crate::layer::Layer;
 use crate::limits::Limits;
 use crate::monitor::BehaviorKind;
+use crate::network::NetworkPolicy;
 use crate::scan::Severity;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
-
-/// What the network of a sandbox is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum NetworkPolicy {
-    /// No network at all, not even loopback.
-    #[default]
-    None,
-}
 
 /// What to do where a backend can't enforce a limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -181,8 +173,9 @@ impl Policy {
     pub fn canonical_protection(&self) -> String {
         let layers: Vec<_> = self.require.iter().map(|layer| layer.as_str()).collect();
         format!(
-            "crucible policy 1\nnetwork={:?}\nunenforced_limits={:?}\nunseen_posture={:?}\nrequire={}\n",
-            self.network,
+            "crucible policy 1\nnetwork={}\nunenforced_limits={:?}\nunseen_posture={:?}\nrequire={}\n",
+            // As it always was written: what is attested already stays so.
+            if self.network == NetworkPolicy::None { "None".to_owned() } else { self.network.to_string() },
             self.unenforced_limits,
             self.unseen_posture,
             layers.join(",")

@@ -1,5 +1,6 @@
 //! The engine: backends, languages and bounds handed in, evaluations out.
 
+use crate::egress::{Internet, Outside};
 use crate::evaluation;
 use crate::languages::LanguageTable;
 use crucible_core::{
@@ -46,6 +47,7 @@ pub struct Engine {
     node: NodeFacts,
     attestations: Arc<dyn AttestationIndex>,
     scanner: Option<Arc<dyn Scanner>>,
+    outside: Arc<dyn Outside>,
     baselines: Option<Arc<dyn BaselineStore>>,
 }
 
@@ -56,7 +58,16 @@ impl Engine {
     #[must_use]
     pub fn new(backends: Vec<Arc<dyn Backend>>, languages: LanguageTable, maximum: Limits, node: NodeFacts) -> Self {
         let attestations = Arc::new(NoAttestations);
-        Self { backends, languages, maximum, node, attestations, scanner: None, baselines: None }
+        Self {
+            backends,
+            languages,
+            maximum,
+            node,
+            attestations,
+            scanner: None,
+            outside: Arc::new(Internet),
+            baselines: None,
+        }
     }
 
     /// The same engine, whose records name the attestations that cover them.
@@ -70,6 +81,13 @@ impl Engine {
     #[must_use]
     pub fn with_scanner(mut self, scanner: Arc<dyn Scanner>) -> Self {
         self.scanner = Some(scanner);
+        self
+    }
+
+    /// The same engine, which reaches what allow-lists let out in another way than by this machine's own network.
+    #[must_use]
+    pub fn with_outside(mut self, outside: Arc<dyn Outside>) -> Self {
+        self.outside = outside;
         self
     }
 
@@ -110,6 +128,10 @@ impl Engine {
     }
 
     /// Looks at programs before they run.
+    pub(crate) const fn outside(&self) -> &Arc<dyn Outside> {
+        &self.outside
+    }
+
     pub(crate) const fn scanner(&self) -> Option<&Arc<dyn Scanner>> {
         self.scanner.as_ref()
     }

@@ -6,6 +6,7 @@
 use crate::admission::{Admitted, admit, choose, environment};
 use crate::behavior::{Reached, Screened, Seen, behavior};
 use crate::collect::{Collection, collect};
+use crate::egress::{Egress, Observing};
 use crate::engine::{Engine, Evaluated, RunIo};
 use crate::gate::{Entry, Gate, When};
 use crate::journal::{self, Journal};
@@ -227,7 +228,7 @@ impl Evaluation<'_> {
         if self.gate.when() == When::BeforeStart {
             self.gate.pass(self.journal).await?;
         }
-        let command = self.command(sandbox)?;
+        let mut command = self.command(sandbox)?;
         let create = began.elapsed();
         let posture = PostureRecord { before, after: None };
         let stopped = match self.stopped(sandbox.layers().clone()) {
@@ -241,7 +242,12 @@ impl Evaluation<'_> {
             return Ok(stopped.map(|finished| (seen(finished), create, Duration::ZERO)));
         }
         let mut armed = self.tripwires.arm(sandbox).await?;
-        let mut observer = within(SET_UP, "watch the sandbox", sandbox.observe()).await?;
+        let egress = Egress::open(&self.spec.policy.network, sandbox, self.engine.outside())?;
+        if let Some(egress) = &egress {
+            egress.add_variables(&mut command.env);
+        }
+        let observer = within(SET_UP, "watch the sandbox", sandbox.observe()).await?;
+        let mut observer = Observing::new(observer, egress.as_ref().map(Egress::told));
         check_watching(observer.monitoring(), &self.spec.policy)?;
         let enforcement = self.admitted.backend.capabilities().enforcement(LimitKind::Cpus);
         let setting = Setting {
@@ -251,13 +257,13 @@ impl Evaluation<'_> {
             journal: self.journal,
             tripwires: self.tripwires,
             armed: &mut armed,
-            observer: observer.as_mut(),
+            observer: &mut observer,
             end_on: &self.spec.policy.during.end_on,
             cancel: self.cancel,
         };
         let ran = run(setting, command, stdin).await?;
         let collecting = Instant::now();
-        let mut finished = self.finish(sandbox, ran, &mut armed, observer.as_mut(), posture).await?;
+        let mut finished = self.finish(sandbox, ran, &mut armed, &mut observer, posture).await?;
         finished.looking += looking;
         Ok(Some((finished, create, collecting.elapsed())))
     }

@@ -12,6 +12,7 @@ mod anomaly;
 mod baseline;
 mod behavior;
 mod collect;
+mod egress;
 mod engine;
 mod evaluation;
 mod gate;
@@ -33,6 +34,7 @@ mod validity;
 mod verdict;
 
 pub use anomaly::{Baseline, FEWEST_RUNS, FLAGGED_FROM, Usual, profile};
+pub use egress::{Internet, Outside};
 pub use engine::{Engine, Evaluated, NodeFacts, RunIo};
 pub use languages::LanguageTable;
 pub use metric::Metric;

@@ -187,6 +187,7 @@ const fn deed(kind: BehaviorKind) -> &'static str {
         BehaviorKind::ProcessStarted => "started a process",
         BehaviorKind::SyscallDenied => "tried a system call that is refused",
         BehaviorKind::ConnectionRefused => "tried to connect",
+        BehaviorKind::ConnectionMade => "connected to something",
         BehaviorKind::BindRefused => "tried to listen",
         BehaviorKind::SendRefused => "tried to send",
         BehaviorKind::FileOpened => "opened a file that its language doesn't need",

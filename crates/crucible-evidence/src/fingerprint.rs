@@ -121,7 +121,7 @@ fn in_force(layers: &Layers) -> BTreeMap<Layer, String> {
 pub(crate) mod tests {
     use super::*;
     use crate::node::tests::made_up;
-    use crucible_core::{Capabilities, Component, HostPath, NetworkPolicy, Sandbox, SandboxRequest, SelfTest};
+    use crucible_core::{Capabilities, Component, HostPath, NetworkKind, Sandbox, SandboxRequest, SelfTest};
 
     /// A backend that makes no sandboxes.
     pub(crate) struct Described {
@@ -141,7 +141,7 @@ pub(crate) mod tests {
                     isolation: Isolation::SharedKernel,
                     layers: layers(),
                     limits: [(LimitKind::Memory, Enforcement::Sandbox)].into(),
-                    networks: vec![NetworkPolicy::None],
+                    networks: [NetworkKind::None].into(),
                     absolute_paths: true,
                     arbitrary_commands: true,
                     tripwires: std::collections::BTreeSet::new(),

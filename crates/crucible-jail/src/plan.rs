@@ -5,7 +5,7 @@
 
 use crate::seccomp::Instruction;
 use serde::{Deserialize, Serialize};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddrV4};
 
 /// Where the guest's writable folders are.
 pub const WORK: &str = "/work";
@@ -61,8 +61,8 @@ pub enum LauncherReply {
     MapIds,
     /// The root is prepared.
     RootPrepared,
-    /// The init is started; descriptors of its process and of its writable file system come along. It reports on its own
-    /// socket.
+    /// The init is started; descriptors of its process and of its writable file system come along, and of the socket that
+    /// listens for what wants out, where there is one. It reports on its own socket.
     Started {
         /// Its number in the host's process namespace.
         pid: i32,
@@ -159,9 +159,23 @@ pub struct JailPlan {
     pub proc: Need,
     /// Whether private pseudo-terminals have to be there.
     pub terminals: Need,
+    /// Whether there is a way out.
+    pub network: Network,
     /// What is left off on purpose, to show that a probe works. Empty for every sandbox that is used.
     pub without: Vec<Protection>,
 }
+
+/// What a sandbox's network namespace holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Network {
+    /// No interface that is up.
+    Closed,
+    /// The loopback, and on it a socket at [`DOOR`] on which the supervisor listens. There is no other way out.
+    Door,
+}
+
+/// Where the supervisor listens in a sandbox that has [`Network::Door`].
+pub const DOOR: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 3128);
 
 impl JailPlan {
     /// Whether the sandbox has a protection.

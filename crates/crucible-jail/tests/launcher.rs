@@ -4,7 +4,8 @@
 
 use crucible_jail::host::cgroup::{CgroupLimits, Cgroups};
 use crucible_jail::host::{self, Command, JailError, Launcher, Running, Sandbox};
-use crucible_jail::plan::{Ended, JailPlan, Need, Privilege, Refusal, Reports, RootEntry, SandboxPlan};
+use crucible_jail::plan::{DOOR, Ended, JailPlan, Need, Network, Privilege, Refusal, Reports, RootEntry, SandboxPlan};
+use crucible_jail::seccomp::Connections;
 use std::future::poll_fn;
 use std::os::fd::AsFd;
 use std::pin::pin;
@@ -48,10 +49,11 @@ fn plan() -> JailPlan {
         clone_into_cgroup: false,
         join_cgroups: 0,
         landlock_abi: host::landlock_abi(),
-        seccomp: crucible_jail::seccomp::compile(),
+        seccomp: crucible_jail::seccomp::compile(Connections::Refused),
         reports: Reports::Heard,
         proc: Need::Required,
         terminals: Need::Preferred,
+        network: Network::Closed,
         without: Vec::new(),
     }
 }
@@ -215,4 +217,25 @@ async fn a_sandbox_in_a_cgroup_is_counted_and_leaves_no_trace() {
     started.sandbox.kill();
     started.sandbox.wait_until_dead().await.unwrap();
     cgroup.remove().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_way_out_leads_to_the_supervisor_and_nowhere_else() {
+    let launcher = launcher().await;
+    let plan =
+        JailPlan { network: Network::Door, seccomp: crucible_jail::seccomp::compile(Connections::Made), ..plan() };
+    let started = launcher.start_sandbox(SandboxPlan::Jailed(plan), &[]).await.unwrap();
+    let door = started.door.unwrap();
+    let script = format!(
+        "exec 3<>/dev/tcp/{}/{}; cat <&3; for port in 22 80 {}; do (: <>/dev/tcp/127.0.0.1/$port) 2>/dev/null && echo past; done; (: <>/dev/tcp/192.0.2.1/80) 2>/dev/null && echo out; echo end",
+        DOOR.ip(),
+        DOOR.port(),
+        door.local_addr().unwrap().port() + 1,
+    );
+    let command = Command { argv: ["bash", "-c", &script].map(str::to_owned).to_vec(), ..shell("") };
+    let running = started.sandbox.exec(command).await.unwrap();
+    let (mut guest, _) = door.accept().await.unwrap();
+    tokio::io::AsyncWriteExt::write_all(&mut guest, b"heard\n").await.unwrap();
+    drop(guest);
+    assert_eq!(finish(running).await.0, "heard\nend\n");
 }

@@ -41,10 +41,11 @@ async fn sandbox(launcher: &Launcher) -> Started {
         clone_into_cgroup: false,
         join_cgroups: 0,
         landlock_abi: host::landlock_abi(),
-        seccomp: crucible_jail::seccomp::compile(),
+        seccomp: crucible_jail::seccomp::compile(Connections::Refused),
         reports: crucible_jail::plan::Reports::Heard,
         proc: Need::Preferred,
         terminals: Need::Preferred,
+        network: Network::Closed,
         without: Vec::new(),
     };
     launcher.start_sandbox(SandboxPlan::Jailed(plan), &[]).await.unwrap()

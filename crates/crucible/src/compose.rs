@@ -123,6 +123,12 @@ pub fn unknown_rules(file: &PolicyFile, configuration: &Configuration) -> Result
 /// # Errors
 /// As [`Configuration::policy`] and [`unknown_rules`].
 pub fn policy(configuration: &Configuration, backend: &str) -> Result<Policy> {
+    let policy = policy_itself(configuration, backend)?;
+    let network = configuration.network()?.unwrap_or_else(|| policy.network.clone());
+    Ok(Policy { network, ..policy })
+}
+
+fn policy_itself(configuration: &Configuration, backend: &str) -> Result<Policy> {
     if backend == SUBPROCESS && configuration.policy_chosen() == Chosen::ByDefault {
         return Ok(Policy::unisolated());
     }

@@ -9,12 +9,12 @@ use crate::runtime::{self, HostInterpreter};
 use async_trait::async_trait;
 use crucible_core::{
     Backend, Capabilities, Component, ControlSandbox, Error, ErrorKind, HostPath, Language, Layer, Layers, Limits,
-    Monitoring, Policy, Result, Sandbox, SandboxId, SandboxRequest, SelfTest,
+    Monitoring, NetworkPolicy, Policy, Result, Sandbox, SandboxId, SandboxRequest, SelfTest,
 };
 use crucible_jail::host::cgroup::{CgroupLimits, Cgroups};
 use crucible_jail::host::posture::{Look, PlannedMounts};
 use crucible_jail::host::{self, JailError, Launcher};
-use crucible_jail::plan::{Need, Privilege, ProcessLimit};
+use crucible_jail::plan::{Need, Network, Privilege, ProcessLimit};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use tokio::sync::Mutex;
@@ -244,6 +244,10 @@ impl JailBackend {
             inodes: limits.inodes,
             proc: need(&policy, Layer::PrivateProc),
             terminals: need(&policy, Layer::PrivateDev),
+            network: match policy.network {
+                NetworkPolicy::None => Network::Closed,
+                NetworkPolicy::AllowList(_) => Network::Door,
+            },
             without: Vec::new(),
             id: GuestId::Distinct,
         };
@@ -260,13 +264,17 @@ impl JailBackend {
         let interpreter = root.interpreter.as_ref().map(|interpreter| interpreter.path.clone());
         let when_busy: Option<Box<dyn FnOnce() + Send + Sync>> =
             if without.is_empty() { Some(Box::new(move || places.make_ahead(shape))) } else { None };
+        let mut monitoring = self.capabilities.monitoring.clone();
+        if started.door.is_some() {
+            layers::watching_with_a_door(&mut monitoring);
+        }
         let layers = layers::of_sandbox(&layers, started.sandbox.without());
         let planned = posture::planned(&layers, self.host_ids, outside_id, &root.mounts);
         Ok(NativeSandbox::new(NativeParts {
             id,
             look: Some(Arc::new(Look::new(&started, planned, Some(&cgroup)))),
             layers,
-            monitoring: self.capabilities.monitoring.clone(),
+            monitoring,
             started,
             env: environment(interpreter.as_deref()),
             interpreter,

@@ -3,7 +3,7 @@
 use super::Watch;
 use crate::native::{Heard, unwatched, watching_processes};
 use crucible_core::{
-    Capabilities, Coverage, Enforcement, Isolation, Layer, LayerState, Layers, LimitKind, Monitoring, NetworkPolicy,
+    Capabilities, Coverage, Enforcement, Isolation, Layer, LayerState, Layers, LimitKind, Monitoring, NetworkKind,
     TripwireKind, Watchable,
 };
 use crucible_jail::host::cgroup::Cgroups;
@@ -37,7 +37,7 @@ pub(super) fn capabilities(launcher: &Launcher, cgroups: &Cgroups, ids: Ids, wat
         isolation: Isolation::SharedKernel,
         layers: layers(launcher, cgroups, ids),
         limits: limits(cgroups),
-        networks: vec![NetworkPolicy::None],
+        networks: [NetworkKind::None, NetworkKind::AllowList].into(),
         absolute_paths: true,
         arbitrary_commands: true,
         tripwires: TripwireKind::ALL.into(),
@@ -45,6 +45,14 @@ pub(super) fn capabilities(launcher: &Launcher, cgroups: &Cgroups, ids: Ids, wat
             Watch::Everything => monitoring(host::can_report_calls().into(), launcher),
             Watch::Nothing => unwatched("the jail is set to watch nothing"),
         },
+    }
+}
+
+/// What changes where a sandbox has a way out: the proxy tells of what goes through it, and nobody of what is tried past it.
+pub(super) fn watching_with_a_door(monitoring: &mut Monitoring) {
+    let reason = "what goes to the proxy is told; a connection that is tried past it fails unseen".to_owned();
+    if monitoring.get(&Watchable::Network) == Some(&Coverage::Events) {
+        monitoring.insert(Watchable::Network, Coverage::Sampled { reason });
     }
 }
 

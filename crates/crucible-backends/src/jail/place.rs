@@ -8,8 +8,8 @@ use crate::native::{start_error, translate};
 use crucible_core::{Error, ErrorKind, Result};
 use crucible_jail::host::cgroup::{Cgroup, CgroupLimits, Cgroups};
 use crucible_jail::host::{self, Launcher, Started};
-use crucible_jail::plan::{JailPlan, Need, Protection, RangePlan, Reports, RootEntry, SandboxPlan};
-use crucible_jail::seccomp;
+use crucible_jail::plan::{JailPlan, Need, Network, Protection, RangePlan, Reports, RootEntry, SandboxPlan};
+use crucible_jail::seccomp::{self, Connections};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::AsFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -37,6 +37,7 @@ pub(super) struct Shape {
     pub(super) inodes: u64,
     pub(super) proc: Need,
     pub(super) terminals: Need,
+    pub(super) network: Network,
     /// What is left off on purpose. Nothing, for every sandbox that is used.
     pub(super) without: Vec<Protection>,
     /// Whether the guest has a host id of its own.
@@ -79,6 +80,8 @@ pub(super) struct Places {
     ahead: Ahead,
     landlock_abi: u32,
     filter: Vec<seccomp::Instruction>,
+    /// The filter of a sandbox that has a way out.
+    filter_with_door: Vec<seccomp::Instruction>,
     reports: Reports,
     /// Each place in use holds one more of it.
     in_use: Arc<()>,
@@ -86,11 +89,12 @@ pub(super) struct Places {
 
 impl Places {
     pub(super) fn new(launcher: Launcher, cgroups: Cgroups, ids: Ids, config: &JailConfig) -> Self {
-        let (landlock_abi, filter) = (host::landlock_abi(), seccomp::compile());
+        let (landlock_abi, filter) = (host::landlock_abi(), seccomp::compile(Connections::Refused));
+        let filter_with_door = seccomp::compile(Connections::Made);
         let hears = config.watch == Watch::Everything && host::can_report_calls();
         let (reports, ahead) = (if hears { Reports::Heard } else { Reports::Silenced }, config.ahead);
         let (spare, in_use) = (Mutex::default(), Arc::default());
-        Self { spare, launcher, cgroups, ids, ahead, landlock_abi, filter, reports, in_use }
+        Self { spare, launcher, cgroups, ids, ahead, landlock_abi, filter, filter_with_door, reports, in_use }
     }
 
     pub(super) const fn cgroups(&self) -> &Cgroups {
@@ -157,10 +161,14 @@ impl Places {
             clone_into_cgroup: clone_into.is_some(),
             join_cgroups: u32::try_from(join.len()).unwrap_or(u32::MAX),
             landlock_abi: self.landlock_abi,
-            seccomp: self.filter.clone(),
+            seccomp: match shape.network {
+                Network::Closed => self.filter.clone(),
+                Network::Door => self.filter_with_door.clone(),
+            },
             reports: self.reports,
             proc: shape.proc,
             terminals: shape.terminals,
+            network: shape.network,
             without: shape.without.clone(),
         };
         let descriptors: Vec<_> = clone_into.iter().chain(&join).map(AsFd::as_fd).collect();

@@ -3,24 +3,26 @@
 use super::translate;
 use async_trait::async_trait;
 use crucible_core::{
-    BehaviorKind, Command, Counters, Coverage, Error, ErrorKind, Execution, ExitStatus, FileContent, FileEntry,
-    FileKind, GuestPath, Layers, LimitKind, Loss, Monitoring, Observation, Observed, Observer, Posture, PostureFact,
-    PostureState, ProcessHandle, Result, Sandbox, SandboxId, Source, TouchKind, Touched, TripwireWatch, Watchable,
-    WatchedPlace,
+    BehaviorKind, Command, Connection, Counters, Coverage, Door, Error, ErrorKind, Execution, ExitStatus, FileContent,
+    FileEntry, FileKind, GuestPath, Layers, LimitKind, Loss, Monitoring, Observation, Observed, Observer, Posture,
+    PostureFact, PostureState, ProcessHandle, Result, Sandbox, SandboxId, Source, TouchKind, Touched, TripwireWatch,
+    Watchable, WatchedPlace,
 };
 use crucible_jail::host::cgroup::Cgroup;
 use crucible_jail::host::observe::{Kind, Word};
 use crucible_jail::host::posture::{Aspect, Fact, Look, Seen};
 use crucible_jail::host::tripwire::{Place, Touch, Watch};
 use crucible_jail::host::{self, JailError, Started};
-use crucible_jail::plan::{Ended, EntryKind, ProcessLimit};
+use crucible_jail::plan::{DOOR, Ended, EntryKind, ProcessLimit};
 use std::fs::File;
 use std::io::{Read, Write};
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use tempfile::TempDir;
 use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
+use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
 /// How many bytes are moved at a time.
@@ -67,12 +69,40 @@ pub(crate) enum Nests {
 pub(crate) struct NativeSandbox {
     parts: NativeParts,
     when_busy: Mutex<Option<Box<dyn FnOnce() + Send + Sync>>>,
+    door: Mutex<Option<TcpListener>>,
+}
+
+/// The way out of a jailed sandbox.
+struct NativeDoor(TcpListener);
+
+#[async_trait]
+impl Door for NativeDoor {
+    fn address(&self) -> SocketAddr {
+        DOOR.into()
+    }
+
+    async fn accept(&mut self) -> Result<Box<dyn Connection>> {
+        loop {
+            match self.0.accept().await {
+                Ok((stream, _)) => return Ok(Box::new(stream)),
+                // It was hung up on before it was heard.
+                Err(error) if error.kind() == std::io::ErrorKind::ConnectionAborted => {}
+                Err(error) => {
+                    let message = "no connection can be taken any more";
+                    return Err(
+                        Error::new(ErrorKind::Infrastructure, "listen to the sandbox", message).with_source(error)
+                    );
+                }
+            }
+        }
+    }
 }
 
 impl NativeSandbox {
     pub(crate) fn new(mut parts: NativeParts) -> Self {
         let when_busy = Mutex::new(parts.when_busy.take());
-        Self { parts, when_busy }
+        let door = Mutex::new(parts.started.door.take());
+        Self { parts, when_busy, door }
     }
 
     /// What was seen, if the sandbox still lived when all was: else it may be another process that was looked at.
@@ -316,6 +346,13 @@ impl Sandbox for NativeSandbox {
             monitoring.insert(Watchable::Files, Coverage::Unavailable { reason });
         }
         Ok(Box::new(NativeObserver { observer: sandbox.observer(), monitoring }))
+    }
+
+    fn door(&self) -> Result<Box<dyn Door>> {
+        let door = self.door.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let message = "the sandbox has none, or it is taken";
+        let missing = || Error::new(ErrorKind::Refused, "open the way out of the sandbox", message);
+        Ok(Box::new(NativeDoor(door.ok_or_else(missing)?)))
     }
 
     fn loss(&self) -> Option<Loss> {

@@ -5,8 +5,8 @@ use crate::runtime;
 use async_trait::async_trait;
 use crucible_core::{
     Backend, Capabilities, Check, Command, Component, Enforcement, Error, ErrorKind, GuestPath, HostPath, Isolation,
-    Layer, LayerState, LimitKind, Limits, Monitoring, NetworkPolicy, Policy, Result, Sandbox, SandboxId,
-    SandboxRequest, SelfTest, TripwireKind, Watchable,
+    Layer, LayerState, LimitKind, Limits, Monitoring, NetworkKind, Policy, Result, Sandbox, SandboxId, SandboxRequest,
+    SelfTest, TripwireKind, Watchable,
 };
 use crucible_jail::host::{Launcher, launcher_digest};
 use crucible_jail::plan::{Privilege, ProcessLimit, SandboxPlan};
@@ -61,7 +61,7 @@ impl SubprocessBackend {
             layers,
             limits,
             // It can't take the network away, but says so by the missing layer.
-            networks: vec![NetworkPolicy::None],
+            networks: [NetworkKind::None].into(),
             absolute_paths: false,
             arbitrary_commands: true,
             // Its work folder is the only one that a listener could be in, and not under the same path.

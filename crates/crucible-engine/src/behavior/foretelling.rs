@@ -93,6 +93,8 @@ fn is_program(program: &GuestPath, file: &str) -> bool {
 
 /// The findings that foreshadow a kind: those in the program itself if there are any, the worst first.
 fn weighed(kind: BehaviorKind, findings: &[Finding], program: Option<&GuestPath>) -> Vec<Candidate> {
+    // Who wants to connect doesn't know what is let out.
+    let kind = if kind == BehaviorKind::ConnectionMade { BehaviorKind::ConnectionRefused } else { kind };
     let foreshadowing = || findings.iter().enumerate().filter(|(_, finding)| finding.foreshadows.contains(&kind));
     let own = |finding: &Finding| program.is_some_and(|program| is_program(program, &finding.file));
     let mut chosen: Vec<_> = foreshadowing().filter(|(_, finding)| own(finding)).collect();

@@ -35,6 +35,7 @@ const fn wording(kind: BehaviorKind) -> Wording {
         BehaviorKind::ProcessStarted => ("started", "", None, "command line", Always),
         BehaviorKind::SyscallDenied => ("tried the system call", "", refused, "call", WhereNeeded),
         BehaviorKind::ConnectionRefused => ("tried to connect to", "", refused, "address", WhereNeeded),
+        BehaviorKind::ConnectionMade => ("connected to", "", None, "address", WhereNeeded),
         BehaviorKind::BindRefused => ("tried to listen at", "", refused, "address", WhereNeeded),
         BehaviorKind::SendRefused => ("tried to send to", "", refused, "address", WhereNeeded),
         BehaviorKind::FileOpened => ("opened", "", None, "path", WhereNeeded),

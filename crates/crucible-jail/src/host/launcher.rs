@@ -11,6 +11,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use tokio::net::TcpListener;
 use tokio::sync::Mutex;
 
 /// A running launcher. Dropping it ends every sandbox that it started.
@@ -44,6 +45,8 @@ pub struct Started {
     pub pid: i32,
     /// The sandbox.
     pub sandbox: Sandbox,
+    /// Listens for what wants out of it, where it has a way out: at [`crate::plan::DOOR`], as seen from inside.
+    pub door: Option<TcpListener>,
     /// As in the launcher.
     pub(super) listed: Arc<AtomicBool>,
     launcher: Arc<OwnedFd>,
@@ -153,12 +156,14 @@ impl Launcher {
         let events = self.events.as_ref().filter(|_| !matches!(plan, SandboxPlan::Range(_)));
         let (answer, received) = self.request(&LauncherRequest::Start(Box::new(plan)), &all).await?;
         drop(theirs);
-        match (answer, <[OwnedFd; 2]>::try_from(received)) {
-            (LauncherReply::Started { pid, device }, Ok(descriptors)) => Ok(Started {
+        let mut received = received.into_iter();
+        match (answer, received.next(), received.next()) {
+            (LauncherReply::Started { pid, device }, Some(init), Some(storage)) => Ok(Started {
                 pid,
+                door: received.next().map(|door| listener(door)).transpose()?,
                 sandbox: {
                     let watched = Watched { pid, events, looks: self.watches };
-                    Sandbox::connect(MessageSocket::new(ours)?, reach, descriptors, device, watched).await?
+                    Sandbox::connect(MessageSocket::new(ours)?, reach, [init, storage], device, watched).await?
                 },
                 listed: Arc::clone(&self.listed),
                 launcher: Arc::clone(&self.process),
@@ -199,6 +204,12 @@ impl Connection {
         (self.owed, self.broken) = (self.owed - 1, answer.is_err());
         answer
     }
+}
+
+/// A socket on which the launcher listens.
+fn listener(socket: OwnedFd) -> Result<TcpListener, JailError> {
+    rustix::io::ioctl_fionbio(&socket, true).map_err(JailError::os("make a socket non-blocking"))?;
+    TcpListener::from_std(socket.into()).map_err(JailError::io("listen for what wants out of the sandbox"))
 }
 
 fn lost(error: MessageError) -> JailError {

@@ -73,7 +73,7 @@ pub(super) fn confine(plan: &JailPlan, surroundings: Surroundings<'_>, control: 
 
     let mut without = enter_root(plan, &surroundings)?;
 
-    let ruleset = if plan.landlock_abi > 0 { Some(landlock::ruleset(plan.landlock_abi)?) } else { None };
+    let ruleset = if plan.landlock_abi > 0 { Some(landlock::ruleset(plan.landlock_abi, plan.network)?) } else { None };
     let folders = open_folders(&WRITABLE)?;
     drop(surroundings);
     close_others(&folders, ruleset.as_ref(), control)?;

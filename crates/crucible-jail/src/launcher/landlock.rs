@@ -4,7 +4,7 @@
 //! others are refused where the ABI knows of them, though the namespaces keep them apart already.
 
 use super::Step;
-use crate::plan::{Failure, WRITABLE};
+use crate::plan::{DOOR, Failure, Network, WRITABLE};
 use crate::sys;
 use rustix::fd::OwnedFd;
 use rustix::fs::{Mode, OFlags};
@@ -19,6 +19,7 @@ const ALL_OF_ABI_1: u64 = (1 << 13) - 1;
 const REFER: u64 = 1 << 13; // from ABI 2
 const TRUNCATE: u64 = 1 << 14; // from ABI 3
 const IOCTL_DEV: u64 = 1 << 15; // from ABI 5
+const CONNECT_TCP: u64 = 0b10;
 const ALL_TCP: u64 = 0b11; // bind and connect, from ABI 4
 const ALL_SCOPES: u64 = 0b11; // abstract sockets and signals, from ABI 6
 
@@ -38,11 +39,11 @@ const fn known_accesses(abi: u32) -> u64 {
 }
 
 /// Makes the ruleset, from inside the sandbox's own root.
-pub(super) fn ruleset(abi: u32) -> Result<OwnedFd, Failure> {
+pub(super) fn ruleset(abi: u32, network: Network) -> Result<OwnedFd, Failure> {
     let known = known_accesses(abi);
-    let network = if abi >= 4 { ALL_TCP } else { 0 };
+    let tcp = if abi >= 4 { ALL_TCP } else { 0 };
     let scopes = if abi >= 6 { ALL_SCOPES } else { 0 };
-    let ruleset = sys::create_ruleset(known, network, scopes).step("make the Landlock ruleset")?;
+    let ruleset = sys::create_ruleset(known, tcp, scopes).step("make the Landlock ruleset")?;
     let read = EXECUTE | READ_FILE | READ_DIR;
     let writable = WRITABLE.iter().map(|path| (*path, known & !(MAKE_CHAR | MAKE_BLOCK | IOCTL_DEV)));
     for (path, access) in [("/", read), ("/dev", read | WRITE_FILE | TRUNCATE | IOCTL_DEV)].into_iter().chain(writable)
@@ -50,6 +51,9 @@ pub(super) fn ruleset(abi: u32) -> Result<OwnedFd, Failure> {
         let folder =
             rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).step("open a folder for Landlock")?;
         sys::landlock_allow_beneath(&ruleset, &folder, access & known).step("add a Landlock rule")?;
+    }
+    if network == Network::Door && tcp != 0 {
+        sys::landlock_allow_port(&ruleset, DOOR.port(), CONNECT_TCP).step("add a Landlock rule for the way out")?;
     }
     Ok(ruleset)
 }

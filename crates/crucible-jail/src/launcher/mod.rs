@@ -126,8 +126,9 @@ impl Launcher {
             }
             LauncherRequest::Start(plan) => {
                 return match self.start(*plan, descriptors) {
-                    Ok((reply, [pidfd, storage])) => {
-                        socket::send(&self.control, &reply, &[pidfd.as_fd(), storage.as_fd()])
+                    Ok((reply, descriptors)) => {
+                        let descriptors: Vec<_> = descriptors.iter().map(AsFd::as_fd).collect();
+                        socket::send(&self.control, &reply, &descriptors)
                     }
                     Err(failure) => socket::send(&self.control, &LauncherReply::Failed(failure), &[]),
                 };

@@ -5,15 +5,20 @@
 //! launcher's user namespace, so that nobody inside a sandbox has a capability over it, and no interface of it is up.
 
 use super::Step;
-use crate::plan::Failure;
+use crate::plan::{DOOR, Failure};
 use crate::sys;
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use rustix::thread::LinkNameSpaceType;
+use std::net::SocketAddrV4;
 
 /// The most namespaces kept for later.
 const MOST_KEPT: usize = 64;
+
+/// How many connections may wait for the supervisor.
+const BACKLOG: i32 = 64;
 
 #[derive(Default)]
 pub(super) struct NetworkPool {
@@ -39,12 +44,27 @@ impl NetworkPool {
         }
     }
 
+    /// Moves the launcher, and with it its next clone, into a new namespace that has its loopback and a listening socket on
+    /// it. Such a one is never used again.
+    pub(super) fn enter_one_with_a_door() -> Result<OwnedFd, Failure> {
+        sys::unshare(libc::CLONE_NEWNET).step("make a network namespace")?;
+        sys::bring_up_loopback(&[]).step("bring up the loopback")?;
+        listen_at(&DOOR).step("listen on the loopback")
+    }
+
     /// Takes a namespace back in which no process is left.
     pub(super) fn give_back(&mut self, network: OwnedFd) {
         if self.free.len() < MOST_KEPT {
             self.free.push(network);
         }
     }
+}
+
+fn listen_at(address: &SocketAddrV4) -> Result<OwnedFd, Errno> {
+    let socket = rustix::net::socket_with(AddressFamily::INET, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+    rustix::net::bind(&socket, address)?;
+    rustix::net::listen(&socket, BACKLOG)?;
+    Ok(socket)
 }
 
 /// Makes a network namespace and moves the launcher into it.

@@ -37,7 +37,7 @@ impl Launcher {
         plan: &RangePlan,
         control: OwnedFd,
         mut cgroups: Vec<OwnedFd>,
-    ) -> Result<(LauncherReply, [OwnedFd; 2]), Failure> {
+    ) -> Result<(LauncherReply, Vec<OwnedFd>), Failure> {
         let cgroup = (plan.clone_into_cgroup && !cgroups.is_empty()).then(|| cgroups.remove(0));
         let root = self.copy_root(plan.root)?;
         let writable = start::writable_file_system(plan.disk_bytes, plan.inodes, SetIds::Heeded)?;
@@ -61,7 +61,7 @@ impl Launcher {
         start::map_ids(pid, &plan.ids.iter().map(line).collect::<String>())?;
         start::come_first_when_memory_runs_out(pid)?;
         (&std::fs::File::from(go_write)).write_all(&[1]).step("let the range go on")?;
-        Ok((LauncherReply::Started { pid, device }, [pidfd, storage]))
+        Ok((LauncherReply::Started { pid, device }, vec![pidfd, storage]))
     }
 }
 

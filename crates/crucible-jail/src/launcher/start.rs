@@ -1,7 +1,8 @@
 //! Starts a sandbox: what has to be done outside of it, before and around the clone.
 
+use super::network::NetworkPool;
 use super::{Launcher, Step, confine, init, root};
-use crate::plan::{Failure, GUEST_ID, JailPlan, LauncherReply, SandboxPlan};
+use crate::plan::{Failure, GUEST_ID, JailPlan, LauncherReply, Network, SandboxPlan};
 use crate::sys::{self, Forked};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{Mode, OFlags};
@@ -21,7 +22,7 @@ impl Launcher {
         &mut self,
         plan: SandboxPlan,
         descriptors: Vec<OwnedFd>,
-    ) -> Result<(LauncherReply, [OwnedFd; 2]), Failure> {
+    ) -> Result<(LauncherReply, Vec<OwnedFd>), Failure> {
         let mut descriptors = descriptors.into_iter();
         let control = descriptors.next().ok_or(Errno::BADF).step("take the sandbox's socket")?;
         match plan {
@@ -39,7 +40,7 @@ impl Launcher {
         plan: &JailPlan,
         control: OwnedFd,
         mut cgroups: Vec<OwnedFd>,
-    ) -> Result<(LauncherReply, [OwnedFd; 2]), Failure> {
+    ) -> Result<(LauncherReply, Vec<OwnedFd>), Failure> {
         let cgroup = (plan.clone_into_cgroup && !cgroups.is_empty()).then(|| cgroups.remove(0));
         let root = self.copy_root(plan.root)?;
         let writable = writable_file_system(plan.disk_bytes, plan.inodes, SetIds::Ignored)?;
@@ -49,7 +50,10 @@ impl Launcher {
         let storage = rustix::io::fcntl_dupfd_cloexec(&writable, 3).step("keep the writable file system in view")?;
         let device = rustix::fs::fstat(&writable).step("look at the writable file system")?.st_dev;
         let (go_read, go_write) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC).step("make a pipe")?;
-        let network = self.networks.enter_unused()?;
+        let (network, door) = match plan.network {
+            Network::Closed => (Some(self.networks.enter_unused()?), None),
+            Network::Door => (None, Some(NetworkPool::enter_one_with_a_door()?)),
+        };
         let (forked, pidfd) = sys::clone_into_namespaces(NAMESPACES, cgroup.as_ref().map(OwnedFd::as_fd))
             .step("clone into new namespaces")?;
         let (Forked::Parent { pid }, Some(pidfd)) = (forked, pidfd) else {
@@ -58,15 +62,15 @@ impl Launcher {
                 confine::Surroundings { root, writable, cgroups, go: go_read, launcher: &self.own_process };
             init::run_jailed(plan, surroundings, control)
         };
-        self.inits.insert(pid, Some(network));
+        self.inits.insert(pid, network);
         // The child waits for this before it does anything that needs an id.
         map_ids(pid, &format!("{GUEST_ID} {} 1", plan.outside_id))?;
         come_first_when_memory_runs_out(pid)?;
         (&std::fs::File::from(go_write)).write_all(&[1]).step("let the sandbox go on")?;
-        Ok((LauncherReply::Started { pid, device }, [pidfd, storage]))
+        Ok((LauncherReply::Started { pid, device }, [pidfd, storage].into_iter().chain(door).collect()))
     }
 
-    fn start_bare(&mut self, directory: &str, control: OwnedFd) -> Result<(LauncherReply, [OwnedFd; 2]), Failure> {
+    fn start_bare(&mut self, directory: &str, control: OwnedFd) -> Result<(LauncherReply, Vec<OwnedFd>), Failure> {
         let work = rustix::fs::open(directory, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
             .step("open the work folder")?;
         let device = rustix::fs::fstat(&work).step("look at the work folder")?.st_dev;
@@ -74,7 +78,7 @@ impl Launcher {
         let (forked, pidfd) = sys::clone_into_namespaces(0, None).step("fork")?;
         let (Forked::Parent { pid }, Some(pidfd)) = (forked, pidfd) else { init::run_bare(work, control) };
         self.inits.insert(pid, None);
-        Ok((LauncherReply::Started { pid, device }, [pidfd, storage]))
+        Ok((LauncherReply::Started { pid, device }, vec![pidfd, storage]))
     }
 }
 

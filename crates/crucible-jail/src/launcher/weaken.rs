@@ -48,7 +48,7 @@ impl Launcher {
         plan: &JailPlan,
         control: OwnedFd,
         cgroups: Vec<OwnedFd>,
-    ) -> Result<(LauncherReply, [OwnedFd; 2]), Failure> {
+    ) -> Result<(LauncherReply, Vec<OwnedFd>), Failure> {
         let has_root = plan.has(Protection::MountNamespace) && plan.has(Protection::PrivateRoot);
         let root = has_root.then(|| self.copy_root(plan.root)).transpose()?;
         let mounts = self.mounts.as_ref().ok_or(Errno::INVAL).step("start a sandbox before Begin")?;
@@ -71,7 +71,7 @@ impl Launcher {
         control: OwnedFd,
         mut cgroups: Vec<OwnedFd>,
         (root, devices): (Option<OwnedFd>, Option<OwnedFd>),
-    ) -> Result<(LauncherReply, [OwnedFd; 2]), Failure> {
+    ) -> Result<(LauncherReply, Vec<OwnedFd>), Failure> {
         let cgroup = (plan.clone_into_cgroup && !cgroups.is_empty()).then(|| cgroups.remove(0));
         let (writable, shown) = if plan.has(Protection::MountNamespace) {
             let writable = start::writable_file_system(plan.disk_bytes, plan.inodes, SetIds::Ignored)?;
@@ -110,7 +110,7 @@ impl Launcher {
         }
         start::come_first_when_memory_runs_out(pid)?;
         (&std::fs::File::from(go_write)).write_all(&[1]).step("let the sandbox go on")?;
-        Ok((LauncherReply::Started { pid, device }, [pidfd, shown]))
+        Ok((LauncherReply::Started { pid, device }, vec![pidfd, shown]))
     }
 }
 
@@ -144,7 +144,7 @@ fn confine_weakened(plan: &JailPlan, surroundings: Surroundings<'_>, control: &O
     let mut without = enter_root(plan, &surroundings)?;
 
     let has_landlock = plan.has(Protection::Landlock) && plan.landlock_abi > 0;
-    let ruleset = has_landlock.then(|| landlock::ruleset(plan.landlock_abi)).transpose()?;
+    let ruleset = has_landlock.then(|| landlock::ruleset(plan.landlock_abi, plan.network)).transpose()?;
     let folders = confine::open_folders(&WRITABLE)?;
     drop(surroundings);
     confine::close_others(&folders, ruleset.as_ref(), control)?;

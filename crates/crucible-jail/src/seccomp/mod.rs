@@ -142,16 +142,26 @@ impl Instruction {
     }
 }
 
+/// What happens to connections to internet addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Connections {
+    /// They are refused, and reported.
+    Refused,
+    /// They are made, as far as the network namespace leads. They can't be reported then: what is reported is never made,
+    /// and where a call wants to go stands in memory that can change before the call is made.
+    Made,
+}
+
 /// Compiles the table into a program for `seccomp(2)` that needs a listener for what is reported.
 #[must_use]
-pub fn compile() -> Vec<Instruction> {
+pub fn compile(connections: Connections) -> Vec<Instruction> {
     let mut program = vec![
         Instruction::plain(LOAD_WORD, OFFSET_ARCHITECTURE),
         Instruction::new(JUMP_EQUAL, 1, 0, ARCHITECTURE),
         Instruction::plain(RETURN, RETURN_KILL_PROCESS),
         Instruction::plain(LOAD_WORD, OFFSET_NUMBER),
     ];
-    program.extend(tree(&intervals()));
+    program.extend(tree(&intervals(connections)));
     program
 }
 
@@ -187,11 +197,12 @@ struct Interval {
     code: Vec<Instruction>,
 }
 
-fn intervals() -> Vec<Interval> {
+fn intervals(connections: Connections) -> Vec<Interval> {
     let answer = |answer: Answer| vec![Instruction::plain(RETURN, returned(answer))];
     let mut calls: Vec<(c_long, Vec<Instruction>)> = Vec::new();
     for entry in TABLE {
         let code = match &entry.rule {
+            _ if connections == Connections::Made && entry.calls.contains(&libc::SYS_connect) => answer(Answer::Allow),
             Rule::Always(always) => answer(*always),
             Rule::AllowWhen(alternatives, otherwise) => conditions(&[(alternatives, Answer::Allow)], *otherwise),
             Rule::Cases(cases, otherwise) => conditions(cases, *otherwise),
@@ -311,7 +322,7 @@ mod tests {
     }
 
     fn answer(number: c_long, arguments: [u64; 6]) -> u32 {
-        run(&compile(), ARCHITECTURE, u32::try_from(number).unwrap(), arguments)
+        run(&compile(Connections::Refused), ARCHITECTURE, u32::try_from(number).unwrap(), arguments)
     }
 
     const NO_ARGUMENTS: [u64; 6] = [0; 6];
@@ -421,7 +432,7 @@ mod tests {
 
     #[test]
     fn what_is_reported_is_refused_all_the_same_where_nobody_listens() {
-        let loud = compile();
+        let loud = compile(Connections::Refused);
         let mut silent = loud.clone();
         silence(&mut silent);
         for number in 0..700 {
@@ -501,7 +512,7 @@ mod tests {
 
     #[test]
     fn another_architecture_is_killed_and_x32_is_refused() {
-        let program = compile();
+        let program = compile(Connections::Refused);
         assert_eq!(run(&program, 0x4000_0003, 1, NO_ARGUMENTS), RETURN_KILL_PROCESS);
         assert_eq!(run(&program, ARCHITECTURE, X32_START + 1, NO_ARGUMENTS), errno(libc::ENOSYS));
     }
@@ -536,7 +547,7 @@ mod tests {
     proptest! {
         #[test]
         fn every_input_ends_in_a_known_answer(number in 0_u32..1200, arguments in any::<[u64; 6]>()) {
-            let seen = run(&compile(), ARCHITECTURE, number, arguments);
+            let seen = run(&compile(Connections::Refused), ARCHITECTURE, number, arguments);
             prop_assert!(seen == RETURN_ALLOW || [RETURN_ERRNO, RETURN_USER_NOTIF].contains(&(seen & ACTION)));
         }
     }

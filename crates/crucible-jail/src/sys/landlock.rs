@@ -56,6 +56,24 @@ pub(crate) fn landlock_allow_beneath(ruleset: impl AsFd, path: impl AsFd, access
         .map(drop)
 }
 
+/// `struct landlock_net_port_attr`.
+#[cfg(feature = "launcher")]
+#[repr(C)]
+struct NetPort {
+    allowed_access: u64,
+    port: u64,
+}
+
+/// Allows accesses to a TCP port.
+#[cfg(feature = "launcher")]
+pub(crate) fn landlock_allow_port(ruleset: impl AsFd, port: u16, access: u64) -> Result<(), Errno> {
+    const NET_PORT: libc::c_int = 2; // LANDLOCK_RULE_NET_PORT
+    let rule = NetPort { allowed_access: access, port: port.into() };
+    let ruleset = ruleset.as_fd().as_raw_fd();
+    // SAFETY: the descriptor is open for the length of the call, and the kernel only reads the live structure.
+    check(unsafe { libc::syscall(libc::SYS_landlock_add_rule, ruleset, NET_PORT, &raw const rule, 0_u32) }).map(drop)
+}
+
 /// Puts the calling thread under the ruleset for good.
 #[cfg(feature = "launcher")]
 pub(crate) fn landlock_restrict_self(ruleset: impl AsFd) -> Result<(), Errno> {

@@ -17,7 +17,7 @@ pub(crate) use files::{Opened, next_opened, open_file_events, tell_of_mount};
 #[cfg(feature = "host")]
 pub(crate) use landlock::landlock_abi;
 #[cfg(feature = "launcher")]
-pub(crate) use landlock::{create_ruleset, landlock_allow_beneath, landlock_restrict_self};
+pub(crate) use landlock::{create_ruleset, landlock_allow_beneath, landlock_allow_port, landlock_restrict_self};
 #[cfg(feature = "launcher")]
 pub(crate) use launcher::{
     Forked, block_signals_into_descriptor, bring_up_loopback, clone_into_namespaces, close_on_exec_from, close_range,

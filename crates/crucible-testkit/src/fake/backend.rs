@@ -6,7 +6,7 @@ use super::script::{Fault, Script};
 use async_trait::async_trait;
 use crucible_core::{
     Backend, Capabilities, Check, Component, Coverage, Enforcement, Error, ErrorKind, Isolation, Layer, LayerState,
-    Layers, LimitKind, NetworkPolicy, Passed, Result, Sandbox, SandboxRequest, SelfTest, TripwireKind, Watchable,
+    Layers, LimitKind, NetworkKind, Passed, Result, Sandbox, SandboxRequest, SelfTest, TripwireKind, Watchable,
 };
 use std::future;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ pub fn everything() -> Capabilities {
         isolation: Isolation::SharedKernel,
         layers: every_layer(),
         limits: LimitKind::ALL.into_iter().map(|limit| (limit, Enforcement::Sandbox)).collect(),
-        networks: vec![NetworkPolicy::None],
+        networks: [NetworkKind::None].into(),
         absolute_paths: true,
         arbitrary_commands: true,
         tripwires: TripwireKind::ALL.into(),

@@ -1,15 +1,9 @@
 //! Flags that override settings of the configuration.
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use crucible::compose::Unsafe;
 use crucible::config::{Override, Overrides};
-use crucible_core::{ByteSize, CpuCount, TimeSpan};
-
-/// Networks that can be asked for.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(crate) enum Network {
-    None,
-}
+use crucible_core::{ByteSize, CpuCount, NetworkPolicy, TimeSpan};
 
 /// Flags that override settings.
 #[derive(Args, Debug)]
@@ -23,10 +17,9 @@ pub(crate) struct SettingFlags {
     /// Limits and settings under one name, from the configuration or a file
     #[arg(long, value_name = "NAME|FILE", help_heading = "Isolation")]
     preset: Option<String>,
-    /// The network inside; none means not even loopback
-    #[arg(long, value_enum, value_name = "NAME", default_value = "none", hide_possible_values = true)]
-    #[arg(help_heading = "Isolation")]
-    network: Network,
+    /// The network inside: none, not even loopback; or allow:HOST:PORT,... for a proxy to these alone [default: the policy's]
+    #[arg(long, value_name = "NETWORK", help_heading = "Isolation")]
+    network: Option<NetworkPolicy>,
     /// Admit the subprocess backend, which isolates nothing
     #[arg(long = "unsafe", help_heading = "Isolation")]
     admit_unsafe: bool,
@@ -68,14 +61,13 @@ pub(crate) struct SettingFlags {
 impl SettingFlags {
     /// What was asked for, as settings.
     pub(crate) fn overrides(&self) -> Overrides {
-        // There is one network only, and it is the default.
-        let Network::None = self.network;
         let mut settings = Vec::new();
         let mut add = |key, flag, value: Option<String>| {
             settings.extend(value.map(|value| Override { key, value, flag }));
         };
         add("run.backend", "--backend", self.backend.clone());
         add("run.policy", "--policy", self.policy.clone());
+        add("run.network", "--network", self.network.as_ref().map(NetworkPolicy::to_string));
         add("limits.timeout", "--timeout", self.timeout.map(|value| value.to_string()));
         add("limits.cpu_time", "--cpu-time", self.cpu_time.map(|value| value.to_string()));
         add("limits.cpus", "--cpus", self.cpus.map(|value| value.to_string()));

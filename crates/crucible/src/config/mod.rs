@@ -20,7 +20,7 @@ pub use policy::{
 pub(crate) use source::read_settings;
 pub use source::{Origin, is_file};
 
-use crucible_core::{Error, ErrorKind, HostPath, Limits, Policy, Result, nearest};
+use crucible_core::{Error, ErrorKind, HostPath, Limits, NetworkPolicy, Policy, Result, nearest};
 use crucible_engine::LanguageTable;
 use environment::ConfigurationFile;
 use source::Source;
@@ -175,6 +175,14 @@ impl Configuration {
     pub fn policy(&self) -> Result<Policy> {
         let origin = self.values.get("run.policy").map(|located| &located.origin);
         policy::find(self.values.text("run.policy").unwrap_or("default"), origin)
+    }
+
+    /// The network, where it was chosen apart from the policy.
+    ///
+    /// # Errors
+    /// `Configuration` for what is no network.
+    pub fn network(&self) -> Result<Option<NetworkPolicy>> {
+        self.values.get("run.network").map(|_| self.values.parse("run.network")).transpose()
     }
 
     /// The policy's file, with what can be said of it; `None` where the policy is a built-in one.
@@ -335,7 +343,7 @@ fn apply_preset(values: &mut Values, preset: &str) -> Result<BTreeMap<String, St
     let laid: Vec<(String, Located)> = chosen
         .below(&prefix)
         .filter_map(|(key, located)| match key {
-            "backend" | "policy" | "language" => Some((format!("run.{key}"), located.clone())),
+            "backend" | "policy" | "network" | "language" => Some((format!("run.{key}"), located.clone())),
             key if key.starts_with("limits.") => Some((key.to_owned(), located.clone())),
             _ => None,
         })

@@ -35,6 +35,7 @@ const PRESET_KEYS: &[(&str, Node)] = &[
     ("description", Node::Text),
     ("backend", Node::Text),
     ("policy", Node::Text),
+    ("network", Node::Text),
     ("language", Node::Text),
     ("limits", LIMITS),
     ("env", Node::Variables),
@@ -91,7 +92,15 @@ const LANGUAGE: Node = Node::Section(&[
 ]);
 
 const SECTIONS: &[(&str, Node)] = &[
-    ("run", Node::Section(&[("backend", Node::Text), ("policy", Node::Text), ("language", Node::Text)])),
+    (
+        "run",
+        Node::Section(&[
+            ("backend", Node::Text),
+            ("policy", Node::Text),
+            ("network", Node::Text),
+            ("language", Node::Text),
+        ]),
+    ),
     ("limits", LIMITS),
     ("maximum", LIMITS),
     ("jail", Node::Section(&[("cgroup_parent", Node::Text), ("uid_start", Node::Text), ("uid_count", Node::Text)])),

@@ -8,6 +8,7 @@ mod configuration;
 mod files;
 mod labels;
 mod limits;
+mod network;
 mod policies;
 mod reviews;
 mod rules;

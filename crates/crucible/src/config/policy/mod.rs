@@ -107,7 +107,6 @@ impl Reader<'_> {
     fn policy(&self, stem: String, path: &Path) -> Result<Policy> {
         let base = self.base(stem, path)?;
         let refuse_or_record = [("refuse", false), ("record", true)];
-        self.choice("network", &[("none", NetworkPolicy::None)])?;
         let unenforced = self.choice("unenforced_limits", &refuse_or_record)?.map(|record| match record {
             true => UnenforcedLimits::Record,
             false => UnenforcedLimits::Refuse,
@@ -121,13 +120,18 @@ impl Reader<'_> {
             require: self
                 .known_items("require", &Layer::ALL.map(|layer| (layer.as_str(), layer)))?
                 .unwrap_or(base.require),
-            network: NetworkPolicy::None,
+            network: self.network(base.network)?,
             unenforced_limits: unenforced.unwrap_or(base.unenforced_limits),
             unseen_posture: unseen.unwrap_or(base.unseen_posture),
             before: self.before(base.before)?,
             limits: self.limits(base.limits)?,
             during: self.during(base.during)?,
         })
+    }
+
+    fn network(&self, base: NetworkPolicy) -> Result<NetworkPolicy> {
+        let Some(text) = self.values.text("network") else { return Ok(base) };
+        text.parse().map_err(|error: Error| self.blame("network", error.to_string()))
     }
 
     /// What the file changes: the policy that it extends, or one that demands nothing but refuses what can't be enforced.

@@ -2,7 +2,7 @@
 //!
 //! Invariant: what is written reads back as the same policy.
 
-use crucible_core::{LimitKind, Limits, NetworkPolicy, Policy, UnenforcedLimits, UnseenPosture, Unwatched};
+use crucible_core::{LimitKind, Limits, Policy, UnenforcedLimits, UnseenPosture, Unwatched};
 use std::collections::BTreeSet;
 use std::fmt::{self, Display, Write};
 
@@ -19,8 +19,7 @@ fn write(policy: &Policy, out: &mut String) -> fmt::Result {
     let Policy { name, require, network, unenforced_limits, unseen_posture, before, limits, during } = policy;
     writeln!(out, "name = {}", quoted(name))?;
     list(out, "require", require.iter().map(|layer| layer.as_str()))?;
-    let NetworkPolicy::None = network;
-    writeln!(out, "network = \"none\"")?;
+    writeln!(out, "network = \"{network}\"")?;
     let unenforced = match unenforced_limits {
         UnenforcedLimits::Refuse => "refuse",
         UnenforcedLimits::Record => "record",
