@@ -6,7 +6,7 @@ use crucible_jail::host::posture::{
     Aspect, Fact, Look, Namespace, Planned, PlannedGroups, PlannedMounts, PlannedRules, Seen,
 };
 use crucible_jail::host::{self, Launcher, Started};
-use crucible_jail::plan::{JailPlan, Need, Privilege, RootEntry, SandboxPlan};
+use crucible_jail::plan::{JailPlan, Need, Network, Privilege, RootEntry, SandboxPlan};
 use std::sync::Arc;
 
 const ALL: &[Aspect] = &[Aspect::Privileges, Aspect::Reach, Aspect::Surroundings];
@@ -41,7 +41,7 @@ async fn sandbox(launcher: &Launcher) -> Started {
         clone_into_cgroup: false,
         join_cgroups: 0,
         landlock_abi: host::landlock_abi(),
-        seccomp: crucible_jail::seccomp::compile(Connections::Refused),
+        seccomp: crucible_jail::seccomp::compile(crucible_jail::seccomp::Connections::Refused),
         reports: crucible_jail::plan::Reports::Heard,
         proc: Need::Preferred,
         terminals: Need::Preferred,

@@ -160,7 +160,7 @@ impl Launcher {
         match (answer, received.next(), received.next()) {
             (LauncherReply::Started { pid, device }, Some(init), Some(storage)) => Ok(Started {
                 pid,
-                door: received.next().map(|door| listener(door)).transpose()?,
+                door: received.next().map(listener).transpose()?,
                 sandbox: {
                     let watched = Watched { pid, events, looks: self.watches };
                     Sandbox::connect(MessageSocket::new(ours)?, reach, [init, storage], device, watched).await?
