@@ -34,7 +34,7 @@ pub const VARIABLES: &[Variable] = &[
     other(CONFIG, "the configuration file, in place of the one in the user's folder; it must exist"),
     setting("CRUCIBLE_RUN_BACKEND", "run.backend", "the backend"),
     setting("CRUCIBLE_RUN_POLICY", "run.policy", "the policy, by name or file"),
-    setting("CRUCIBLE_RUN_NETWORK", "run.network", "the network: none, or allow:HOST:PORT,..."),
+    setting("CRUCIBLE_RUN_NETWORK", "run.network", "the network: policy, none, or allow:HOST:PORT,..."),
     setting("CRUCIBLE_RUN_LANGUAGE", "run.language", "the language of a program whose name doesn't tell"),
     setting("CRUCIBLE_LIMITS_TIMEOUT", "limits.timeout", "wall-clock time"),
     setting("CRUCIBLE_LIMITS_CPU_TIME", "limits.cpu_time", "processor time"),

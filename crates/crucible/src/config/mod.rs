@@ -177,12 +177,13 @@ impl Configuration {
         policy::find(self.values.text("run.policy").unwrap_or("default"), origin)
     }
 
-    /// The network, where it was chosen apart from the policy.
+    /// The network, where it was chosen apart from the policy; `policy` says that it wasn't.
     ///
     /// # Errors
     /// `Configuration` for what is no network.
     pub fn network(&self) -> Result<Option<NetworkPolicy>> {
-        self.values.get("run.network").map(|_| self.values.parse("run.network")).transpose()
+        let is_the_policys = self.values.text("run.network").is_none_or(|text| text == "policy");
+        if is_the_policys { Ok(None) } else { self.values.parse("run.network").map(Some) }
     }
 
     /// The policy's file, with what can be said of it; `None` where the policy is a built-in one.

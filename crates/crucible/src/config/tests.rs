@@ -46,6 +46,7 @@ fn the_embedded_file_says_what_the_code_does_and_leaves_nothing_out() {
         }
     }
     assert_eq!(configuration.policy().unwrap().name, "default");
+    assert_eq!(configuration.network().unwrap(), None);
     configuration.languages().find("python").unwrap();
     let jail = crucible_backends::jail::JailConfig::default();
     assert_eq!(configuration.cgroup_parent(), jail.cgroup_parent);
