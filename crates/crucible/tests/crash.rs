@@ -336,7 +336,9 @@ fn a_signal_ends_daemons_too_and_is_in_the_exit_code() {
     let place = Place::new();
     for backend in place.usable(&[JAIL, SUBPROCESS]) {
         for (signal, code) in [(Signal::TERM, 143), (Signal::INT, 130)] {
-            let mut supervisor = place.start(backend, STUBBORN);
+            // A busy machine takes its time until all of it runs.
+            let mut command = place.command(backend, STUBBORN);
+            let mut supervisor = Supervisor(command.args(["--timeout", "1m"]).spawn().unwrap());
             supervisor.wait_for_line("ready");
             let known = below(supervisor.id());
             assert!(known.len() >= STUBBORN_PROCESSES, "only {known:#?} ran");
