@@ -12,7 +12,7 @@ use crucible_jail::plan::{JailPlan, Need, Network, Protection, RangePlan, Report
 use crucible_jail::seccomp::{self, Connections};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::AsFd;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// What all the files of a range may take.
 const RANGE_DISK: u64 = 512 << 20;
@@ -80,8 +80,8 @@ pub(super) struct Places {
     ahead: Ahead,
     landlock_abi: u32,
     filter: Vec<seccomp::Instruction>,
-    /// The filter of a sandbox that has a way out.
-    filter_with_door: Vec<seccomp::Instruction>,
+    /// The filter of a sandbox that has a way out, compiled when one is first asked for.
+    filter_with_door: OnceLock<Vec<seccomp::Instruction>>,
     reports: Reports,
     /// Each place in use holds one more of it.
     in_use: Arc<()>,
@@ -90,10 +90,9 @@ pub(super) struct Places {
 impl Places {
     pub(super) fn new(launcher: Launcher, cgroups: Cgroups, ids: Ids, config: &JailConfig) -> Self {
         let (landlock_abi, filter) = (host::landlock_abi(), seccomp::compile(Connections::Refused));
-        let filter_with_door = seccomp::compile(Connections::Made);
         let hears = config.watch == Watch::Everything && host::can_report_calls();
         let (reports, ahead) = (if hears { Reports::Heard } else { Reports::Silenced }, config.ahead);
-        let (spare, in_use) = (Mutex::default(), Arc::default());
+        let (spare, in_use, filter_with_door) = (Mutex::default(), Arc::default(), OnceLock::new());
         Self { spare, launcher, cgroups, ids, ahead, landlock_abi, filter, filter_with_door, reports, in_use }
     }
 
@@ -162,9 +161,10 @@ impl Places {
             join_cgroups: u32::try_from(join.len()).unwrap_or(u32::MAX),
             landlock_abi: self.landlock_abi,
             seccomp: match shape.network {
-                Network::Closed => self.filter.clone(),
-                Network::Door => self.filter_with_door.clone(),
-            },
+                Network::Closed => &self.filter,
+                Network::Door => self.filter_with_door.get_or_init(|| seccomp::compile(Connections::Made)),
+            }
+            .clone(),
             reports: self.reports,
             proc: shape.proc,
             terminals: shape.terminals,

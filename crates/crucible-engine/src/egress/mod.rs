@@ -147,11 +147,8 @@ impl Proxy {
 
     async fn let_out(&self, mut guest: Box<dyn Connection>, request: Request) -> std::io::Result<()> {
         let destination = &request.destination;
-        let reached = match timeout(REACHING, self.reach(destination)).await {
-            Ok(reached) => reached,
-            Err(_) => Err(Refusal::Unreachable),
-        };
-        match reached {
+        let reached = timeout(REACHING, self.reach(destination)).await;
+        match reached.unwrap_or(Err(Refusal::Unreachable)) {
             Ok(mut outside) => {
                 self.told.tell(BehaviorKind::ConnectionMade, &destination.to_string());
                 match &request.wanted {
