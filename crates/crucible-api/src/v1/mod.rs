@@ -2,6 +2,7 @@
 
 mod attack;
 mod evaluation;
+mod observed;
 mod outcome;
 mod posture;
 mod problem;
@@ -14,9 +15,10 @@ pub use attack::{
     UserKind, Verdict, VerdictCounts,
 };
 pub use evaluation::{Evaluation, EvaluationState};
+pub use observed::{Anomaly, Baseline, Behavior, Coverage, Sample, Tripwire};
 pub use outcome::{
-    Admission, Anomaly, Baseline, Behavior, CollectedFile, Coverage, DecisionReason, Evidence, Finding, Outcome,
-    RefusedFile, Review, Sample, Status, Timings, Tripwire, Usage, Validity,
+    Admission, CollectedFile, DecisionReason, Evidence, Finding, Outcome, RefusedFile, Review, Status, Timings, Usage,
+    Validity,
 };
 pub use posture::{PostureDifference, PostureRecord, PostureSummary};
 pub use problem::{Problem, ProblemDetail};

@@ -1,6 +1,6 @@
 //! What `crucible self-test` and `crucible doctor` found.
 
-use super::outcome::{Coverage, monitoring};
+use super::observed::{Coverage, monitoring};
 use super::problem::ProblemDetail;
 use super::protection::{Layers, LimitEnforcement, isolation, layers, limits};
 use crucible_core as core;
