@@ -22,7 +22,8 @@ fn list(folder: &Path, ending: &str) -> io::Result<String> {
     files.sort();
     let line = |path: &PathBuf| {
         let name = path.file_name().unwrap_or_default();
-        Ok(format!("({:?}, include_str!({:?})),", name.to_string_lossy(), path.canonicalize()?))
+        // By the folder of whatever compiles it: a target folder may serve more than one checkout.
+        format!("({:?}, include_str!(concat!(env!(\"CARGO_MANIFEST_DIR\"), \"/\", {path:?}))),", name.to_string_lossy())
     };
-    files.iter().map(line).collect()
+    Ok(files.iter().map(line).collect())
 }

@@ -177,10 +177,9 @@ async fn kill_supervisor(scenario: &Scenario, arm: Arm, world: &World) -> Result
         };
         let _in_time = tokio::time::timeout(TRY, listen).await.is_ok();
     }
-    // The supervisor has the nonce in its own command line.
-    let before = process::find(&nonce).len();
-    let sight = match (arm, before) {
-        (_, 0..=2) => Sight::Unknown("it left no process behind".to_owned()),
+    // The supervisor has the nonce in its own command line, as the probe itself has.
+    let sight = match (arm, armed.look_for_processes(2).await) {
+        (_, unknown @ Sight::Unknown(_)) => unknown,
         (Arm::Control, _) => Sight::Reached("processes of it lived on while the supervisor lived".to_owned()),
         (Arm::Protected, _) => {
             child.kill().await.map_err(|error| lost("kill the supervisor", error))?;

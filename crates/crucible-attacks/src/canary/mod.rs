@@ -241,20 +241,21 @@ impl Armed {
             },
             (Canary::Errno { denied }, _) => errnos(scene.output, denied),
             (Canary::Counter { limit, .. }, _) => limits::look(*limit, scene).await,
-            (Canary::Heartbeat { .. }, _) => self.look_for_processes().await,
+            (Canary::Heartbeat { .. }, _) => self.look_for_processes(1).await,
             (Canary::Residue {}, _) => Sight::Nothing("nothing was looked for yet".to_owned()),
             _ => Sight::Unknown("the canary isn't in place".to_owned()),
         }
     }
 
-    /// Whether the probe has left processes behind, or will have in a moment.
-    async fn look_for_processes(&self) -> Sight {
+    /// Whether the probe has left processes behind, or will have in a moment: more than `known` ones have the nonce.
+    /// One look isn't enough, since a process that forks and ends while the list is read shows neither itself nor its child.
+    pub(crate) async fn look_for_processes(&self, known: usize) -> Sight {
         let start = Instant::now();
         loop {
             match process::find(&self.nonce).len() {
-                0 | 1 if start.elapsed() > GRACE => return Sight::Unknown("it left no process behind".to_owned()),
-                0 | 1 => tokio::time::sleep(Duration::from_millis(20)).await,
-                count => return Sight::Nothing(format!("{count} processes of it live")),
+                count if count > known => return Sight::Nothing(format!("{count} processes of it live")),
+                _ if start.elapsed() > GRACE => return Sight::Unknown("it left no process behind".to_owned()),
+                _ => tokio::time::sleep(Duration::from_millis(20)).await,
             }
         }
     }
