@@ -24,7 +24,8 @@ def connect(address, kind):
 def main():
     if socket is None:
         return
-    for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM, socket.SOCK_SEQPACKET):
+    kinds = [getattr(socket, name, None) for name in ("SOCK_STREAM", "SOCK_DGRAM", "SOCK_SEQPACKET")]
+    for kind in [kind for kind in kinds if kind is not None]:
         if "CANARY_NAME" in os.environ:
             attempt(connect, "\0" + os.environ["CANARY_NAME"], kind)
         if "CANARY_PATH" in os.environ:

@@ -1,7 +1,7 @@
 """Opens CANARY_SIZE descriptors, and keeps them.
 
 Why: open files are the kernel's memory, and their number on the machine is bounded (CWE-770). Harmless: no more than that
-number, all of the null device.
+number, all of the null device, or of the folder that it started in where there is none.
 """
 
 import os
@@ -25,9 +25,10 @@ def main():
     if resource is not None:
         attempt(raise_limit)
     opened = 0
+    path = os.devnull if os.path.exists(os.devnull) else "."
     for _ in range(min(SIZE, 100_000)):
         try:
-            HELD.append(os.open(os.devnull, os.O_RDONLY))
+            HELD.append(os.open(path, os.O_RDONLY))
         except OSError:
             break
         opened += 1

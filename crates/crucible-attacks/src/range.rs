@@ -52,13 +52,13 @@ struct Request {
     without: Option<BTreeSet<Layer>>,
 }
 
-/// Serves requests in a range until there are no more.
+/// Serves requests in a range until there are no more. Without a protected subject there are control arms alone.
 ///
 /// # Errors
 /// `InvalidInput` for a request that can't be read, `Io` where nobody listens any more.
 pub async fn serve(
     world: &World,
-    protected: &Subject,
+    protected: Option<&Subject>,
     arms: Option<Arc<dyn ControlArms>>,
     layers: &Layers,
     requests: impl AsyncRead + Unpin,
@@ -68,7 +68,10 @@ pub async fn serve(
     send(&mut answers, &Hello { layers: active(layers) }).await?;
     while let Some(Request { word, scenario, without }) = receive::<Request>(&mut requests).await? {
         let result = match (without, &arms) {
-            (None, _) => Some(arm::run(&scenario, protected, Arm::Protected, world).await),
+            (None, _) => match protected {
+                Some(protected) => Some(arm::run(&scenario, protected, Arm::Protected, world).await),
+                None => None,
+            },
             (Some(without), Some(arms)) => {
                 let weakened = Subject::Weakened(Arc::clone(arms), without);
                 Some(arm::run(&scenario, &weakened, Arm::Control, world).await)

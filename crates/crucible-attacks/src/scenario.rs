@@ -124,6 +124,8 @@ pub enum Probe {
     Python(String),
     /// A part of the native probe, by its name.
     Native(String),
+    /// A WebAssembly module, in hexadecimal digits.
+    Module(String),
 }
 
 /// Where a protected arm runs.
@@ -227,6 +229,8 @@ pub enum Canary {
     },
     /// Something that is left behind, looked for from another sandbox and from the host.
     Residue {},
+    /// That the probe is started at all.
+    Started {},
 }
 
 impl Canary {
@@ -242,6 +246,23 @@ impl Canary {
                 | Self::SetuidProgram {}
                 | Self::Residue {}
         )
+    }
+
+    /// Whether it is looked at by way of the probe's own process on the host.
+    pub(crate) const fn needs_the_guests_process(&self) -> bool {
+        match self {
+            Self::Held { .. } | Self::SetuidProgram {} | Self::Heartbeat { .. } => true,
+            Self::Counter { limit, .. } => matches!(
+                limit,
+                LimitKind::Pids
+                    | LimitKind::Disk
+                    | LimitKind::Inodes
+                    | LimitKind::FileSize
+                    | LimitKind::OpenFiles
+                    | LimitKind::Stack
+            ),
+            _ => false,
+        }
     }
 
     /// Whether what it is about is held by the engine, and not by the backend alone.
@@ -341,6 +362,24 @@ impl Scenario {
         self.id.split_once('.').map_or("", |(group, _)| group)
     }
 
+    /// Whether what it goes for can't be put in place outside of a range at all: there is one of it in a whole machine and
+    /// reaching it would change it, or its address is one that only ranges have.
+    #[must_use]
+    pub fn needs_a_range(&self) -> bool {
+        match &self.canary {
+            // What is left behind has a name of its own, and hurts nobody.
+            Canary::Residue {} => self.place == Place::Range && self.changes_names_of_the_machine(),
+            Canary::Tcp { address } | Canary::Udp { address } | Canary::Served { address } => !address.is_loopback(),
+            canary => canary.is_the_machines(),
+        }
+    }
+
+    /// Whether the machine's host name or mounts would be changed by it.
+    fn changes_names_of_the_machine(&self) -> bool {
+        [Layer::UtsNamespace, Layer::MountNamespace].iter().any(|layer| self.control.contains(layer))
+            && self.control.contains(&Layer::Capabilities)
+    }
+
     /// Where its protected arm runs here. An ordinary user can't look into guests on the host, but can in a range.
     #[must_use]
     pub fn place(&self) -> Place {
@@ -434,6 +473,16 @@ impl Scenario {
     }
 }
 
+/// A module's bytes.
+pub(crate) fn module(digits: &str) -> Option<Vec<u8>> {
+    let digits: Vec<u32> = digits.chars().map(|digit| digit.to_digit(16)).collect::<Option<_>>()?;
+    let pairs = digits.chunks_exact(2);
+    if !pairs.remainder().is_empty() {
+        return None;
+    }
+    pairs.map(|pair| pair.iter().try_fold(0_u8, |byte, digit| Some((byte << 4) | u8::try_from(*digit).ok()?))).collect()
+}
+
 /// Reads scenario files with their probes: text of the file, and a way to get a Python probe by its name.
 fn read(text: &str, name: &str, probe: &dyn Fn(&str) -> Option<String>) -> Result<Vec<Scenario>> {
     let fail = |why: String| Error::new(ErrorKind::Configuration, "read the scenarios", format!("{name}: {why}"));
@@ -449,7 +498,10 @@ fn read(text: &str, name: &str, probe: &dyn Fn(&str) -> Option<String>) -> Resul
             Probe::Native(probe) if !crucible_probe::NAMES.iter().any(|known| known.name == probe) => {
                 return Err(fail(format!("{}: there is no native probe {probe:?}", scenario.id)));
             }
-            Probe::Native(_) => {}
+            Probe::Module(digits) if module(digits).is_none() => {
+                return Err(fail(format!("{}: the module isn't in hexadecimal digits", scenario.id)));
+            }
+            Probe::Native(_) | Probe::Module(_) => {}
         }
     }
     Ok(scenarios)

@@ -5,8 +5,8 @@ use crate::range::{self, Ranges};
 use crate::scenario::{Arm, Canary, Place, Scenario};
 use crate::subject::Subject;
 use crucible_core::{
-    ArmResult, ControlResult, Error, ErrorKind, HeldBy, Layer, LayerState, Layers, PropertyResult, Reach, Result,
-    SuiteResult, Verdict, nearest,
+    ArmResult, ControlResult, Error, ErrorKind, HeldBy, Isolation, Layer, LayerState, Layers, PropertyResult, Reach,
+    Result, SuiteResult, Verdict, nearest,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Instant, SystemTime};
@@ -25,6 +25,16 @@ pub enum Node<'a> {
         subject: &'a Subject,
         /// Its world.
         world: &'a World,
+    },
+    /// On this machine, all of them: for a backend whose sandboxes can't be made in a range, because what makes them is a
+    /// service of the machine. What would be the machine's own is left out, with the reason that the backend declares.
+    HereAlone {
+        /// The backend.
+        subject: &'a Subject,
+        /// Its world.
+        world: &'a World,
+        /// Why it can't be put into a range.
+        reason: &'a str,
     },
     /// In the range, all of them: for a backend that isolates nothing.
     InRange,
@@ -54,6 +64,10 @@ pub struct Progress {
 pub struct Target<'a> {
     /// Its name.
     pub name: &'a str,
+    /// The name by which scenarios say that they are about it.
+    pub known_as: &'a str,
+    /// How strong it says its wall is.
+    pub isolation: Isolation,
     /// The layers it says it has.
     pub layers: &'a Layers,
     /// The layers that can be left off, each with those that it can't stand without.
@@ -161,21 +175,29 @@ async fn property(scenario: &Scenario, target: &Target<'_>, ranges: &mut Ranges,
         return result;
     }
     let protected = match (&target.node, scenario.place()) {
-        (Node::Here { subject, world }, Place::Host) => {
+        (Node::Here { subject, world }, Place::Host) | (Node::HereAlone { subject, world, .. }, _) => {
             Ok(Some(arm::run(scenario, subject, Arm::Protected, world).await))
         }
         (Node::InRange, _) | (Node::Here { .. }, Place::Range) => in_range(scenario, target, ranges).await,
     };
-    let control = ranges.control(scenario, scenario.control.clone()).await;
+    let without = left_off(scenario, target);
+    let control = ranges.control(scenario, without.clone()).await;
     (result.verdict, result.reason) = judge(&protected, &control);
     result.protected = protected.ok().flatten();
-    let without = scenario.control.iter().copied().collect();
+    let without = without.into_iter().collect();
     result.control = control.ok().flatten().map(|control| ControlResult { without, result: control });
     // Where no layer is left off in the control arm, no layer holds it.
     if depth == Depth::Layers && result.verdict == Verdict::Held && scenario.rests_on_layers() {
         result.held_by = Some(ablate(scenario, target, ranges).await);
     }
     result
+}
+
+/// What a control arm leaves off. Where programs are WebAssembly that goes, too: it stands before all that the layers below
+/// it hold, so that nothing of them would show.
+fn left_off(scenario: &Scenario, target: &Target<'_>) -> BTreeSet<Layer> {
+    let is_wasm = target.layers.get(&Layer::WebAssembly).is_some_and(LayerState::is_active);
+    scenario.control.iter().copied().chain(is_wasm.then_some(Layer::WebAssembly)).collect()
 }
 
 /// Runs a protected arm in the range. It stands for the node only where the backend has the same layers there.
@@ -191,8 +213,18 @@ async fn in_range(scenario: &Scenario, target: &Target<'_>, ranges: &mut Ranges)
 
 /// Why a scenario says nothing about a backend, where it doesn't: only what the backend itself declares counts.
 fn not_applicable(scenario: &Scenario, target: &Target<'_>) -> Option<String> {
-    if !scenario.is_about(target.name) {
+    if !scenario.is_about(target.known_as) {
         return Some(format!("it is about {}", scenario.backends.join(", ")));
+    }
+    if let Node::HereAlone { reason, .. } = target.node
+        && scenario.needs_a_range()
+    {
+        return Some(format!("what it goes for would be the machine's own: {reason}"));
+    }
+    if target.isolation == Isolation::OwnKernel && scenario.canary.needs_the_guests_process() {
+        let reason =
+            "the backend says that a guest's processes are in a kernel of their own: the host has none to look at";
+        return Some(reason.to_owned());
     }
     if let Some(missing) = scenario.needs.missing() {
         return Some(format!("the control arm needs {missing}"));

@@ -3,7 +3,11 @@
 //! Invariant: a backend enforces what its capabilities say, or refuses before anything starts. It holds no timeout, output
 //! cap, retry or metrics: those wrap every backend from outside, once, in the engine.
 
+mod agent;
+pub mod docker;
+pub mod gvisor;
 pub mod jail;
 mod native;
 pub mod runtime;
 pub mod subprocess;
+pub mod wasm;

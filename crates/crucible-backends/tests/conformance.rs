@@ -2,13 +2,18 @@
 
 #![expect(clippy::unwrap_used, reason = "a test's own table")]
 
+use crucible_backends::docker::{DockerBackend, DockerConfig};
+use crucible_backends::gvisor::{GvisorBackend, GvisorConfig};
 use crucible_backends::jail::{JailBackend, JailConfig};
 use crucible_backends::runtime::DEFAULT_LANGUAGES;
 use crucible_backends::subprocess::{SubprocessBackend, SubprocessConfig};
-use crucible_core::{Language, Policy};
+use crucible_backends::wasm::runtimes::RuntimeFolder;
+use crucible_backends::wasm::{Note, WasmBackend, WasmConfig, WorkerProgram};
+use crucible_core::{HostPath, Language, Policy};
 use crucible_testkit::conformance::{ConformanceSubject, Unavailable};
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
 
 fn language(name: &str) -> Arc<Language> {
     #[derive(serde::Deserialize)]
@@ -35,6 +40,79 @@ async fn subprocess() -> Result<ConformanceSubject, Unavailable> {
         .map_err(|error| unavailable("subprocess", &error))?;
     let (python, shell) = (language("python"), language("bash"));
     Ok(ConformanceSubject { backend: Arc::new(backend), python, shell, policy: Policy::unisolated() })
+}
+
+/// One test at a time makes the images that the others find.
+static IMAGES: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
+async fn docker() -> Result<ConformanceSubject, Unavailable> {
+    let failed = |error| unavailable("docker", &error);
+    let config = DockerConfig::default();
+    let backend = DockerBackend::start(&config).await.map_err(failed)?;
+    let making = IMAGES.lock().await;
+    for name in ["python", "bash"] {
+        let language = language(name);
+        if backend.daemon().image(&language.image).await.is_err() {
+            backend.daemon().import_host(name, &language, None).await.map_err(failed)?;
+        }
+    }
+    drop(making);
+    let (python, shell) = (language("python"), language("bash"));
+    Ok(ConformanceSubject { backend: Arc::new(backend), python, shell, policy: Policy::default() })
+}
+
+/// Runtimes that are installed for these tests, once: by `crucible runtime install python-wasm`, or here.
+fn wasm_config() -> Result<WasmConfig, crucible_core::Error> {
+    // Compiled once for all tests, whose programs run one after the other or at once.
+    static INSTALLED: Mutex<()> = Mutex::new(());
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("wasm");
+    let runtimes = HostPath::new(folder.join("runtimes"));
+    let _alone = INSTALLED.lock().unwrap_or_else(PoisonError::into_inner);
+    let installed = RuntimeFolder::new(runtimes.clone());
+    if installed.get("python-wasm").is_err() {
+        installed.install("python-wasm")?;
+    }
+    let program = HostPath::new(env!("CARGO_BIN_EXE_crucible-wasm-worker"));
+    Ok(WasmConfig {
+        jail: JailConfig::default(),
+        worker: WorkerProgram { program, arguments: Vec::new() },
+        runtimes: Some(runtimes),
+        artifacts: Some(HostPath::new(folder.join("compiled"))),
+        note: Note::to_nobody(),
+    })
+}
+
+async fn wasm() -> Result<ConformanceSubject, Unavailable> {
+    // Installing waits for npm, and compiling for the worker.
+    static COMPILED: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+    let failed = |error: crucible_core::Error| unavailable("wasm", &error);
+    let backend = WasmBackend::start(wasm_config().map_err(failed)?).await.map_err(failed)?;
+    let alone = COMPILED.lock().await;
+    backend.compiled("python-wasm").await.map_err(failed)?;
+    drop(alone);
+    let (python, shell) = (language("python"), language("bash"));
+    Ok(ConformanceSubject { backend: Arc::new(backend), python, shell, policy: Policy::default() })
+}
+
+async fn gvisor() -> Result<ConformanceSubject, Unavailable> {
+    // What takes a moment to find out about runsc is found out once for all tests.
+    let cache = Some(HostPath::new(concat!(env!("CARGO_TARGET_TMPDIR"), "/gvisor-cache")));
+    let config = GvisorConfig { cache, ..GvisorConfig::default() };
+    let backend = GvisorBackend::start(config).await.map_err(|error| unavailable("gvisor", &error))?;
+    let (python, shell) = (language("python"), language("bash"));
+    Ok(ConformanceSubject { backend: Arc::new(backend), python, shell, policy: Policy::default() })
+}
+
+mod docker_conforms {
+    crucible_testkit::conformance_suite!(super::docker);
+}
+
+mod gvisor_conforms {
+    crucible_testkit::conformance_suite!(super::gvisor);
+}
+
+mod wasm_conforms {
+    crucible_testkit::conformance_suite!(super::wasm);
 }
 
 mod jail_conforms {

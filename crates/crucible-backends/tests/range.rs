@@ -2,8 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::print_stderr, reason = "helpers of tests fail as tests do")]
 
 use crucible_backends::jail::{Ahead, JailBackend, JailConfig};
-use crucible_core::{Command, ControlSandbox, ErrorKind, ExitStatus, GuestPath, HostPath};
-use std::collections::BTreeMap;
+use crucible_core::{Command, ControlSandbox, ErrorKind, ExitStatus, HostPath};
 use tokio::io::AsyncReadExt;
 
 async fn backend() -> Option<JailBackend> {
@@ -20,7 +19,7 @@ async fn backend() -> Option<JailBackend> {
 
 async fn shell(range: &ControlSandbox, script: &str) -> (ExitStatus, String) {
     let argv = ["/bin/sh", "-c", script].map(str::to_owned).to_vec();
-    let command = Command { argv, env: BTreeMap::new(), directory: GuestPath::work() };
+    let command = Command { argv, ..Command::default() };
     let mut execution = range.exec(command).await.unwrap();
     drop(execution.stdin);
     let (mut out, mut errors) = (String::new(), String::new());

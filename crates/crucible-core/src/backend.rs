@@ -11,6 +11,7 @@ use crate::id::SandboxId;
 use crate::language::Language;
 use crate::layer::Layers;
 use crate::limits::{LimitKind, Limits};
+use crate::live::{CommandControl, LiveFeature, TerminalSize, Tree, Uncontrolled};
 use crate::monitor::Observer;
 use crate::path::GuestPath;
 use crate::policy::Policy;
@@ -56,8 +57,9 @@ pub trait Backend: Component {
     async fn create(&self, request: SandboxRequest) -> Result<Box<dyn Sandbox>>;
 }
 
-/// A command to execute.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A command to execute. What goes beyond argv, environment and folder needs a [`LiveFeature`] each; a backend that lacks it
+/// refuses the command rather than running it otherwise.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Command {
     /// The program and its arguments. A program without a slash is looked up in the guest's `PATH`.
     pub argv: Vec<String>,
@@ -65,11 +67,36 @@ pub struct Command {
     pub env: BTreeMap<String, String>,
     /// Where it starts.
     pub directory: GuestPath,
+    /// The user inside that it runs as; `None` for the sandbox's own. Needs [`LiveFeature::Users`].
+    pub user: Option<String>,
+    /// How large its terminal is; `None` for three separate streams. Needs [`LiveFeature::Terminals`].
+    pub terminal: Option<TerminalSize>,
+    /// Whether it can be ended alone.
+    pub tree: Tree,
 }
 
-/// A command that was started.
+impl Command {
+    /// Refuses what goes beyond these features: the first thing that every backend does with a command.
+    ///
+    /// # Errors
+    /// `Refused`, naming what the backend can't do.
+    pub fn check(&self, features: &BTreeSet<LiveFeature>) -> Result<()> {
+        let needs = [
+            (self.user.is_some(), LiveFeature::Users),
+            (self.terminal.is_some(), LiveFeature::Terminals),
+            (self.tree == Tree::Own, LiveFeature::CommandTrees),
+        ];
+        match needs.into_iter().find(|(is_needed, feature)| *is_needed && !features.contains(feature)) {
+            Some((_, feature)) => Err(feature.refusal("start the command")),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A command that was started. One with a terminal reads what is typed from `stdin`, writes everything to `stdout` and nothing
+/// to `stderr`; its terminal hangs up once both are dropped.
 pub struct Execution {
-    /// Its standard input; drop it for an end of file.
+    /// Its standard input; drop it for an end of file (a terminal has none: there it is Ctrl-D, byte 4).
     pub stdin: Box<dyn AsyncWrite + Send + Unpin>,
     /// Its standard output. Hostile bytes.
     pub stdout: Box<dyn AsyncRead + Send + Unpin>,
@@ -109,6 +136,11 @@ pub trait ProcessHandle: Send {
     /// # Errors
     /// `Infrastructure` where the backend can't tell.
     async fn wait(&mut self) -> Result<ExitStatus>;
+
+    /// What can be done to the command while it runs.
+    fn control(&self) -> Arc<dyn CommandControl> {
+        Arc::new(Uncontrolled)
+    }
 }
 
 /// What a path inside a sandbox is.
@@ -195,6 +227,11 @@ pub trait Sandbox: Send + Sync {
     /// The path inside of the language's interpreter, if it was made for a language.
     fn interpreter(&self) -> Option<&str>;
 
+    /// The image that it was made of, with its digest; `None` where its files are the host's own, as they are by default.
+    fn image(&self) -> Option<&str> {
+        None
+    }
+
     /// Starts a command.
     ///
     /// # Errors
@@ -223,6 +260,31 @@ pub trait Sandbox: Send + Sync {
     /// # Errors
     /// `NotFound`, or `Refused` for anything but a folder.
     async fn list_files(&self, path: &GuestPath) -> Result<Vec<FileEntry>>;
+
+    /// Looks at one file or folder, without following a link.
+    ///
+    /// # Errors
+    /// `NotFound`; `Refused` without [`LiveFeature::Files`].
+    async fn stat(&self, _path: &GuestPath) -> Result<FileEntry> {
+        Err(LiveFeature::Files.refusal("look at a file of the sandbox"))
+    }
+
+    /// Removes a file, a link (not what it points to) or an empty folder.
+    ///
+    /// # Errors
+    /// `NotFound`; `Refused` for a folder that isn't empty, and without [`LiveFeature::Files`].
+    async fn remove(&self, _path: &GuestPath) -> Result<()> {
+        Err(LiveFeature::Files.refusal("remove a file of the sandbox"))
+    }
+
+    /// Makes another sandbox like this one, with the same files and no process of it. The files are copied one after the
+    /// other while the processes of this one go on, so that whoever wants them all from one moment lets them rest meanwhile.
+    ///
+    /// # Errors
+    /// `Refused` without [`LiveFeature::Forks`]; else as [`Backend::create`]. Nothing of the new one is left behind then.
+    async fn fork(&self, _id: SandboxId) -> Result<Box<dyn Sandbox>> {
+        Err(LiveFeature::Forks.refusal("fork the sandbox"))
+    }
 
     /// Ends every process of the guest and returns when all are dead. The files stay.
     ///

@@ -3,6 +3,7 @@
 use crate::error::{Error, ErrorKind};
 use crate::layer::{LayerState, Layers};
 use crate::limits::LimitKind;
+use crate::live::LiveFeature;
 use crate::monitor::Monitoring;
 use crate::network::NetworkKind;
 use crate::policy::{Policy, UnenforcedLimits};
@@ -40,10 +41,45 @@ impl Isolation {
 pub enum Enforcement {
     /// For the whole sandbox, with evidence on the host's side.
     Sandbox,
+    /// For the whole sandbox, by a kernel of its own, which doesn't tell the host where the guest was refused.
+    Inside,
     /// For each process by itself; many processes can use more together.
     Process,
     /// Not at all.
     None,
+}
+
+/// What programs may find missing inside, because of what they are made of there and not because of a policy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ability {
+    /// Starting other processes, waiting for them, and signals.
+    Processes,
+    /// Threads.
+    Threads,
+    /// Sockets, even among the program's own parts.
+    Sockets,
+    /// Loading native code, such as shared libraries.
+    NativeModules,
+    /// The kernel's own calls for descriptors, permissions and limits: dup, pipes, chmod, links to anywhere, resource limits.
+    KernelCalls,
+}
+
+impl Ability {
+    /// All of them: what native programs have.
+    pub const ALL: [Self; 5] = [Self::Processes, Self::Threads, Self::Sockets, Self::NativeModules, Self::KernelCalls];
+
+    /// The name in records.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Processes => "processes",
+            Self::Threads => "threads",
+            Self::Sockets => "sockets",
+            Self::NativeModules => "native_modules",
+            Self::KernelCalls => "kernel_calls",
+        }
+    }
 }
 
 /// What a backend can do on this machine.
@@ -61,10 +97,14 @@ pub struct Capabilities {
     pub absolute_paths: bool,
     /// Whether any program of the guest's file system can be run, not only the language's.
     pub arbitrary_commands: bool,
+    /// What programs have inside.
+    pub abilities: BTreeSet<Ability>,
     /// What can be planted and watched.
     pub tripwires: BTreeSet<TripwireKind>,
     /// How well each part of a run can be watched.
     pub monitoring: Monitoring,
+    /// What a sandbox can do that stays open, beyond commands one after the other and whole files.
+    pub live: BTreeSet<LiveFeature>,
 }
 
 impl Capabilities {
@@ -127,8 +167,10 @@ mod tests {
             networks: BTreeSet::from([NetworkKind::None]),
             absolute_paths: false,
             arbitrary_commands: true,
+            abilities: Ability::ALL.into(),
             tripwires: BTreeSet::new(),
             monitoring: Monitoring::new(),
+            live: BTreeSet::new(),
         }
     }
 

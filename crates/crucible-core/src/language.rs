@@ -33,10 +33,28 @@ pub struct Language {
     /// Host files and folders that the sandbox may read, beyond what the probe names. One that doesn't exist is left out.
     #[serde(default)]
     pub files: Vec<String>,
+    /// The container image in which backends of containers run its programs, by name or digest; empty for none.
+    #[serde(default)]
+    pub image: String,
     /// Environment variables of every program.
     #[serde(default)]
     pub env: BTreeMap<String, String>,
     /// What to tell a person whose machine lacks it.
     #[serde(default)]
     pub install_hint: String,
+    /// What runs its programs where programs are WebAssembly: the name of a runtime that is installed for that, or
+    /// [`Language::ITSELF`]. Empty for a language that has nothing of the kind.
+    #[serde(default)]
+    pub wasm: String,
+}
+
+impl Language {
+    /// Stands for a program that is WebAssembly itself.
+    pub const ITSELF: &'static str = "{file}";
+
+    /// Whether its programs are WebAssembly themselves, so that no other kind of backend can run them.
+    #[must_use]
+    pub fn is_wasm_itself(&self) -> bool {
+        self.wasm == Self::ITSELF
+    }
 }

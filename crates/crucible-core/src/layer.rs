@@ -54,11 +54,14 @@ pub enum Layer {
     SessionKeyring,
     /// No descriptor, environment variable or terminal of the supervisor.
     CleanStart,
+    /// The program is WebAssembly: it makes no system call, and reaches nothing but the functions that are linked to it.
+    /// No backend for native programs has it, so that no built-in policy requires it.
+    WebAssembly,
 }
 
 impl Layer {
     /// Every layer there is.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::UserNamespace,
         Self::MountNamespace,
         Self::PidNamespace,
@@ -82,6 +85,7 @@ impl Layer {
         Self::DiskQuota,
         Self::SessionKeyring,
         Self::CleanStart,
+        Self::WebAssembly,
     ];
 
     /// The name in policies and records.
@@ -111,6 +115,7 @@ impl Layer {
             Self::DiskQuota => "disk_quota",
             Self::SessionKeyring => "session_keyring",
             Self::CleanStart => "clean_start",
+            Self::WebAssembly => "web_assembly",
         }
     }
 }

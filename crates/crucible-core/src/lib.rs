@@ -21,6 +21,7 @@ mod id;
 mod language;
 mod layer;
 mod limits;
+mod live;
 mod monitor;
 mod network;
 mod outcome;
@@ -45,7 +46,7 @@ pub use baseline::{
     Profile, Tally,
 };
 pub use before::Before;
-pub use capabilities::{Capabilities, Enforcement, Isolation};
+pub use capabilities::{Ability, Capabilities, Enforcement, Isolation};
 pub use component::{Check, CheckStatus, Component, Passed, SelfTest};
 pub use control::{ControlArms, ControlSandbox};
 pub use error::{Error, ErrorKind, Result};
@@ -55,6 +56,7 @@ pub use id::{EvaluationId, SandboxId};
 pub use language::Language;
 pub use layer::{Layer, LayerState, Layers};
 pub use limits::{LimitKind, Limits};
+pub use live::{CommandControl, LiveFeature, Signal, TerminalSize, Tree, Uncontrolled};
 pub use monitor::{
     BehaviorKind, Coverage, Monitoring, Observation, Observed, Observer, Sample, SeesNothing, Source, Watchable,
 };

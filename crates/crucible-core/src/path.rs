@@ -103,6 +103,13 @@ impl GuestPath {
     }
 }
 
+impl Default for GuestPath {
+    /// The work folder.
+    fn default() -> Self {
+        Self::work()
+    }
+}
+
 impl FromStr for GuestPath {
     type Err = Error;
 

@@ -84,17 +84,21 @@ pub struct Policy {
 
 impl Default for Policy {
     /// The policy `default`. What a machine may lack through no fault of its owner is preferred, not required: cgroups may
-    /// not be delegated, a user may have no spare ids, a container may mask `/proc` (the sandbox then has none at all).
+    /// not be delegated, a user may have no spare ids, a container may mask `/proc` (the sandbox then has none at all), and a
+    /// container daemon may give no user namespaces. The jail asks for no word about those: it starts no sandbox without one.
     fn default() -> Self {
         let preferred = [
             Layer::CgroupMemory,
             Layer::CgroupPids,
             Layer::CgroupCpu,
             Layer::DistinctUid,
+            Layer::UserNamespace,
             Layer::TimeNamespace,
             Layer::PrivateProc,
             Layer::PrivateDev,
             Layer::Landlock,
+            // What native programs can't have.
+            Layer::WebAssembly,
         ];
         let require = Layer::ALL.into_iter().filter(|layer| !preferred.contains(layer)).collect();
         Self {
@@ -111,12 +115,12 @@ impl Default for Policy {
 }
 
 impl Policy {
-    /// Every layer, and every limit enforced.
+    /// Every layer that a native program can have, and every limit enforced.
     #[must_use]
     pub fn strict() -> Self {
         Self {
             name: "strict".to_owned(),
-            require: Layer::ALL.into_iter().collect(),
+            require: Layer::ALL.into_iter().filter(|layer| *layer != Layer::WebAssembly).collect(),
             network: NetworkPolicy::None,
             unenforced_limits: UnenforcedLimits::Refuse,
             unseen_posture: UnseenPosture::Record,

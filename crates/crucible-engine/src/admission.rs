@@ -136,7 +136,7 @@ fn program_path(name: &str, language: &Language) -> Result<GuestPath> {
         })
 }
 
-fn check_texts(spec: &EvaluationSpec) -> Result<()> {
+pub(crate) fn check_texts(spec: &EvaluationSpec) -> Result<()> {
     let operation = "check the command line";
     let arguments = match &spec.program {
         Program::Source { args, .. } => args,

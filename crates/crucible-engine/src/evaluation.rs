@@ -129,6 +129,14 @@ struct Watched {
     ended_for: Option<(BehaviorKind, String)>,
 }
 
+/// The interpreter as records name it: by its path, and the image that it is in where there is one.
+fn recorded_interpreter(sandbox: &dyn Sandbox) -> Option<String> {
+    match (sandbox.interpreter(), sandbox.image()) {
+        (Some(interpreter), Some(image)) => Some(format!("{interpreter} in {image}")),
+        (interpreter, image) => interpreter.or(image).map(str::to_owned),
+    }
+}
+
 impl Evaluation<'_> {
     /// What came of it; nothing where it is held.
     async fn perform(&self, stdin: Input) -> Result<Option<Outcome>> {
@@ -305,7 +313,7 @@ impl Evaluation<'_> {
         };
         let mut env = environment(self.spec, language, fill)?;
         self.tripwires.add_variables(&mut env);
-        Ok(Command { argv, env, directory: GuestPath::work() })
+        Ok(Command { argv, env, ..Command::default() })
     }
 
     fn never_started(&self, layers: Layers, status: Status) -> Finished {
@@ -410,7 +418,7 @@ impl Evaluation<'_> {
         let tripwires = self.tripwires.records(armed, &collection.files);
         let is_touched = tripwires.iter().any(|tripwire| tripwire.touched.is_some());
         reasons.extend(is_touched.then_some(ValidityReason::TripwireTouched));
-        let (layers, interpreter) = (sandbox.layers().clone(), sandbox.interpreter().map(str::to_owned));
+        let (layers, interpreter) = (sandbox.layers().clone(), recorded_interpreter(sandbox));
         let posture = Some(posture);
         Ok(Finished {
             verdict,
@@ -510,7 +518,7 @@ impl Evaluation<'_> {
 }
 
 /// A layer that the backend promised and then didn't apply stops the run.
-fn check_layers(applied: &Layers, policy: &Policy) -> Result<()> {
+pub(crate) fn check_layers(applied: &Layers, policy: &Policy) -> Result<()> {
     for layer in &policy.require {
         if !applied.get(layer).is_some_and(LayerState::is_active) {
             let message =
@@ -523,7 +531,7 @@ fn check_layers(applied: &Layers, policy: &Policy) -> Result<()> {
 }
 
 /// A policy that ends a run for something wants that to be seen.
-fn check_watching(monitoring: &Monitoring, policy: &Policy) -> Result<()> {
+pub(crate) fn check_watching(monitoring: &Monitoring, policy: &Policy) -> Result<()> {
     let is_watched = |part| matches!(monitoring.get(&part), Some(Coverage::Events | Coverage::Sampled { .. }));
     let unwatched = policy.during.end_on.iter().find(|kind| kind.watchable().is_some_and(|part| !is_watched(part)));
     match unwatched {

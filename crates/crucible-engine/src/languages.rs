@@ -108,7 +108,9 @@ pub(crate) mod tests {
             probe: Vec::new(),
             files: Vec::new(),
             env: BTreeMap::new(),
+            image: String::new(),
             install_hint: String::new(),
+            wasm: String::new(),
         }
     }
 

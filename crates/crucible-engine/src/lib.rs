@@ -27,6 +27,7 @@ mod robust;
 mod runner;
 mod screening;
 mod self_test;
+mod session;
 mod streams;
 mod subject;
 mod tripwire;
@@ -39,3 +40,7 @@ pub use engine::{Engine, Evaluated, NodeFacts, RunIo};
 pub use languages::LanguageTable;
 pub use metric::Metric;
 pub use screening::{Screened, Wall, decide, in_words as finding_in_words};
+pub use session::{
+    CommandEnd, CommandEnded, CommandFinished, CommandHandle, CommandOutput, EndReason, ExecSpec, Executable,
+    MOST_SESSIONS, OutputBound, RunningCommand, Session, SessionSpec, Sessions,
+};

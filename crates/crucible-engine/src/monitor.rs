@@ -20,7 +20,7 @@ impl Rate {
     pub(crate) fn of(limits: &Limits, enforcement: Enforcement) -> Self {
         let machine = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         match enforcement {
-            Enforcement::Sandbox => Self(limits.cpus.get()),
+            Enforcement::Sandbox | Enforcement::Inside => Self(limits.cpus.get()),
             Enforcement::Process | Enforcement::None => {
                 Self(u32::try_from(machine()).unwrap_or(u32::MAX).saturating_mul(1000))
             }

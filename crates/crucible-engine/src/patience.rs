@@ -8,6 +8,8 @@ use std::time::Duration;
 
 /// Making a sandbox, starting a command, or writing or reading a file.
 pub(crate) const SET_UP: Duration = Duration::from_secs(60);
+/// Copying all files of a sandbox into another.
+pub(crate) const COPY: Duration = Duration::from_secs(600);
 /// Ending all processes or clearing a sandbox away.
 pub(crate) const TEAR_DOWN: Duration = Duration::from_secs(60);
 /// What dead processes left in their pipes.

@@ -121,7 +121,7 @@ fn in_force(layers: &Layers) -> BTreeMap<Layer, String> {
 pub(crate) mod tests {
     use super::*;
     use crate::node::tests::made_up;
-    use crucible_core::{Capabilities, Component, HostPath, NetworkKind, Sandbox, SandboxRequest, SelfTest};
+    use crucible_core::{Ability, Capabilities, Component, HostPath, NetworkKind, Sandbox, SandboxRequest, SelfTest};
 
     /// A backend that makes no sandboxes.
     pub(crate) struct Described {
@@ -144,8 +144,10 @@ pub(crate) mod tests {
                     networks: [NetworkKind::None].into(),
                     absolute_paths: true,
                     arbitrary_commands: true,
+                    abilities: Ability::ALL.into(),
                     tripwires: std::collections::BTreeSet::new(),
                     monitoring: crucible_core::Monitoring::new(),
+                    live: std::collections::BTreeSet::new(),
                 },
             }
         }

@@ -327,6 +327,22 @@ pub enum InitRequest {
         directory: String,
         /// Limits per process.
         limits: Vec<(ProcessLimit, u64)>,
+        /// What its streams are.
+        streams: Streams,
+        /// Whose its orphans are.
+        orphans: Orphans,
+    },
+    /// Sends a signal to a command's process group.
+    Signal {
+        /// The supervisor's number for the command.
+        number: u32,
+        /// The signal's.
+        signal: i32,
+    },
+    /// Kills a command that keeps its orphans, with everything that came of it.
+    EndTree {
+        /// The supervisor's number for the command.
+        number: u32,
     },
     /// Opens a regular file for reading. Answered with its descriptor.
     OpenFile {
@@ -345,8 +361,50 @@ pub enum InitRequest {
         /// Absolute path inside.
         path: String,
     },
+    /// Looks at a file or folder. Answered with [`InitMessage::Seen`].
+    Stat {
+        /// Absolute path inside.
+        path: String,
+    },
+    /// Removes a file, a link or an empty folder.
+    Remove {
+        /// Absolute path inside.
+        path: String,
+    },
+    /// Writes all files to a pipe, or makes those anew that come from one. Descriptors: the pipe, and another one that gets a
+    /// [`Failure`], of no step and with errno 0 once all is done.
+    Copy(Copying),
     /// Kills every other process of the sandbox.
     EndProcesses,
+}
+
+/// Which way files are copied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Copying {
+    /// Out of the sandbox.
+    Out,
+    /// Into it.
+    In,
+}
+
+/// What a command's standard streams are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Streams {
+    /// Three pipes.
+    #[default]
+    Pipes,
+    /// One terminal, that becomes the one that steers it.
+    Terminal,
+}
+
+/// Who becomes the parent of processes that lose theirs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Orphans {
+    /// The init.
+    #[default]
+    ToInit,
+    /// The command that they came of, so that they can be found while it lives.
+    ToCommand,
 }
 
 /// A message from a sandbox's init. Hostile: see the module.
@@ -354,6 +412,8 @@ pub enum InitRequest {
 pub enum InitMessage {
     /// The descriptor from which refused system calls are heard of comes along. Before `Ready`, where there is one.
     Reports,
+    /// The folder of the sandbox's own terminals comes along. Before `Ready`, where there is one.
+    Terminals,
     /// The sandbox stands; with what was preferred and couldn't be had.
     Ready {
         /// The steps that failed.
@@ -372,8 +432,12 @@ pub enum InitMessage {
     },
     /// The answer to `OpenFile` and `CreateFile`; the descriptor comes along.
     Opened,
-    /// The negative answer to a request about files.
+    /// The negative answer to a request about files or about a command.
     Refused(Refusal),
+    /// The answer to `Signal`, `EndTree` and `Remove`.
+    Done,
+    /// The answer to `Stat`.
+    Seen(Entry),
     /// A part of the answer to `List`.
     Listing {
         /// Some entries, in no order.
@@ -394,9 +458,13 @@ pub enum Ended {
     Signaled(i32),
 }
 
-/// Why a file wasn't opened.
+/// Why something wasn't done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Refusal {
+    /// The command has ended.
+    NotRunning,
+    /// The processes of the sandbox can't be listed.
+    NotListed,
     /// The path lies in none of the writable folders.
     Outside,
     /// It is a folder, link, device, pipe or socket.

@@ -1,91 +1,18 @@
 //! The launcher and a sandbox's init, for real: as root where the tests are, else as an ordinary user.
 
-#![expect(clippy::unwrap_used, reason = "tests")]
+mod support;
 
 use crucible_jail::host::cgroup::{CgroupLimits, Cgroups};
-use crucible_jail::host::{self, Command, JailError, Launcher, Running, Sandbox};
-use crucible_jail::plan::{DOOR, Ended, JailPlan, Need, Network, Privilege, Refusal, Reports, RootEntry, SandboxPlan};
+use crucible_jail::host::{Command, JailError, Running};
+use crucible_jail::plan::{DOOR, Ended, JailPlan, Network, Refusal, SandboxPlan};
 use crucible_jail::seccomp::Connections;
 use std::future::poll_fn;
 use std::os::fd::AsFd;
 use std::pin::pin;
 use std::task::Poll;
 use std::time::{Duration, Instant};
+use support::{entries, finish, launcher, plan, sandbox, shell};
 use tokio::io::AsyncReadExt;
-
-fn privilege() -> Privilege {
-    if host::effective_user() == 0 { Privilege::Root } else { Privilege::Ordinary { spare_ids: false } }
-}
-
-/// A root with the host's programs, as far as this machine has them.
-fn entries() -> Vec<RootEntry> {
-    let mut entries = Vec::new();
-    for path in ["/usr", "/bin", "/lib", "/lib64", "/etc/ld.so.cache"] {
-        match std::fs::symlink_metadata(path) {
-            Ok(seen) if seen.is_symlink() => {
-                let points_to = std::fs::read_link(path).unwrap().display().to_string();
-                entries.push(RootEntry::Symlink { path: path.to_owned(), points_to });
-            }
-            Ok(_) => entries.push(RootEntry::Bind { source: path.to_owned(), target: path.to_owned() }),
-            Err(_) => {}
-        }
-    }
-    for path in ["/work", "/tmp", "/proc", "/dev/shm", "/dev/pts"] {
-        entries.push(RootEntry::Directory { path: path.to_owned() });
-    }
-    for (name, minor) in [("null", 3), ("zero", 5), ("urandom", 9)] {
-        entries.push(RootEntry::Device { name: name.to_owned(), number: (1, minor) });
-    }
-    entries.push(RootEntry::Symlink { path: "/dev/ptmx".to_owned(), points_to: "pts/ptmx".to_owned() });
-    entries
-}
-
-fn plan() -> JailPlan {
-    JailPlan {
-        root: 1,
-        outside_id: if host::effective_user() == 0 { 1_900_000_000 } else { 0 },
-        disk_bytes: 8 << 20,
-        inodes: 100,
-        clone_into_cgroup: false,
-        join_cgroups: 0,
-        landlock_abi: host::landlock_abi(),
-        seccomp: crucible_jail::seccomp::compile(Connections::Refused),
-        reports: Reports::Heard,
-        proc: Need::Required,
-        terminals: Need::Preferred,
-        network: Network::Closed,
-        without: Vec::new(),
-    }
-}
-
-async fn launcher() -> Launcher {
-    let launcher = Launcher::start(privilege(), None).await.unwrap();
-    launcher.prepare_root(1, entries()).await.unwrap();
-    launcher
-}
-
-async fn sandbox(launcher: &Launcher) -> Sandbox {
-    launcher.start_sandbox(SandboxPlan::Jailed(plan()), &[]).await.unwrap().sandbox
-}
-
-fn shell(script: &str) -> Command {
-    Command {
-        argv: ["sh", "-c", script].map(str::to_owned).to_vec(),
-        env: vec!["PATH=/usr/bin:/bin".to_owned()],
-        directory: "/work".to_owned(),
-        limits: Vec::new(),
-        stream_owner: None,
-    }
-}
-
-async fn finish(running: Running) -> (String, String, Ended) {
-    let Running { stdin, mut stdout, mut stderr, ended } = running;
-    drop(stdin);
-    let (mut output, mut error) = (String::new(), String::new());
-    stdout.read_to_string(&mut output).await.unwrap();
-    stderr.read_to_string(&mut error).await.unwrap();
-    (output, error, ended.await.unwrap())
-}
 
 #[tokio::test]
 async fn commands_run_without_any_privilege_and_see_only_themselves() {

@@ -26,7 +26,9 @@ pub fn python() -> Language {
         probe: owned(&["-I", "-S", "-c", probe]),
         files: owned(&HOST_FILES),
         env: BTreeMap::new(),
+        image: String::new(),
         install_hint: "apt install python3".to_owned(),
+        wasm: String::new(),
     }
 }
 
@@ -43,6 +45,8 @@ pub fn shell() -> Language {
         probe: vec![],
         files: owned(&HOST_FILES),
         env: BTreeMap::new(),
+        image: String::new(),
         install_hint: String::new(),
+        wasm: String::new(),
     }
 }

@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 /// Long enough for a probe, and short enough for those that can only notice that nothing comes.
 const PATIENCE: Duration = Duration::from_secs(8);
 
-const LEAKS: [(&str, Leak); 63] = [
+const LEAKS: [(&str, Leak); 69] = [
     ("the_exit_code_passes", Leak::ExitCodesChanged),
     ("death_by_signal_is_reported", Leak::SignalsHidden),
     ("arguments_pass_exactly", Leak::ArgumentsJoined),
@@ -49,6 +49,12 @@ const LEAKS: [(&str, Leak); 63] = [
     ("destroying_leaves_no_process", Leak::DaemonsSurvive),
     ("dropping_leaves_no_process", Leak::DaemonsSurvive),
     ("many_sandboxes_leave_no_descriptor", Leak::DescriptorsLost),
+    ("what_a_backend_cannot_do_is_refused", Leak::RefusalsForgotten),
+    ("a_terminal_is_one_with_its_size_and_its_keys", Leak::LivePretended),
+    ("a_signal_reaches_a_running_command", Leak::LivePretended),
+    ("ending_one_command_ends_what_came_of_it_and_nothing_else", Leak::LivePretended),
+    ("single_files_are_looked_at_and_removed", Leak::LivePretended),
+    ("a_fork_has_the_same_files_and_no_process", Leak::LivePretended),
     ("only_its_own_processes_are_visible", Leak::NothingElse),
     ("no_process_outside_can_be_signalled", Leak::NothingElse),
     ("a_file_of_the_host_cannot_be_read", Leak::NothingElse),

@@ -16,9 +16,12 @@ mod attack;
 mod attest;
 mod baseline;
 mod bench;
+mod image;
 mod io;
 mod policy;
 mod review;
+mod runtime;
+mod sandbox;
 mod scan;
 mod settings;
 
@@ -26,11 +29,18 @@ pub(crate) use attack::{AttackArguments, RangeArguments};
 pub(crate) use attest::{AttestListArguments, AttestVerb, AttestVerifyArguments};
 pub(crate) use baseline::BaselineVerb;
 pub(crate) use bench::BenchArguments;
+pub(crate) use image::ImageVerb;
 pub(crate) use io::{Controls, Existing, FileFlag, IoFlags, Reporting};
 pub(crate) use policy::{
     PolicyCheckArguments, PolicyExplainArguments, PolicyListArguments, PolicyShowArguments, PolicyVerb,
 };
 pub(crate) use review::{DecideArguments, ReviewListArguments, ReviewRunArguments, ReviewShowArguments, ReviewVerb};
+pub(crate) use runtime::{RuntimeListArguments, RuntimeVerb};
+pub(crate) use sandbox::{
+    Chosen, CommandFlags, CopyArguments, CopyPlace, Folders, Interactive, SandboxCreateArguments, SandboxExecArguments,
+    SandboxForkArguments, SandboxListArguments, SandboxLsArguments, SandboxPath, SandboxRmArguments,
+    SandboxShellArguments, SandboxVerb,
+};
 pub(crate) use scan::{
     Detail, RulesExplainArguments, RulesListArguments, RulesTestArguments, RulesVerb, ScanArguments, ScanFormat,
 };
@@ -73,6 +83,9 @@ pub(crate) enum Verb {
     Run(Box<RunArguments>),
     /// Run any command of this machine in a fresh sandbox
     Exec(Box<ExecArguments>),
+    /// Keep a sandbox open for many commands: create, exec, cp, ls, shell, fork, list, rm
+    #[command(subcommand)]
+    Sandbox(Box<SandboxVerb>),
     /// Have every component test itself
     SelfTest(SelfTestArguments),
     /// Say what this machine can and can't enforce, with the mend for each
@@ -96,9 +109,15 @@ pub(crate) enum Verb {
     /// Look at programs that a policy has held, decide about them, and run them
     #[command(subcommand)]
     Review(ReviewVerb),
+    /// Container images: list, pull, remove, and make one of this machine's own runtime
+    #[command(subcommand)]
+    Image(ImageVerb),
     /// What earlier runs with a label were like: list, show, forget
     #[command(subcommand)]
     Baseline(BaselineVerb),
+    /// Runtimes for languages that run as WebAssembly: install, list, remove
+    #[command(subcommand)]
+    Runtime(RuntimeVerb),
     /// Show the configuration
     #[command(subcommand)]
     Config(ConfigVerb),

@@ -3,11 +3,12 @@
 //! Invariant: sandboxes are weakened, and a backend that isolates nothing is attacked, in a range only. What runs in the
 //! range is this same program, which refuses that part of its work anywhere else.
 
-use crate::compose::{self, JAIL, SUBPROCESS};
+use crate::compose::{self, DOCKER, DOCKER_STOCK, GVISOR, JAIL, SUBPROCESS, WASM};
 use crate::config::Configuration;
 use crucible_attacks::range::{self, Range, Ranges};
-use crucible_attacks::{AttackSuite, Depth, Node, Progress, Site, Subject, Target, World};
+use crucible_attacks::{AttackSuite, Depth, Node, Progress, Site, Subject, Supervisor, Target, World};
 use crucible_backends::jail::{self, Ahead};
+use crucible_backends::wasm::WasmBackend;
 use crucible_core::{
     Backend, Command, ControlArms, Discard, Error, ErrorKind, EvaluationSpec, Evaluator, GuestPath, HostPath, Language,
     Layers, Outcome, Policy, Result, SuiteResult,
@@ -22,6 +23,10 @@ use tokio_util::sync::CancellationToken;
 
 /// The hidden verb that serves in a range.
 pub const RANGE_VERB: &str = "range";
+
+/// Why containers are attacked on the machine alone.
+const NO_DAEMON_IN_A_RANGE: &str =
+    "the container daemon is a service of this machine, and can't be put into the suite's range";
 
 /// An interpreter that everybody can reach.
 const SYSTEM_PYTHON: &str = "/usr/bin/python3";
@@ -42,10 +47,19 @@ pub async fn attack(
     let policy = &policy.of_protection();
     let jail = Arc::new(compose::start_jail(configuration, Ahead::Never).await?);
     let program = std::env::current_exe().map_err(|error| failed("find this program's own file", error))?;
+    let wasm =
+        if backend == WASM { Some(Arc::new(compose::start_wasm(configuration, Ahead::Never).await?)) } else { None };
     // One for sandboxes as they are used, and one for weakened ones, whose guests could reach what serves them.
     let mut sandboxes = Vec::new();
     for _ in 0..2 {
-        sandboxes.push(jail.open_range(&HostPath::new(program.clone())).await?);
+        let sandbox = jail.open_range(&HostPath::new(program.clone())).await?;
+        if let Some(wasm) = &wasm {
+            for (name, content) in wasm.hand_over().await? {
+                let path = GuestPath::parse(&format!("{HANDED_OVER}/{name}"))?;
+                sandbox.write_file(&path, &mut content.as_slice(), false).await?;
+            }
+        }
+        sandboxes.push(sandbox);
     }
     let mut ranges = Vec::new();
     for sandbox in &sandboxes {
@@ -59,6 +73,57 @@ pub async fn attack(
         let (removable, subject) = (jail.removable(), Subject::Protected(Arc::clone(&under_attack)));
         let target = Target {
             name: backend,
+            known_as: backend,
+            isolation: under_attack.capabilities().isolation,
+            layers: &under_attack.capabilities().layers,
+            removable: &removable,
+            node: Node::Here { subject: &subject, world: &world },
+        };
+        (suite.run(&target, &mut ranges, depth, progress).await, under_attack)
+    } else if matches!(backend, DOCKER | DOCKER_STOCK) {
+        let folder = canary_folder()?;
+        let under_attack = compose::start(backend, configuration, Ahead::Never).await?;
+        let world = world(&under_attack, policy, configuration, Site::Host(folder.path().to_owned()))?;
+        // Its probes' worth is shown by the jail's arms: which layers of its own hold a property can't be told by leaving
+        // them off, because weakened containers would be the machine's.
+        let (removable, subject) = (BTreeMap::new(), Subject::Protected(Arc::clone(&under_attack)));
+        // Of what a stock container lacks nothing is excused.
+        let nothing = Layers::new();
+        let layers = if backend == DOCKER_STOCK { &nothing } else { &under_attack.capabilities().layers };
+        let target = Target {
+            name: backend,
+            known_as: DOCKER,
+            isolation: under_attack.capabilities().isolation,
+            layers,
+            removable: &removable,
+            node: Node::HereAlone { subject: &subject, world: &world, reason: NO_DAEMON_IN_A_RANGE },
+        };
+        (suite.run(&target, &mut ranges, depth, progress).await, under_attack)
+    } else if backend == GVISOR {
+        let folder = canary_folder()?;
+        let under_attack = compose::start(backend, configuration, Ahead::Never).await?;
+        let world = world(&under_attack, policy, configuration, Site::Host(folder.path().to_owned()))?;
+        // Nothing of a kernel of its own can be left off: the control arms are the jail's.
+        let (removable, subject) = (BTreeMap::new(), Subject::Protected(Arc::clone(&under_attack)));
+        let target = Target {
+            name: backend,
+            known_as: backend,
+            isolation: under_attack.capabilities().isolation,
+            layers: &under_attack.capabilities().layers,
+            removable: &removable,
+            node: Node::Here { subject: &subject, world: &world },
+        };
+        (suite.run(&target, &mut ranges, depth, progress).await, Arc::clone(&under_attack))
+    } else if let Some(wasm) = wasm {
+        let folder = canary_folder()?;
+        let under_attack: Arc<dyn Backend> = wasm.clone();
+        let mut world = world(&under_attack, policy, configuration, Site::Host(folder.path().to_owned()))?;
+        world.interpreter = shared_by(&wasm).await?;
+        let (removable, subject) = (wasm.removable(), Subject::Protected(Arc::clone(&under_attack)));
+        let target = Target {
+            name: backend,
+            known_as: backend,
+            isolation: under_attack.capabilities().isolation,
             layers: &under_attack.capabilities().layers,
             removable: &removable,
             node: Node::Here { subject: &subject, world: &world },
@@ -67,7 +132,14 @@ pub async fn attack(
     } else {
         let under_attack = compose::start(backend, configuration, Ahead::Never).await?;
         let (layers, removable) = (Layers::new(), BTreeMap::new());
-        let target = Target { name: backend, layers: &layers, removable: &removable, node: Node::InRange };
+        let target = Target {
+            name: backend,
+            known_as: backend,
+            isolation: under_attack.capabilities().isolation,
+            layers: &layers,
+            removable: &removable,
+            node: Node::InRange,
+        };
         (suite.run(&target, &mut ranges, depth, progress).await, under_attack)
     };
     ranges.close().await;
@@ -77,6 +149,17 @@ pub async fn attack(
     Ok(result)
 }
 
+/// Where a range finds what it is handed over of the user's: what is installed for WebAssembly.
+const HANDED_OVER: &str = "/run/handed-over";
+
+/// The file of the host's that WebAssembly programs in Python share: the compiled interpreter.
+async fn shared_by(wasm: &WasmBackend) -> Result<Option<PathBuf>> {
+    Ok(Some(wasm.compiled(PYTHON_RUNTIME).await?.as_path().to_owned()))
+}
+
+/// The runtime of Python probes.
+const PYTHON_RUNTIME: &str = "python-wasm";
+
 /// What a range is to run: this program, which finds the interpreters where it finds them outside.
 fn range_command(backend: &str, policy: &Policy) -> Result<Command> {
     let policy = serde_json::to_string(policy).map_err(|error| {
@@ -84,9 +167,11 @@ fn range_command(backend: &str, policy: &Policy) -> Result<Command> {
             .with_source(error)
     })?;
     let argv = [jail::RANGE_PROGRAM, RANGE_VERB, backend, &policy].map(str::to_owned).to_vec();
-    let mut env = BTreeMap::from([("XDG_CACHE_HOME".to_owned(), "/run/cache".to_owned())]);
+    // The suite clears /tmp between two arms.
+    let folders = [("XDG_CACHE_HOME", "/run/cache"), ("XDG_DATA_HOME", "/run/data"), ("TMPDIR", "/run")];
+    let mut env: BTreeMap<_, _> = folders.map(|(name, path)| (name.to_owned(), path.to_owned())).into();
     env.extend(std::env::var("PATH").ok().map(|value| ("PATH".to_owned(), value)));
-    Ok(Command { argv, env, directory: GuestPath::work() })
+    Ok(Command { argv, env, ..Command::default() })
 }
 
 /// Serves a suite from inside a range, over standard input and output.
@@ -106,20 +191,34 @@ pub async fn serve_in_range(backend: &str, policy: &str) -> Result<()> {
         Error::new(ErrorKind::InvalidInput, "read the policy", "the policy can't be read").with_source(error)
     })?;
     let configuration = Configuration::built_in()?;
+    let mut interpreter = None;
     let (protected, arms): (Arc<dyn Backend>, Option<Arc<dyn ControlArms>>) = match backend {
-        JAIL => {
+        WASM => {
+            WasmBackend::take_over(Path::new(HANDED_OVER), &compose::wasm_config(&configuration, Ahead::Never)?)?;
+            let wasm = Arc::new(compose::start_wasm(&configuration, Ahead::Never).await?);
+            interpreter = shared_by(&wasm).await?;
+            (wasm.clone(), Some(wasm))
+        }
+        // For containers, too: that a probe reaches its canary without a protection is shown by the jail's weakened arms.
+        JAIL | DOCKER | DOCKER_STOCK => {
             let jail = Arc::new(compose::start_jail(&configuration, Ahead::Never).await?);
             (jail.clone(), Some(jail))
+        }
+        GVISOR => {
+            let jail = Arc::new(compose::start_jail(&configuration, Ahead::Never).await?);
+            (compose::start(GVISOR, &configuration, Ahead::Never).await?, Some(jail))
         }
         SUBPROCESS => (compose::start(SUBPROCESS, &configuration, Ahead::Never).await?, None),
         other => {
             return Err(Error::new(ErrorKind::NotFound, "serve the attack suite", format!("no backend {other:?}")));
         }
     };
-    let world = world(&protected, &policy, &configuration, site)?;
+    let mut world = world(&protected, &policy, &configuration, site)?;
+    world.interpreter = interpreter.or(world.interpreter);
     let has = protected.capabilities().layers.clone();
-    let subject = Subject::Protected(protected);
-    range::serve(&world, &subject, arms, &has, tokio::io::stdin(), tokio::io::stdout()).await
+    // A jail's protected arm must never stand for a container's.
+    let subject = (!matches!(backend, DOCKER | DOCKER_STOCK)).then_some(Subject::Protected(protected));
+    range::serve(&world, subject.as_ref(), arms, &has, tokio::io::stdin(), tokio::io::stdout()).await
 }
 
 fn world(backend: &Arc<dyn Backend>, policy: &Policy, configuration: &Configuration, site: Site) -> Result<World> {
@@ -131,27 +230,34 @@ fn world(backend: &Arc<dyn Backend>, policy: &Policy, configuration: &Configurat
     let interpreter =
         crucible_backends::runtime::describe(&python, None)?.interpreter.map(|found| PathBuf::from(found.path));
     let evaluator = EngineEvaluator(compose::unscanned_engine(vec![Arc::clone(backend)], configuration));
+    let supervisor = supervisor(backend.name(), &python)?;
     Ok(World {
         site,
         python,
+        module: configuration.languages().find("wasm")?.1,
         policy: policy.clone(),
         evaluator: Some(Arc::new(evaluator)),
         backend: backend.name().to_owned(),
         isolation: backend.capabilities().isolation,
+        abilities: backend.capabilities().abilities.clone(),
         interpreter,
-        supervisor: supervisor(backend.name())?,
+        supervisor,
     })
 }
 
-/// This program as a supervisor of its own.
-fn supervisor(backend: &str) -> Result<Vec<String>> {
+/// This program as a supervisor of its own, of commands that may be Python's.
+fn supervisor(backend: &str, python: &Language) -> Result<Supervisor> {
     let program = std::env::current_exe().map_err(|error| failed("find this program's own file", error))?;
-    let mut words = vec![program.display().to_string()];
-    words.extend(["exec", "--backend", backend].map(str::to_owned));
-    if backend == SUBPROCESS {
+    let mut words = Vec::new();
+    if matches!(backend, DOCKER | DOCKER_STOCK) {
+        words.extend(["/usr/bin/env".to_owned(), format!("CRUCIBLE_DOCKER_IMAGE={}", python.image)]);
+    }
+    words.push(program.display().to_string());
+    words.extend([if backend == WASM { "run" } else { "exec" }, "--backend", backend].map(str::to_owned));
+    if matches!(backend, SUBPROCESS | DOCKER_STOCK) {
         words.push("--unsafe".to_owned());
     }
-    Ok(words)
+    Ok(if backend == WASM { Supervisor::OfPrograms(words) } else { Supervisor::OfCommands(words) })
 }
 
 /// What the names of folders for canaries begin with.

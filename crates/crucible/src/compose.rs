@@ -4,29 +4,47 @@
 
 use crate::config::{AUTO, Chosen, Configuration, PolicyFile, Problem};
 use crate::rule_files::{RuleFiles, RuleFolder};
+use crucible_backends::docker::{DockerBackend, DockerConfig, Hardening};
+use crucible_backends::gvisor::{GvisorBackend, GvisorConfig};
 pub use crucible_backends::jail::Ahead;
 use crucible_backends::jail::{JailBackend, JailConfig, Watch};
 use crucible_backends::subprocess::{SubprocessBackend, SubprocessConfig};
+use crucible_backends::wasm::runtimes::RuntimeFolder;
+use crucible_backends::wasm::{Note, WasmBackend, WasmConfig, WorkerProgram};
 use crucible_core::{
-    Backend, Error, ErrorKind, HostPath, Isolation, Policy, Result, ReviewStore, SandboxId, SandboxRequest, Scanner,
-    SuiteResult, nearest,
+    Backend, Error, ErrorKind, HostPath, Isolation, Language, Policy, Result, ReviewStore, SandboxId, SandboxRequest,
+    Scanner, SuiteResult, nearest,
 };
 use crucible_engine::{Engine, NodeFacts};
 use crucible_evidence::{EvidenceFolder, Node, Protection, StoredAttestation, StoredAttestations};
 use crucible_scan::{RuleSet, SourceScanner};
-use crucible_state::file::{FileBaselines, FileReviews};
+use crucible_state::file::{FileBaselines, FileReviews, SandboxPlaces};
+use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 /// The native Linux jail.
 pub const JAIL: &str = "jail";
+/// Containers of a Docker daemon.
+pub const DOCKER: &str = "docker";
+/// The same as they come, without any option: for comparison in the attack suite's matrix.
+pub const DOCKER_STOCK: &str = "docker-stock";
+/// gVisor: a kernel of the guest's own, by `runsc`.
+pub const GVISOR: &str = "gvisor";
 /// No isolation at all; for development.
 pub const SUBPROCESS: &str = "subprocess";
+/// WebAssembly in a jailed worker.
+pub const WASM: &str = "wasm";
+
+/// The hidden verb by which this program is the worker that WebAssembly runs in.
+pub const WASM_WORKER_VERB: &str = "wasm-worker";
 
 /// The backends of this build, the preferred one first.
-pub const BACKENDS: [&str; 2] = [JAIL, SUBPROCESS];
+pub const BACKENDS: [&str; 5] = [JAIL, DOCKER, GVISOR, WASM, SUBPROCESS];
+/// What is there to be compared with, and needs the same word as what isolates nothing.
+const COMPARED: [&str; 1] = [DOCKER_STOCK];
 /// Backends that people may know by name but that this build doesn't have.
-const NOT_IN_THIS_BUILD: [&str; 4] = ["docker", "gvisor", "wasm", "microvm"];
+const NOT_IN_THIS_BUILD: [&str; 1] = ["microvm"];
 
 /// Whether a backend that isolates nothing may be used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -47,7 +65,12 @@ pub fn choose(name: &str, unsafe_backends: Unsafe) -> Result<&'static str> {
     if name == AUTO {
         return Ok(JAIL);
     }
-    if let Some(known) = BACKENDS.into_iter().find(|known| *known == name) {
+    if let Some(known) = BACKENDS.into_iter().chain(COMPARED).find(|known| *known == name) {
+        if known == DOCKER_STOCK && unsafe_backends == Unsafe::Refused {
+            let message = "a stock container is there for comparison only";
+            let hint = "add --unsafe if the program may do what a container's root can do, or use -b docker";
+            return Err(Error::new(ErrorKind::Refused, operation, message).with_hint(hint));
+        }
         if known == SUBPROCESS && unsafe_backends == Unsafe::Refused {
             let message = "the subprocess backend isolates nothing and is for development only";
             let hint = "add --unsafe if the program may do all that you can do, or leave out -b to use the jail";
@@ -66,6 +89,18 @@ pub fn choose(name: &str, unsafe_backends: Unsafe) -> Result<&'static str> {
         Some(known) => error.with_hint(format!("did you mean '{known}'?")),
         None => error.with_hint(format!("in this build: {here}")),
     })
+}
+
+/// The backend that a request means by `name` for a program in a language, if it has one: `auto` is the jail, but for
+/// programs that are WebAssembly themselves.
+///
+/// # Errors
+/// As [`choose`].
+pub fn choose_for(name: &str, language: Option<&Language>, unsafe_backends: Unsafe) -> Result<&'static str> {
+    if name == AUTO && language.is_some_and(Language::is_wasm_itself) {
+        return Ok(WASM);
+    }
+    choose(name, unsafe_backends)
 }
 
 /// The rules that scanning goes by: the built-in ones, those of the configuration, and those of `more` folders. A later
@@ -129,7 +164,7 @@ pub fn policy(configuration: &Configuration, backend: &str) -> Result<Policy> {
 }
 
 fn policy_itself(configuration: &Configuration, backend: &str) -> Result<Policy> {
-    if backend == SUBPROCESS && configuration.policy_chosen() == Chosen::ByDefault {
+    if matches!(backend, SUBPROCESS | DOCKER_STOCK) && configuration.policy_chosen() == Chosen::ByDefault {
         return Ok(Policy::unisolated());
     }
     let Some(file) = configuration.policy_file()? else { return configuration.policy() };
@@ -148,6 +183,13 @@ fn policy_itself(configuration: &Configuration, backend: &str) -> Result<Policy>
 pub async fn start(name: &str, configuration: &Configuration, ahead: Ahead) -> Result<Arc<dyn Backend>> {
     match name {
         JAIL => Ok(Arc::new(start_jail(configuration, ahead).await?)),
+        DOCKER => Ok(Arc::new(DockerBackend::start(&docker_config(configuration)).await?)),
+        DOCKER_STOCK => {
+            let config = DockerConfig { hardening: Hardening::Stock, ..docker_config(configuration) };
+            Ok(Arc::new(DockerBackend::start(&config).await?))
+        }
+        GVISOR => Ok(Arc::new(GvisorBackend::start(gvisor_config(configuration, ahead)).await?)),
+        WASM => Ok(Arc::new(start_wasm(configuration, ahead).await?)),
         SUBPROCESS => {
             let interpreter_cache = configuration.interpreter_cache();
             Ok(Arc::new(SubprocessBackend::start(SubprocessConfig { interpreter_cache }).await?))
@@ -164,6 +206,58 @@ pub async fn start_jail(configuration: &Configuration, ahead: Ahead) -> Result<J
     JailBackend::start(jail_config(configuration, ahead)?).await
 }
 
+/// What a configuration says about Docker.
+#[must_use]
+pub fn docker_config(configuration: &Configuration) -> DockerConfig {
+    DockerConfig {
+        host: configuration.docker_host(),
+        runtime: configuration.docker_runtime(),
+        image: configuration.docker_image(),
+        hardening: Hardening::Full,
+        interpreter_cache: configuration.interpreter_cache(),
+    }
+}
+
+/// Starts the backend for WebAssembly, which can do more than a backend has to: it compiles runtimes ahead, and hands them
+/// over to another one.
+///
+/// # Errors
+/// As [`start_jail`]; `NotFound` where this program's own file isn't there any more.
+pub async fn start_wasm(configuration: &Configuration, ahead: Ahead) -> Result<WasmBackend> {
+    WasmBackend::start(wasm_config(configuration, ahead)?).await
+}
+
+/// What a configuration says about WebAssembly. The worker is this same program.
+///
+/// # Errors
+/// As [`jail_config`]; `Io` where this program's own file can't be found.
+pub fn wasm_config(configuration: &Configuration, ahead: Ahead) -> Result<WasmConfig> {
+    let program = std::env::current_exe().map_err(|error| {
+        Error::new(ErrorKind::Io, "find this program's own file", "the worker for WebAssembly can't be found")
+            .with_source(error)
+    })?;
+    Ok(WasmConfig {
+        jail: jail_config(configuration, ahead)?,
+        worker: WorkerProgram { program: HostPath::new(program), arguments: vec![WASM_WORKER_VERB.to_owned()] },
+        runtimes: configuration.runtime_folder(),
+        artifacts: configuration.compiled_folder(),
+        // Nobody else would say why a start takes seconds.
+        note: Note::by(|what| drop(writeln!(std::io::stderr(), "note: {what}"))),
+    })
+}
+
+/// Where runtimes for languages that run as WebAssembly are installed.
+///
+/// # Errors
+/// `Configuration` where there is no user's folder to have them in, and none is set.
+pub fn runtimes(configuration: &Configuration) -> Result<RuntimeFolder> {
+    configuration.runtime_folder().map(RuntimeFolder::new).ok_or_else(|| {
+        let message = "there is no folder for runtimes";
+        Error::new(ErrorKind::Configuration, "find the folder of runtimes", message)
+            .with_hint("set wasm.runtimes, XDG_DATA_HOME or HOME")
+    })
+}
+
 /// What a configuration says about the jail.
 ///
 /// # Errors
@@ -177,6 +271,18 @@ pub fn jail_config(configuration: &Configuration, ahead: Ahead) -> Result<JailCo
         ahead,
         watch: Watch::Everything,
     })
+}
+
+/// What a configuration says about gVisor.
+#[must_use]
+pub fn gvisor_config(configuration: &Configuration, ahead: Ahead) -> GvisorConfig {
+    GvisorConfig {
+        runsc: configuration.runsc(),
+        platform: configuration.gvisor_platform(),
+        cgroup_parent: configuration.cgroup_parent(),
+        cache: configuration.interpreter_cache(),
+        ahead,
+    }
 }
 
 /// Starts one backend, as [`start`] does, and an engine that looks at programs and runs them on it. Its records name the
@@ -247,11 +353,25 @@ pub fn reviews(configuration: &Configuration) -> Result<Arc<dyn ReviewStore>> {
     Ok(Arc::new(FileReviews::new(folder)))
 }
 
+/// Where sandboxes that stay open have their places.
+///
+/// # Errors
+/// `Configuration` where there is no user's folder to have them in, and none is set.
+pub fn sandbox_places(configuration: &Configuration) -> Result<SandboxPlaces> {
+    configuration.sandbox_folder().map(SandboxPlaces::new).ok_or_else(|| {
+        let message = "there is no folder for sandboxes that stay open";
+        Error::new(ErrorKind::Configuration, "find the sandbox folder", message)
+            .with_hint("set sandbox.folder, XDG_DATA_HOME or HOME")
+    })
+}
+
 /// The strength of a backend's wall, as far as it is known without starting it; `None` for a name that isn't in this build.
 #[must_use]
 pub fn isolation(backend: &str) -> Option<Isolation> {
     match backend {
-        JAIL => Some(Isolation::SharedKernel),
+        // Of a runtime with a kernel of its own nothing is known until the daemon was asked.
+        JAIL | WASM | DOCKER | DOCKER_STOCK => Some(Isolation::SharedKernel),
+        GVISOR => Some(Isolation::OwnKernel),
         SUBPROCESS => Some(Isolation::None),
         _ => None,
     }
@@ -304,11 +424,13 @@ mod tests {
         assert_eq!(error.kind(), ErrorKind::Refused);
         assert!(error.hint().unwrap().contains("--unsafe"));
         assert_eq!(choose("subprocess", Unsafe::Admitted).unwrap(), SUBPROCESS);
+        assert_eq!(choose("docker-stock", Unsafe::Refused).unwrap_err().kind(), ErrorKind::Refused);
     }
 
     #[test]
     fn a_backend_of_a_later_build_and_a_mistyped_one_are_told_apart() {
-        assert_eq!(choose("docker", Unsafe::Admitted).unwrap_err().kind(), ErrorKind::Refused);
+        assert_eq!(choose("microvm", Unsafe::Admitted).unwrap_err().kind(), ErrorKind::Refused);
+        assert_eq!(choose("wasm", Unsafe::Refused).unwrap(), WASM);
         let error = choose("jial", Unsafe::Refused).unwrap_err();
         assert_eq!((error.kind(), error.hint()), (ErrorKind::NotFound, Some("did you mean 'jail'?")));
         assert!(choose("quaternion", Unsafe::Refused).unwrap_err().hint().unwrap().contains("jail"));

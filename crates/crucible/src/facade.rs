@@ -105,12 +105,17 @@ impl Builder {
     /// `Configuration` for a mistake in the configuration.
     pub async fn build_async(self) -> Result<Crucible> {
         let configuration = self.configuration.map_or_else(Configuration::built_in, Ok)?;
-        let backend =
-            compose::choose(self.backend.as_deref().unwrap_or(configuration.backend()), self.unsafe_backends)?;
+        let language = self.language.unwrap_or_else(|| configuration.language().to_owned());
+        let known = configuration.languages().find(&language).ok();
+        let backend = compose::choose_for(
+            self.backend.as_deref().unwrap_or(configuration.backend()),
+            known.as_ref().map(|(_, language)| language.as_ref()),
+            self.unsafe_backends,
+        )?;
         Ok(Crucible {
             engine: compose::start_engine(backend, &configuration, Ahead::One).await?,
             backend,
-            language: self.language.unwrap_or_else(|| configuration.language().to_owned()),
+            language,
             limits: self.limits.unwrap_or_else(|| configuration.limits().clone()),
             policy: self.policy.map_or_else(|| compose::policy(&configuration, backend), Ok)?,
             runtime: OwnRuntime(None),

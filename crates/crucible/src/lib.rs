@@ -28,9 +28,11 @@ pub mod compose;
 pub mod config;
 mod facade;
 mod rule_files;
+mod sandbox_specs;
 
 pub use crucible_core::{
     ByteSize, CpuCount, Error, ErrorKind, EvaluationId, EvaluationSpec, GuestPath, InputFile, Label, LimitKind, Limits,
     Outcome, Policy, Program, Result, Status, TimeSpan,
 };
 pub use facade::{Builder, Crucible, run};
+pub use sandbox_specs::ConfiguredSpecs;

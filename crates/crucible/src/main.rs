@@ -12,9 +12,15 @@ mod output;
 mod reference;
 mod signals;
 
+use crucible::compose;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    let mut words = std::env::args_os();
+    // Before anything else: it is started for every program that is WebAssembly, and has no use for the rest.
+    if words.nth(1).is_some_and(|verb| verb == compose::WASM_WORKER_VERB) {
+        return ExitCode::from(crucible_backends::wasm::worker::run(words));
+    }
     let exit = match arguments::parse(std::env::args_os()) {
         Ok(arguments) => command::dispatch(arguments),
         Err(exit) => exit,

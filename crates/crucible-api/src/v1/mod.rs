@@ -2,12 +2,14 @@
 
 mod attack;
 mod evaluation;
+mod http_problem;
 mod observed;
 mod outcome;
 mod posture;
 mod problem;
 mod protection;
 mod report;
+mod sandbox;
 mod scan;
 
 pub use attack::{
@@ -15,6 +17,7 @@ pub use attack::{
     UserKind, Verdict, VerdictCounts,
 };
 pub use evaluation::{Evaluation, EvaluationState};
+pub use http_problem::{HttpProblem, PROBLEM_TYPE};
 pub use observed::{Anomaly, Baseline, Behavior, Coverage, Sample, Tripwire};
 pub use outcome::{
     Admission, CollectedFile, DecisionReason, Evidence, Finding, Outcome, RefusedFile, Review, Status, Timings, Usage,
@@ -25,5 +28,9 @@ pub use problem::{Problem, ProblemDetail};
 pub use protection::{Layer, Layers, LimitEnforcement, layers, limits};
 pub use report::{
     BackendReport, CheckReport, CheckStatus, ComponentReport, DoctorReport, SelfTestReport, UnavailableBackend,
+};
+pub use sandbox::{
+    CreateSandbox, ExecControl, ExecEnded, ExecEvent, ExecOutcome, ExecRequest, FileEntry, FileKind, FileList,
+    OutputStream, Sandbox, SandboxList, SandboxState, SandboxUsage, TerminalSize, milliseconds, sandbox_protection,
 };
 pub use scan::{Import, Rule, RuleReferences, RulesInForce, ScanReport, ScannedFile, Unread};

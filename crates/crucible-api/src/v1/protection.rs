@@ -54,6 +54,7 @@ pub fn layers(layers: &core::Layers) -> Layers {
 pub fn limits(limits: &BTreeMap<core::LimitKind, core::Enforcement>) -> LimitEnforcement {
     let name = |limit: &core::LimitKind| match limits.get(limit) {
         Some(core::Enforcement::Sandbox) => "sandbox",
+        Some(core::Enforcement::Inside) => "inside",
         Some(core::Enforcement::Process) => "process",
         Some(core::Enforcement::None) | None => "none",
     };

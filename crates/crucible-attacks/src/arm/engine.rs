@@ -47,6 +47,9 @@ fn specification(scenario: &Scenario, world: &World, limits: &Limits) -> Result<
         Probe::Python(_) => {
             Program::Source { language: "python".to_owned(), code: file.content.to_vec(), args: vec![nonce] }
         }
+        Probe::Module(_) => {
+            Program::Source { language: "wasm".to_owned(), code: file.content.to_vec(), args: vec![nonce] }
+        }
     };
     Ok(EvaluationSpec {
         id: EvaluationId::generate(),

@@ -5,14 +5,15 @@ mod heard;
 
 use crate::canary::{self, Armed, Ground, Scene, Sight};
 use crate::process;
-use crate::scenario::{Arm, Canary, End, Probe, Scenario};
+use crate::scenario::{Arm, Canary, End, Probe, Scenario, module};
 use crate::subject::{Place, Subject};
 use crucible_core::{
-    ArmResult, Command, Error, ErrorKind, Evaluator, Execution, ExitStatus, GuestPath, Isolation, Language, Policy,
-    Reach, Result, SandboxId, SandboxRequest,
+    Ability, ArmResult, Command, Error, ErrorKind, Evaluator, Execution, ExitStatus, GuestPath, Isolation, Language,
+    Policy, Reach, Result, SandboxId, SandboxRequest,
 };
 use heard::{Heard, Voice};
-use std::collections::BTreeMap;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
@@ -33,6 +34,8 @@ pub struct World {
     pub site: Site,
     /// The language of Python probes.
     pub python: Arc<Language>,
+    /// The language of probes that are WebAssembly modules.
+    pub module: Arc<Language>,
     /// The policy of every sandbox.
     pub policy: Policy,
     /// What runs whole evaluations on the backend that is attacked.
@@ -41,10 +44,21 @@ pub struct World {
     pub backend: String,
     /// How strong it says that it is.
     pub isolation: Isolation,
+    /// What it says that programs have inside.
+    pub abilities: BTreeSet<Ability>,
     /// The interpreter of Python probes, as a file of the host's.
     pub interpreter: Option<PathBuf>,
-    /// A command that runs another one in a sandbox of this backend: what is added to it is that command.
-    pub supervisor: Vec<String>,
+    /// What runs a Python probe in a sandbox of this backend, as a process of its own.
+    pub supervisor: Supervisor,
+}
+
+/// A command that runs programs in sandboxes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Supervisor {
+    /// It runs any command: what is added to it is that command.
+    OfCommands(Vec<String>),
+    /// It runs programs in its own languages: what is added to it is a program's file.
+    OfPrograms(Vec<String>),
 }
 
 /// Where canaries are put.
@@ -145,18 +159,24 @@ async fn kill_supervisor(scenario: &Scenario, arm: Arm, world: &World) -> Result
     let armed = canary::arm(&scenario.canary, &ground).await.map_err(|error| lost("put the canary in place", error))?;
     let file = program(scenario, &nonce)?;
     let outside = world.site.base().join(format!("probe-{nonce}"));
-    std::fs::write(&outside, file.content).map_err(|error| lost("write the probe", error))?;
+    std::fs::write(&outside, &file.content).map_err(|error| lost("write the probe", error))?;
     let inside = file.path.strip_prefix("/work/").unwrap_or(&file.path);
-    let argv = file.argv(Some("python3"), &nonce)?;
-    let (program, arguments) = world.supervisor.split_first().ok_or_else(|| {
+    let (words, more) = match &world.supervisor {
+        Supervisor::OfCommands(words) => {
+            let argv = file.argv(Some("python3"), &nonce)?;
+            let file = ["--file".to_owned(), format!("{}:{inside}", outside.display()), "--".to_owned()];
+            (words, file.into_iter().chain(argv).collect::<Vec<_>>())
+        }
+        Supervisor::OfPrograms(words) => (words, vec![outside.display().to_string(), "--".to_owned(), nonce.clone()]),
+    };
+    let (program, arguments) = words.split_first().ok_or_else(|| {
         Error::new(ErrorKind::NotFound, "start a supervisor", "there is no command to run a supervisor with")
     })?;
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
     std::fs::set_permissions(&outside, mode).map_err(|error| lost("write the probe", error))?;
     let mut child = tokio::process::Command::new(program)
         .args(arguments)
-        .args(["--file", &format!("{}:{inside}", outside.display()), "--"])
-        .args(argv)
+        .args(more)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
@@ -177,8 +197,10 @@ async fn kill_supervisor(scenario: &Scenario, arm: Arm, world: &World) -> Result
         };
         let _in_time = tokio::time::timeout(TRY, listen).await.is_ok();
     }
-    // The supervisor has the nonce in its own command line, as the probe itself has.
-    let sight = match (arm, armed.look_for_processes(2).await) {
+    // The supervisor has the nonce in its own command line, as the probe itself has. Where the probe can start no other
+    // process, it is what is left.
+    let known = if world.abilities.contains(&Ability::Processes) { 2 } else { 1 };
+    let sight = match (arm, armed.look_for_processes(known).await) {
         (_, unknown @ Sight::Unknown(_)) => unknown,
         (Arm::Control, _) => Sight::Reached("processes of it lived on while the supervisor lived".to_owned()),
         (Arm::Protected, _) => {
@@ -217,6 +239,7 @@ impl Attempt<'_> {
         let limits = self.scenario.limits(self.arm)?;
         let language = match self.scenario.probe {
             Probe::Python(_) => Some(Arc::clone(&self.world.python)),
+            Probe::Module(_) => Some(Arc::clone(&self.world.module)),
             Probe::Native(_) => None,
         };
         let policy = self.world.policy.clone();
@@ -237,15 +260,21 @@ impl Attempt<'_> {
         // The bounds are those of the protected arm, whatever is left off.
         let limits = self.scenario.limits(Arm::Protected)?;
         let program = program(self.scenario, nonce)?;
-        place.write_file(&GuestPath::parse(&program.path)?, program.content).await?;
+        place.write_file(&GuestPath::parse(&program.path)?, &program.content).await?;
         if armed.needs_a_way_in() {
             put_inside(place, armed).await?;
         }
         let mut env = armed.env.clone();
         env.extend(more_env.clone());
-        let command = Command { argv: program.argv(place.interpreter(), nonce)?, env, directory: GuestPath::work() };
+        let command = Command { argv: program.argv(place.interpreter(), nonce)?, env, ..Command::default() };
         let started = Instant::now();
-        let Execution { stdin, mut stdout, mut stderr, mut process } = place.exec(command).await?;
+        let Execution { stdin, mut stdout, mut stderr, mut process } = match place.exec(command).await {
+            Err(error) if self.scenario.canary == (Canary::Started {}) && error.kind() == ErrorKind::InvalidInput => {
+                let sight = Sight::Stopped(format!("it was refused: {error}"));
+                return Ok(Visit { sight, has_tried: true, output: Vec::new() });
+            }
+            started => started?,
+        };
         let mut heard = Heard::new(nonce);
         let mut ended = None;
         let mut until = started + TRY;
@@ -282,8 +311,7 @@ async fn put_inside(place: &Place, armed: &Armed) -> Result<()> {
     let path = format!("/work/probe-{nonce}");
     place.write_file(&GuestPath::parse(&path)?, crucible_probe::PROBE).await?;
     let argv = vec![format!("./probe-{nonce}"), "hold".to_owned(), nonce.clone()];
-    let Execution { stdin, mut stdout, stderr, process } =
-        place.exec(Command { argv, env: BTreeMap::new(), directory: GuestPath::work() }).await?;
+    let Execution { stdin, mut stdout, stderr, process } = place.exec(Command { argv, ..Command::default() }).await?;
     let mut heard = Heard::new(&nonce);
     let mut buffer = vec![0; 4096];
     let listen = async {
@@ -332,22 +360,31 @@ async fn leave(
     let _in_time = tokio::time::timeout(LEAVE, leaving).await.is_ok();
 }
 
+/// What starts a probe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Start<'a> {
+    /// It is a program itself; with the name of what it is to do, where it can do several things.
+    Itself(Option<&'a str>),
+    /// The language's interpreter.
+    Interpreter,
+}
+
 /// A probe as it is put into a sandbox.
 struct ProbeFile<'a> {
     path: String,
-    content: &'a [u8],
-    /// The name of a native one.
-    native: Option<&'a str>,
+    content: Cow<'a, [u8]>,
+    /// What starts it.
+    start: Start<'a>,
 }
 
 impl ProbeFile<'_> {
     fn argv(&self, interpreter: Option<&str>, nonce: &str) -> Result<Vec<String>> {
         // From the work folder, wherever that is: not every backend has it under its guest path.
         let path = format!("./{}", self.path.strip_prefix("/work/").unwrap_or(&self.path));
-        let words = match (self.native, interpreter) {
-            (Some(name), _) => vec![path.as_str(), name, nonce],
-            (None, Some(interpreter)) => vec![interpreter, path.as_str(), nonce],
-            (None, None) => {
+        let words = match (self.start, interpreter) {
+            (Start::Itself(name), _) => std::iter::once(path.as_str()).chain(name).chain([nonce]).collect(),
+            (Start::Interpreter, Some(interpreter)) => vec![interpreter, path.as_str(), nonce],
+            (Start::Interpreter, None) => {
                 return Err(Error::new(ErrorKind::NotFound, "start the probe", "the sandbox has no interpreter"));
             }
         };
@@ -358,10 +395,16 @@ impl ProbeFile<'_> {
 fn program<'a>(scenario: &'a Scenario, nonce: &str) -> Result<ProbeFile<'a>> {
     match (&scenario.probe, &scenario.source) {
         (Probe::Native(name), _) => {
-            Ok(ProbeFile { path: format!("/work/probe-{nonce}"), content: crucible_probe::PROBE, native: Some(name) })
+            let content = Cow::Borrowed(crucible_probe::PROBE);
+            Ok(ProbeFile { path: format!("/work/probe-{nonce}"), content, start: Start::Itself(Some(name)) })
         }
         (Probe::Python(_), Some(source)) => {
-            Ok(ProbeFile { path: format!("/work/probe-{nonce}.py"), content: source.as_bytes(), native: None })
+            let content = Cow::Borrowed(source.as_bytes());
+            Ok(ProbeFile { path: format!("/work/probe-{nonce}.py"), content, start: Start::Interpreter })
+        }
+        (Probe::Module(digits), _) => {
+            let content = Cow::Owned(module(digits).unwrap_or_default());
+            Ok(ProbeFile { path: format!("/work/probe-{nonce}.wasm"), content, start: Start::Itself(None) })
         }
         (Probe::Python(name), None) => {
             Err(Error::new(ErrorKind::NotFound, "start the probe", format!("there is no probe {name:?}")))

@@ -44,7 +44,7 @@ fn one(what: Held, paths: &[String], process: &HeldProcess) -> Looked {
         Held::NoNewPrivs => status(process, &["NoNewPrivs"], |value| value != "1"),
         Held::Seccomp => status(process, &["Seccomp"], |value| value != "2"),
         Held::UidZero => status(process, &["Uid", "Gid"], |value| value.split_ascii_whitespace().any(|id| id == "0")),
-        Held::Groups => status(process, &["Groups"], |value| !value.is_empty()),
+        Held::Groups => groups(process),
         Held::Traced => traced(process),
         Held::RealTime => priority(process),
         Held::DeviceNode => device_node(process),
@@ -98,6 +98,28 @@ fn status(process: &HeldProcess, keys: &[&str], is_bad: impl Fn(&str) -> bool) -
         }
     }
     Ok(Sight::Nothing(format!("{} of {} threads is as it should be", keys.join(", "), threads.len())))
+}
+
+/// Looks at every thread. Its own group is no supplementary one, though container daemons name it twice.
+fn groups(process: &HeldProcess) -> Looked {
+    let threads = process.statuses();
+    if threads.is_empty() {
+        return Err("its status can't be read");
+    }
+    let ids = |thread: &str, key: &str| {
+        let line = thread.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'))?;
+        Some(line.split_ascii_whitespace().map(str::to_owned).collect::<Vec<_>>())
+    };
+    for thread in &threads {
+        let (Some(own), Some(groups)) = (ids(thread, "Gid"), ids(thread, "Groups")) else {
+            return Err("its status lacks a line");
+        };
+        // Root's group is one that a guest has nothing to do with, whoever names it.
+        if let Some(other) = groups.iter().find(|group| *group == "0" || !own.contains(group)) {
+            return Ok(Sight::Reached(format!("it is in the group {other:?}")));
+        }
+    }
+    Ok(Sight::Nothing(format!("none of {} threads is in a group beside its own", threads.len())))
 }
 
 /// Of the fields after the name: nice value, real-time priority and policy.

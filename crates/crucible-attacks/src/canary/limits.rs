@@ -122,6 +122,7 @@ fn open_files(held: &[HeldProcess]) -> Option<Vec<u64>> {
         for (number, _) in process.descriptors()? {
             if let Ok(seen) = std::fs::metadata(process.folder().join(format!("fd/{number}")))
                 && seen.is_file()
+                && process.writes(number)
             {
                 sizes.insert((seen.dev(), seen.ino()), seen.len());
             }

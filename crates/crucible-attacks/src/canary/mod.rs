@@ -96,7 +96,9 @@ pub(crate) async fn arm(kind: &Canary, ground: &Ground<'_>) -> io::Result<Armed>
     let mounted = match site {
         Site::Range { mounted } => Some(mounted),
         // There is one of these in the whole machine.
-        Site::Host(_) if kind.is_the_machines() => return Err(io::Error::other("it is put in place in a range only")),
+        Site::Host(_) if kind.is_the_machines() && *kind != (Canary::Residue {}) => {
+            return Err(io::Error::other("it is put in place in a range only"));
+        }
         Site::Host(_) => None,
     };
     let mut env = BTreeMap::new();
@@ -198,7 +200,11 @@ pub(crate) async fn arm(kind: &Canary, ground: &Ground<'_>) -> io::Result<Armed>
             set("SIZE", size.to_string());
             Live::Nothing
         }
-        Canary::Held { .. } | Canary::Errno { .. } | Canary::Heartbeat { .. } | Canary::Forged {} => Live::Nothing,
+        Canary::Held { .. }
+        | Canary::Errno { .. }
+        | Canary::Heartbeat { .. }
+        | Canary::Forged {}
+        | Canary::Started {} => Live::Nothing,
     };
     Ok(Armed { env, kind: kind.clone(), nonce: nonce.to_owned(), live })
 }
@@ -243,6 +249,7 @@ impl Armed {
             (Canary::Counter { limit, .. }, _) => limits::look(*limit, scene).await,
             (Canary::Heartbeat { .. }, _) => self.look_for_processes(1).await,
             (Canary::Residue {}, _) => Sight::Nothing("nothing was looked for yet".to_owned()),
+            (Canary::Started {}, _) => Sight::Reached("it was started".to_owned()),
             _ => Sight::Unknown("the canary isn't in place".to_owned()),
         }
     }

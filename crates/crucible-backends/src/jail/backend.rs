@@ -4,8 +4,8 @@ use super::layers::{self, Ids};
 use super::place::{GuestId, Place, Places, Shape};
 use super::posture::{self, HostIds};
 use super::{JailConfig, Watch, control, root, self_test};
-use crate::native::{NativeParts, NativeSandbox, Nests, process_limits, start_error, system_language};
-use crate::runtime::{self, HostInterpreter};
+use crate::native::{Again, NativeParts, NativeSandbox, Nests, process_limits, start_error, system_language};
+use crate::runtime::{self, HostInterpreter, Runtime};
 use async_trait::async_trait;
 use crucible_core::{
     Backend, Capabilities, Component, ControlSandbox, Error, ErrorKind, HostPath, Language, Layer, Layers, Limits,
@@ -38,7 +38,7 @@ pub struct JailBackend {
 /// The roots that the launcher holds ready.
 #[derive(Default)]
 struct Roots {
-    of_languages: Vec<Arc<PreparedRoot>>,
+    prepared: Vec<Arc<PreparedRoot>>,
     /// Every one has had a number of its own, those of ranges too.
     count: u32,
 }
@@ -51,9 +51,19 @@ impl Roots {
     }
 }
 
-/// A root folder that the launcher holds ready for a language.
+/// What a sandbox's root folder holds, and what its commands find in their environment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Furnishing {
+    /// What a language needs, with the few variables that every command gets.
+    Language(Arc<Language>),
+    /// What was found before, for a program of Crucible's own that runs the guest's. No variables: they are the guest's, and
+    /// some would change what that program does.
+    Own(Arc<Runtime>),
+}
+
+/// A root folder that the launcher holds ready.
 struct PreparedRoot {
-    language: Language,
+    of: Furnishing,
     number: u32,
     mounts: PlannedMounts,
     interpreter: Option<HostInterpreter>,
@@ -89,20 +99,25 @@ impl JailBackend {
         self.places.cgroups().describe()
     }
 
-    /// Finds the prepared root of a language, or prepares it.
-    async fn root(&self, language: &Language) -> Result<Arc<PreparedRoot>> {
+    /// Finds the prepared root of a language or of a program of ours, or prepares it.
+    async fn root(&self, of: Furnishing) -> Result<Arc<PreparedRoot>> {
         let mut roots = self.roots.lock().await;
-        if let Some(root) = roots.of_languages.iter().find(|root| root.language == *language) {
+        if let Some(root) = roots.prepared.iter().find(|root| root.of == of) {
             return Ok(Arc::clone(root));
         }
-        let runtime = runtime::resolve(language, self.interpreter_cache.as_ref().map(HostPath::as_path))?;
+        let runtime = match &of {
+            Furnishing::Language(language) => {
+                Arc::new(runtime::resolve(language, self.interpreter_cache.as_ref().map(HostPath::as_path))?)
+            }
+            Furnishing::Own(runtime) => Arc::clone(runtime),
+        };
         let number = roots.next();
         let entries = root::entries(&runtime)?;
         let mounts = PlannedMounts::of(&entries);
         self.places.prepare_root(number, entries).await?;
-        let interpreter = runtime.interpreter;
-        let root = Arc::new(PreparedRoot { language: language.clone(), number, mounts, interpreter });
-        roots.of_languages.push(Arc::clone(&root));
+        let interpreter = runtime.interpreter.clone();
+        let root = Arc::new(PreparedRoot { of, number, mounts, interpreter });
+        roots.prepared.push(Arc::clone(&root));
         Ok(root)
     }
 
@@ -219,19 +234,21 @@ impl Backend for JailBackend {
 
     async fn create(&self, request: SandboxRequest) -> Result<Box<dyn Sandbox>> {
         self.capabilities.admit(self.name(), &request.policy)?;
-        Ok(Box::new(self.make(request, &BTreeSet::new()).await?))
+        let furnishing = furnishing(&request)?;
+        Ok(Box::new(self.make(request, furnishing, &BTreeSet::new()).await?))
     }
 }
 
 impl JailBackend {
-    /// Makes a sandbox without some layers; see [`super::control`].
-    pub(super) async fn make(&self, request: SandboxRequest, without: &BTreeSet<Layer>) -> Result<NativeSandbox> {
-        let SandboxRequest { id, language, limits, policy } = request;
-        let language = match language {
-            Some(language) => language,
-            None => Arc::new(system_language()?),
-        };
-        let root = self.root(&language).await?;
+    /// Makes a sandbox without some layers (see [`super::control`]), with a root folder that isn't the request's language's.
+    pub(crate) async fn make(
+        &self,
+        request: SandboxRequest,
+        furnishing: Furnishing,
+        without: &BTreeSet<Layer>,
+    ) -> Result<NativeSandbox> {
+        let SandboxRequest { id, limits, policy, .. } = request;
+        let root = self.root(furnishing).await?;
         let shape = Shape {
             root: root.number,
             cgroup: CgroupLimits {
@@ -251,41 +268,16 @@ impl JailBackend {
             without: Vec::new(),
             id: GuestId::Distinct,
         };
-        let mut layers = self.capabilities.layers.clone();
-        let mut process_limits = self.process_limits(&limits);
-        let place = if without.is_empty() {
-            self.places.take(&shape).await?
-        } else {
-            control::weaken(without, &mut layers, &mut process_limits);
-            self.places.make(&control::weakened(shape.clone(), without)).await?
+        let recipe = Recipe {
+            places: Arc::clone(&self.places),
+            capabilities: self.capabilities.clone(),
+            ids: self.ids,
+            host_ids: self.host_ids,
+            root,
+            shape,
+            process_limits: self.process_limits(&limits),
         };
-        let Place { started, cgroup, outside_id } = place;
-        let places = Arc::clone(&self.places);
-        let interpreter = root.interpreter.as_ref().map(|interpreter| interpreter.path.clone());
-        let when_busy: Option<Box<dyn FnOnce() + Send + Sync>> =
-            if without.is_empty() { Some(Box::new(move || places.make_ahead(shape))) } else { None };
-        let mut monitoring = self.capabilities.monitoring.clone();
-        if started.door.is_some() {
-            layers::watching_with_a_door(&mut monitoring);
-        }
-        let layers = layers::of_sandbox(&layers, started.sandbox.without());
-        let planned = posture::planned(&layers, self.host_ids, outside_id, &root.mounts);
-        Ok(NativeSandbox::new(NativeParts {
-            id,
-            look: Some(Arc::new(Look::new(&started, planned, Some(&cgroup)))),
-            layers,
-            monitoring,
-            started,
-            env: environment(interpreter.as_deref()),
-            interpreter,
-            limits: process_limits,
-            cgroup: Some(cgroup),
-            folder: None,
-            nests: Nests::No,
-            outside_id: matches!(self.ids, Ids::Range { .. }).then_some(outside_id),
-            _in_use: self.places.count(),
-            when_busy,
-        }))
+        Arc::new(recipe).make_without(id, without).await
     }
 
     /// Opens a range, in which `program` is found at [`crucible_jail::plan::RANGE_PROGRAM`]. Its root is
@@ -321,9 +313,83 @@ impl JailBackend {
             nests: Nests::Yes,
             outside_id: None,
             _in_use: self.places.count(),
+            features: BTreeSet::new(),
+            again: None,
             when_busy: None,
         }))))
     }
+}
+
+/// Everything of which a sandbox is made, so that another one can be.
+struct Recipe {
+    places: Arc<Places>,
+    capabilities: Capabilities,
+    ids: Ids,
+    host_ids: HostIds,
+    root: Arc<PreparedRoot>,
+    shape: Shape,
+    process_limits: Vec<(ProcessLimit, u64)>,
+}
+
+impl Recipe {
+    async fn make_without(self: Arc<Self>, id: SandboxId, without: &BTreeSet<Layer>) -> Result<NativeSandbox> {
+        let shape = self.shape.clone();
+        let mut layers = self.capabilities.layers.clone();
+        let mut process_limits = self.process_limits.clone();
+        let place = if without.is_empty() {
+            self.places.take(&shape).await?
+        } else {
+            control::weaken(without, &mut layers, &mut process_limits);
+            self.places.make(&control::weakened(shape.clone(), without)).await?
+        };
+        let Place { started, cgroup, outside_id } = place;
+        let places = Arc::clone(&self.places);
+        let interpreter = self.root.interpreter.as_ref().map(|interpreter| interpreter.path.clone());
+        let when_busy: Option<Box<dyn FnOnce() + Send + Sync>> =
+            if without.is_empty() { Some(Box::new(move || places.make_ahead(shape))) } else { None };
+        let mut monitoring = self.capabilities.monitoring.clone();
+        if started.door.is_some() {
+            layers::watching_with_a_door(&mut monitoring);
+        }
+        let layers = layers::of_sandbox(&layers, started.sandbox.without());
+        let planned = posture::planned(&layers, self.host_ids, outside_id, &self.root.mounts);
+        Ok(NativeSandbox::new(NativeParts {
+            id,
+            look: Some(Arc::new(Look::new(&started, planned, Some(&cgroup)))),
+            layers,
+            monitoring,
+            started,
+            env: match self.root.of {
+                Furnishing::Language(_) => environment(interpreter.as_deref()),
+                Furnishing::Own(_) => Vec::new(),
+            },
+            interpreter,
+            limits: process_limits,
+            cgroup: Some(cgroup),
+            folder: None,
+            nests: Nests::No,
+            outside_id: matches!(self.ids, Ids::Range { .. }).then_some(outside_id),
+            _in_use: self.places.count(),
+            features: self.capabilities.live.clone(),
+            again: without.is_empty().then(|| Arc::clone(&self) as Arc<dyn Again>),
+            when_busy,
+        }))
+    }
+}
+
+#[async_trait]
+impl Again for Recipe {
+    async fn make(self: Arc<Self>, id: SandboxId) -> Result<NativeSandbox> {
+        self.make_without(id, &BTreeSet::new()).await
+    }
+}
+
+/// What a request's language needs.
+pub(super) fn furnishing(request: &SandboxRequest) -> Result<Furnishing> {
+    Ok(Furnishing::Language(match &request.language {
+        Some(language) => Arc::clone(language),
+        None => Arc::new(system_language()?),
+    }))
 }
 
 /// The few variables that every command gets.

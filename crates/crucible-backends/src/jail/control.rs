@@ -1,7 +1,9 @@
 //! Control arms: jailed sandboxes with layers left off, made in a range only.
 
 use super::JailBackend;
+use super::backend::{Furnishing, furnishing};
 use super::place::{GuestId, Shape};
+use crate::native::NativeSandbox;
 use async_trait::async_trait;
 use crucible_core::{ControlArms, ControlSandbox, Error, ErrorKind, Layer, LayerState, Layers, Result, SandboxRequest};
 use crucible_jail::host;
@@ -37,12 +39,26 @@ const MANY_INODES: u64 = 100_000;
 #[async_trait]
 impl ControlArms for JailBackend {
     fn removable(&self) -> BTreeMap<Layer, BTreeSet<Layer>> {
-        // Clocks are the launcher's, for all its sandboxes.
-        let removable = Layer::ALL.into_iter().filter(|layer| *layer != Layer::TimeNamespace);
+        // Clocks are the launcher's, for all its sandboxes; and no program of the jail's is WebAssembly.
+        let removable =
+            Layer::ALL.into_iter().filter(|layer| !matches!(layer, Layer::TimeNamespace | Layer::WebAssembly));
         removable.map(|layer| (layer, rests_on(layer))).collect()
     }
 
     async fn create_control(&self, request: SandboxRequest, without: &BTreeSet<Layer>) -> Result<ControlSandbox> {
+        let furnishing = furnishing(&request)?;
+        Ok(ControlSandbox::new(Box::new(self.make_weakened(request, furnishing, without).await?)))
+    }
+}
+
+impl JailBackend {
+    /// As [`ControlArms::create_control`], with a root folder that isn't the request's language's.
+    pub(crate) async fn make_weakened(
+        &self,
+        request: SandboxRequest,
+        furnishing: Furnishing,
+        without: &BTreeSet<Layer>,
+    ) -> Result<NativeSandbox> {
         let refused = |message: &str| Error::new(ErrorKind::Refused, "make a weakened sandbox", message);
         if !host::is_in_range() {
             return Err(refused("sandboxes are weakened in a range only"));
@@ -50,7 +66,7 @@ impl ControlArms for JailBackend {
         if without.contains(&Layer::TimeNamespace) {
             return Err(refused("the time namespace can't be left off"));
         }
-        Ok(ControlSandbox::new(Box::new(self.make(request, &with_dependents(without)).await?)))
+        self.make(request, furnishing, &with_dependents(without)).await
     }
 }
 
@@ -137,7 +153,7 @@ mod tests {
             Layer::DiskQuota,
             Layer::TimeNamespace,
         ];
-        for layer in Layer::ALL {
+        for layer in Layer::ALL.into_iter().filter(|layer| *layer != Layer::WebAssembly) {
             let by_the_launcher = PROTECTIONS.iter().any(|(known, _)| *known == layer);
             assert_ne!(by_the_launcher, elsewhere.contains(&layer), "{layer}");
         }

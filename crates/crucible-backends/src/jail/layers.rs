@@ -1,10 +1,10 @@
 //! Which layers a jail has on this machine, and how each limit is enforced.
 
 use super::Watch;
-use crate::native::{Heard, unwatched, watching_processes};
+use crate::native::{Heard, live_features, unwatched, watching_processes};
 use crucible_core::{
-    Capabilities, Coverage, Enforcement, Isolation, Layer, LayerState, Layers, LimitKind, Monitoring, NetworkKind,
-    TripwireKind, Watchable,
+    Ability, Capabilities, Coverage, Enforcement, Isolation, Layer, LayerState, Layers, LimitKind, LiveFeature,
+    Monitoring, NetworkKind, TripwireKind, Watchable,
 };
 use crucible_jail::host::cgroup::Cgroups;
 use crucible_jail::host::{self, Launcher};
@@ -40,11 +40,13 @@ pub(super) fn capabilities(launcher: &Launcher, cgroups: &Cgroups, ids: Ids, wat
         networks: [NetworkKind::None, NetworkKind::AllowList].into(),
         absolute_paths: true,
         arbitrary_commands: true,
+        abilities: Ability::ALL.into(),
         tripwires: TripwireKind::ALL.into(),
         monitoring: match watch {
             Watch::Everything => monitoring(host::can_report_calls().into(), launcher),
             Watch::Nothing => unwatched("the jail is set to watch nothing"),
         },
+        live: live_features().into_iter().chain([LiveFeature::Forks]).collect(),
     }
 }
 
@@ -77,6 +79,10 @@ fn monitoring(hears_of_calls: Heard, launcher: &Launcher) -> Monitoring {
 fn layers(launcher: &Launcher, cgroups: &Cgroups, ids: Ids) -> Layers {
     let mut layers: Layers = Layer::ALL.into_iter().map(|layer| (layer, LayerState::active(""))).collect();
     let mut set = |layer, state| layers.insert(layer, state);
+    set(
+        Layer::WebAssembly,
+        LayerState::absent("the jail's programs are native", "use -b wasm, for languages that it has"),
+    );
     if !launcher.has_time_namespace() {
         set(Layer::TimeNamespace, LayerState::absent("the kernel has no time namespaces", UPDATE_KERNEL));
     }

@@ -9,6 +9,7 @@ mod posture;
 mod root;
 mod self_test;
 
+pub(crate) use backend::Furnishing;
 pub use backend::JailBackend;
 pub use config::{JailConfig, Watch};
 pub use crucible_jail::host::cgroup::leave_top as leave_top_of_cgroups;

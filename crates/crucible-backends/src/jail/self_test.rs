@@ -1,9 +1,7 @@
 //! The jail tests itself by making a sandbox and trying what must not work.
 
 use super::JailBackend;
-use crucible_core::{
-    Backend, Check, Command, Error, GuestPath, Limits, Policy, Sandbox, SandboxId, SandboxRequest, SelfTest,
-};
+use crucible_core::{Backend, Check, Command, Error, Limits, Policy, Sandbox, SandboxId, SandboxRequest, SelfTest};
 use tokio::io::AsyncReadExt;
 
 /// Says its privileges, then tries to reach what it must not: a file of the host, a raw socket's file, a write to the root.
@@ -49,7 +47,7 @@ async fn look(sandbox: &dyn Sandbox) -> Result<Vec<Check>, Error> {
     let command = Command {
         argv: ["sh", "-c", SCRIPT].map(str::to_owned).to_vec(),
         env: [("CANARY".to_owned(), path)].into(),
-        directory: GuestPath::work(),
+        ..Command::default()
     };
     let mut execution = sandbox.exec(command).await?;
     drop(execution.stdin);

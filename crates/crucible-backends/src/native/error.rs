@@ -6,6 +6,7 @@ use crucible_jail::plan::Refusal;
 use std::io;
 
 const NO_SUCH_FILE: i32 = 2;
+const NOT_A_FOLDER: i32 = 20;
 const PERMISSION_DENIED: i32 = 13;
 const EXEC_FORMAT: i32 = 8;
 const TOO_LONG: i32 = 7;
@@ -17,6 +18,9 @@ const NOT_PERMITTED: i32 = 1;
 /// An error of an existing sandbox.
 pub(crate) fn translate(operation: &'static str, error: JailError) -> Error {
     match error {
+        JailError::NotStarted { ref step, errno: NO_SUCH_FILE | NOT_A_FOLDER } if step.contains("folder") => {
+            Error::new(ErrorKind::InvalidInput, operation, "the folder in which it is to start isn't in the sandbox")
+        }
         JailError::NotStarted { errno: NO_SUCH_FILE, .. } => {
             Error::new(ErrorKind::NotFound, operation, "there is no such program in the sandbox").with_hint(
                 "a sandbox holds only what its language needs; `crucible exec` gives the host's ordinary programs",
@@ -40,6 +44,8 @@ pub(crate) fn translate(operation: &'static str, error: JailError) -> Error {
             if limited { error.with_hint("the limits leave no room for another process") } else { error }
         }
         JailError::Refused(refusal) => refused(operation, refusal),
+        JailError::NoTerminals => Error::new(ErrorKind::Refused, operation, "this sandbox has no terminals")
+            .with_hint("in a container, give it the right to mount devpts"),
         JailError::SandboxLost | JailError::LauncherLost => {
             Error::new(ErrorKind::Infrastructure, operation, error.to_string())
         }
@@ -49,6 +55,12 @@ pub(crate) fn translate(operation: &'static str, error: JailError) -> Error {
 
 fn refused(operation: &'static str, refusal: Refusal) -> Error {
     let message = match refusal {
+        Refusal::NotRunning => return Error::new(ErrorKind::NotFound, operation, "the command has ended"),
+        Refusal::NotListed => {
+            let message = "this sandbox has no /proc, so that one command can't be ended alone";
+            return Error::new(ErrorKind::Unavailable, operation, message)
+                .with_hint("in a container, run it without masked paths in /proc");
+        }
         Refusal::Errno(NO_SUCH_FILE) => {
             return Error::new(ErrorKind::NotFound, operation, "there is no such file in the sandbox");
         }

@@ -5,15 +5,20 @@ mod error;
 mod sandbox;
 
 pub(crate) use error::{start_error, translate};
-pub(crate) use sandbox::{NativeParts, NativeSandbox, Nests};
+pub(crate) use sandbox::{Again, NativeParts, NativeSandbox, Nests};
 
 use crate::runtime::DEFAULT_LANGUAGES;
-use crucible_core::{Coverage, Error, ErrorKind, Language, Limits, Monitoring, Result, Watchable};
+use crucible_core::{Coverage, Error, ErrorKind, Language, Limits, LiveFeature, Monitoring, Result, Watchable};
 use crucible_jail::plan::ProcessLimit;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The table entry for commands that aren't programs of a language: the host's ordinary programs.
 pub(crate) fn system_language() -> Result<Language> {
+    built_in_language("system")
+}
+
+/// An entry of the table that Crucible comes with.
+pub(crate) fn built_in_language(name: &str) -> Result<Language> {
     #[derive(serde::Deserialize)]
     struct Table {
         languages: BTreeMap<String, Language>,
@@ -21,10 +26,7 @@ pub(crate) fn system_language() -> Result<Language> {
     let error = |message: String| Error::new(ErrorKind::Configuration, "read the language table", message);
     let mut table: Table = toml::from_str(DEFAULT_LANGUAGES)
         .map_err(|source| error("the built-in language table can't be read".to_owned()).with_source(source))?;
-    table
-        .languages
-        .remove("system")
-        .ok_or_else(|| error("the built-in language table has no entry 'system'".to_owned()))
+    table.languages.remove(name).ok_or_else(|| error(format!("the built-in language table has no entry '{name}'")))
 }
 
 /// The limits that hold for each process by itself, wherever it runs.
@@ -36,6 +38,11 @@ pub(crate) fn process_limits(limits: &Limits) -> Vec<(ProcessLimit, u64)> {
         // Only in case the supervisor, which looks at all processes together, is late.
         (ProcessLimit::CpuSeconds, limits.cpu_time.get().as_secs().saturating_add(2)),
     ]
+}
+
+/// What every native sandbox can do while it stays open.
+pub(crate) fn live_features() -> BTreeSet<LiveFeature> {
+    [LiveFeature::Terminals, LiveFeature::Signals, LiveFeature::CommandTrees, LiveFeature::Files].into()
 }
 
 /// Whether the kernel tells of something.

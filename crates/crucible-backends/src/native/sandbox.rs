@@ -3,17 +3,18 @@
 use super::translate;
 use async_trait::async_trait;
 use crucible_core::{
-    BehaviorKind, Command, Connection, Counters, Coverage, Door, Error, ErrorKind, Execution, ExitStatus, FileContent,
-    FileEntry, FileKind, GuestPath, Layers, LimitKind, Loss, Monitoring, Observation, Observed, Observer, Posture,
-    PostureFact, PostureState, ProcessHandle, Result, Sandbox, SandboxId, Source, TouchKind, Touched, TripwireWatch,
-    Watchable, WatchedPlace,
+    BehaviorKind, Command, CommandControl, Connection, Counters, Coverage, Door, Error, ErrorKind, Execution,
+    ExitStatus, FileContent, FileEntry, FileKind, GuestPath, Layers, LimitKind, LiveFeature, Loss, Monitoring,
+    Observation, Observed, Observer, Posture, PostureFact, PostureState, ProcessHandle, Result, Sandbox, SandboxId,
+    Signal, Source, TerminalSize, TouchKind, Touched, Tree, TripwireWatch, Watchable, WatchedPlace,
 };
 use crucible_jail::host::cgroup::Cgroup;
 use crucible_jail::host::observe::{Kind, Word};
 use crucible_jail::host::posture::{Aspect, Fact, Look, Seen};
 use crucible_jail::host::tripwire::{Place, Touch, Watch};
-use crucible_jail::host::{self, JailError, Started};
-use crucible_jail::plan::{DOOR, Ended, EntryKind, ProcessLimit};
+use crucible_jail::host::{self, JailError, Running, Started};
+use crucible_jail::plan::{DOOR, Ended, Entry, EntryKind, Orphans, ProcessLimit};
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{Read, Write};
 use std::net::SocketAddr;
@@ -52,8 +53,22 @@ pub(crate) struct NativeParts {
     pub(crate) outside_id: Option<u32>,
     /// Held for as long as the sandbox exists.
     pub(crate) _in_use: Arc<()>,
+    /// What it can do while it stays open.
+    pub(crate) features: BTreeSet<LiveFeature>,
+    /// Makes another one like it.
+    pub(crate) again: Option<Arc<dyn Again>>,
     /// What the backend would like to do once the sandbox keeps itself busy.
     pub(crate) when_busy: Option<Box<dyn FnOnce() + Send + Sync>>,
+}
+
+/// Makes another sandbox of the same kind as one that was made before, in which nothing has run yet.
+#[async_trait]
+pub(crate) trait Again: Send + Sync {
+    /// Makes it.
+    ///
+    /// # Errors
+    /// As [`crucible_core::Backend::create`].
+    async fn make(self: Arc<Self>, id: SandboxId) -> Result<NativeSandbox>;
 }
 
 /// Whether sandboxes may be made in a sandbox.
@@ -140,7 +155,8 @@ impl Sandbox for NativeSandbox {
     }
 
     async fn exec(&self, command: Command) -> Result<Execution> {
-        let Command { argv, env, directory } = command;
+        command.check(&self.parts.features)?;
+        let Command { argv, env, directory, user: _, terminal, tree } = command;
         let base = self.parts.env.iter().filter(|(name, _)| !env.contains_key(name));
         let env: Vec<String> = base
             .map(|(name, value)| format!("{name}={value}"))
@@ -152,18 +168,20 @@ impl Sandbox for NativeSandbox {
             directory: directory.as_str().to_owned(),
             limits: self.parts.limits.clone(),
             stream_owner: self.parts.outside_id,
+            terminal: terminal.map(jail_size),
+            orphans: match tree {
+                Tree::OfSandbox => Orphans::ToInit,
+                Tree::Own => Orphans::ToCommand,
+            },
         };
         let running =
             self.parts.started.sandbox.exec(command).await.map_err(|error| translate("start the command", error))?;
         if let Some(work) = self.when_busy.lock().unwrap_or_else(PoisonError::into_inner).take() {
             work();
         }
-        Ok(Execution {
-            stdin: Box::new(running.stdin),
-            stdout: Box::new(running.stdout),
-            stderr: Box::new(running.stderr),
-            process: Box::new(NativeProcess { ended: running.ended, known: None }),
-        })
+        let Running { stdin, stdout, stderr, ended, control } = running;
+        let process = Box::new(NativeProcess { ended, known: None, control });
+        Ok(Execution { stdin, stdout, stderr, process })
     }
 
     async fn write_file(
@@ -220,6 +238,16 @@ impl Sandbox for NativeSandbox {
         Ok(FileContent { size, bytes: Box::new(RegularFile(file)) })
     }
 
+    async fn stat(&self, path: &GuestPath) -> Result<FileEntry> {
+        let seen = self.parts.started.sandbox.stat(path.as_str()).await;
+        seen.map(file_entry).map_err(|error| translate("look at a file of the sandbox", error))
+    }
+
+    async fn remove(&self, path: &GuestPath) -> Result<()> {
+        let removed = self.parts.started.sandbox.remove(path.as_str()).await;
+        removed.map_err(|error| translate("remove a file of the sandbox", error))
+    }
+
     async fn list_files(&self, path: &GuestPath) -> Result<Vec<FileEntry>> {
         let entries = self
             .parts
@@ -228,20 +256,33 @@ impl Sandbox for NativeSandbox {
             .list(path.as_str())
             .await
             .map_err(|error| translate("list a folder of the sandbox", error))?;
-        let mut entries: Vec<FileEntry> = entries
-            .into_iter()
-            .map(|entry| FileEntry {
-                name: entry.name,
-                kind: match entry.kind {
-                    EntryKind::File => FileKind::File,
-                    EntryKind::Folder => FileKind::Directory,
-                    EntryKind::Other => FileKind::Other,
-                },
-                size: entry.size,
-            })
-            .collect();
+        let mut entries: Vec<FileEntry> = entries.into_iter().map(file_entry).collect();
         entries.sort_by(|left, right| left.name.cmp(&right.name));
         Ok(entries)
+    }
+
+    async fn fork(&self, id: SandboxId) -> Result<Box<dyn Sandbox>> {
+        let operation = "fork the sandbox";
+        let Some(again) = &self.parts.again else { return Err(LiveFeature::Forks.refusal(operation)) };
+        let fork = Box::new(Arc::clone(again).make(id).await?);
+        let copied = self.parts.started.sandbox.copy_into(&fork.parts.started.sandbox).await;
+        match copied {
+            Ok(()) => Ok(fork),
+            Err(error) => {
+                fork.destroy().await?;
+                Err(match error {
+                    JailError::Step { step, errno } => {
+                        let why = std::io::Error::from_raw_os_error(errno);
+                        Error::new(
+                            ErrorKind::Refused,
+                            operation,
+                            format!("its files can't be copied: could not {step}: {why}"),
+                        )
+                    }
+                    error => translate(operation, error),
+                })
+            }
+        }
     }
 
     async fn end_processes(&self) -> Result<()> {
@@ -457,9 +498,45 @@ impl TripwireWatch for NativeWatch {
     }
 }
 
+fn file_entry(entry: Entry) -> FileEntry {
+    let kind = match entry.kind {
+        EntryKind::File => FileKind::File,
+        EntryKind::Folder => FileKind::Directory,
+        EntryKind::Other => FileKind::Other,
+    };
+    FileEntry { name: entry.name, kind, size: entry.size }
+}
+
+const fn jail_size(size: TerminalSize) -> host::Size {
+    host::Size { rows: size.rows, columns: size.columns }
+}
+
 struct NativeProcess {
     ended: oneshot::Receiver<Ended>,
     known: Option<ExitStatus>,
+    control: host::Control,
+}
+
+struct NativeControl(host::Control);
+
+#[async_trait]
+impl CommandControl for NativeControl {
+    async fn signal(&self, signal: Signal) -> Result<()> {
+        self.0.signal(signal.number()).await.map_err(|error| translate("send the signal", error))
+    }
+
+    async fn end_tree(&self) -> Result<()> {
+        self.0.end_tree().await.map_err(|error| translate("end the command", error))
+    }
+
+    async fn resize(&self, size: TerminalSize) -> Result<()> {
+        let operation = "resize the terminal";
+        let resized = self
+            .0
+            .resize(jail_size(size))
+            .ok_or_else(|| Error::new(ErrorKind::Refused, operation, "the command has no terminal"))?;
+        resized.map_err(|error| translate(operation, error))
+    }
 }
 
 #[async_trait]
@@ -475,6 +552,10 @@ impl ProcessHandle for NativeProcess {
         };
         self.known = Some(status);
         Ok(status)
+    }
+
+    fn control(&self) -> Arc<dyn CommandControl> {
+        Arc::new(NativeControl(self.control.clone()))
     }
 }
 

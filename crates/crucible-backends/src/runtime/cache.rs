@@ -26,7 +26,7 @@ static SERIAL: AtomicU64 = AtomicU64::new(0);
 
 /// An open cache folder.
 #[derive(Debug)]
-pub(super) struct Cache {
+pub(crate) struct Cache {
     folder: OwnedFd,
     path: PathBuf,
 }
@@ -43,7 +43,7 @@ impl Cache {
     ///
     /// # Errors
     /// Where it isn't there, or isn't the caller's alone to write.
-    pub(super) fn open(path: &Path) -> io::Result<Self> {
+    pub(crate) fn open(path: &Path) -> io::Result<Self> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let folder = openat(CWD, path, flags, Mode::empty())?;
         if !is_ours_alone(&fstat(&folder)?) {
@@ -57,7 +57,7 @@ impl Cache {
     ///
     /// # Errors
     /// As [`Cache::open`], or where it can't be made.
-    pub(super) fn open_or_create(path: &Path) -> io::Result<Self> {
+    pub(crate) fn open_or_create(path: &Path) -> io::Result<Self> {
         match Self::open(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 DirBuilder::new().recursive(true).mode(0o700).create(path)?;
@@ -68,7 +68,7 @@ impl Cache {
     }
 
     /// What was remembered under this key; `None` where there is nothing, or nothing that can be trusted.
-    pub(super) fn read<T: DeserializeOwned>(&self, key: &str) -> Option<T> {
+    pub(crate) fn read<T: DeserializeOwned>(&self, key: &str) -> Option<T> {
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let file = openat(&self.folder, file_name(key), flags, Mode::empty()).ok()?;
         let stat = fstat(&file).ok()?;
@@ -85,7 +85,7 @@ impl Cache {
     ///
     /// # Errors
     /// Where it can't be written; the old answer is then still there.
-    pub(super) fn write<T: Serialize>(&self, key: &str, answer: T) -> io::Result<()> {
+    pub(crate) fn write<T: Serialize>(&self, key: &str, answer: T) -> io::Result<()> {
         let content = serde_json::to_vec(&Record { format: FORMAT, key: key.to_owned(), answer })?;
         let draft = format!(".draft-{}-{}", process::id(), SERIAL.fetch_add(1, Ordering::Relaxed));
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;

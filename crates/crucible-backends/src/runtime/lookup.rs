@@ -44,7 +44,7 @@ impl Surroundings {
 
 /// What tells a file from another one, and from what it was before.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Stamp {
+pub(crate) struct Stamp {
     device: u64,
     inode: u64,
     size: u64,
@@ -54,7 +54,7 @@ pub(super) struct Stamp {
 
 impl Stamp {
     /// The stamp of a file, links followed; `None` where there is none.
-    pub(super) fn of(path: &Path) -> Option<Self> {
+    pub(crate) fn of(path: &Path) -> Option<Self> {
         let metadata = fs::metadata(path).ok()?;
         Some(Self {
             device: metadata.dev(),

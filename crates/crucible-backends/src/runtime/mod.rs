@@ -15,7 +15,9 @@ mod resolve;
 mod tests;
 mod view;
 
+pub(crate) use cache::Cache;
 use crucible_core::{Language, Result};
+pub(crate) use lookup::Stamp;
 use lookup::Surroundings;
 use resolve::Resolver;
 use serde::{Deserialize, Serialize};

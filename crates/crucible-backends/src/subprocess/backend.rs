@@ -1,10 +1,12 @@
 //! Starts plain processes by the same launcher as the jail, so that a whole process tree can be ended.
 
-use crate::native::{NativeParts, NativeSandbox, Nests, process_limits, start_error, unwatched, watching_processes};
+use crate::native::{
+    NativeParts, NativeSandbox, Nests, live_features, process_limits, start_error, unwatched, watching_processes,
+};
 use crate::runtime;
 use async_trait::async_trait;
 use crucible_core::{
-    Backend, Capabilities, Check, Command, Component, Enforcement, Error, ErrorKind, GuestPath, HostPath, Isolation,
+    Ability, Backend, Capabilities, Check, Command, Component, Enforcement, Error, ErrorKind, HostPath, Isolation,
     Layer, LayerState, LimitKind, Limits, Monitoring, NetworkKind, Policy, Result, Sandbox, SandboxId, SandboxRequest,
     SelfTest, TripwireKind, Watchable,
 };
@@ -64,9 +66,11 @@ impl SubprocessBackend {
             networks: [NetworkKind::None].into(),
             absolute_paths: false,
             arbitrary_commands: true,
+            abilities: Ability::ALL.into(),
             // Its work folder is the only one that a listener could be in, and not under the same path.
             tripwires: [TripwireKind::Credentials, TripwireKind::File, TripwireKind::Environment].into(),
             monitoring: monitoring(&launcher),
+            live: live_features(),
         };
         Ok(Self { launcher, capabilities, config })
     }
@@ -105,7 +109,7 @@ async fn run_true(backend: &SubprocessBackend) -> Result<crucible_core::ExitStat
         policy: Policy::unisolated(),
     };
     let sandbox = backend.create(request).await?;
-    let command = Command { argv: vec!["true".to_owned()], env: [].into(), directory: GuestPath::work() };
+    let command = Command { argv: vec!["true".to_owned()], ..Command::default() };
     let mut execution = sandbox.exec(command).await?;
     let status = execution.process.wait().await?;
     sandbox.destroy().await?;
@@ -173,6 +177,8 @@ impl Backend for SubprocessBackend {
             folder: Some(folder),
             outside_id: None,
             _in_use: Arc::default(),
+            features: live_features(),
+            again: None,
             when_busy: None,
         })))
     }

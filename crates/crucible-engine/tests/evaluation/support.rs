@@ -37,7 +37,9 @@ impl Bench {
             probe: vec![],
             files: vec![],
             env: BTreeMap::from([("MAIN".to_owned(), "{file}".to_owned()), ("MODE".to_owned(), "a".to_owned())]),
+            image: String::new(),
             install_hint: String::new(),
+            wasm: String::new(),
         };
         let binary = Language {
             aliases: vec![],

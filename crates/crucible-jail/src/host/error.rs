@@ -28,11 +28,14 @@ pub enum JailError {
     /// The sandbox is gone.
     #[error("the sandbox is gone")]
     SandboxLost,
+    /// The sandbox has no terminals.
+    #[error("the sandbox has no terminals")]
+    NoTerminals,
     /// The other side broke the protocol.
     #[error("unexpected message while trying to {0}")]
     Protocol(&'static str),
-    /// A file request was refused.
-    #[error("the file was refused")]
+    /// A request was refused.
+    #[error("the request was refused")]
     Refused(Refusal),
     /// A system call of the supervisor's failed.
     #[error("could not {operation}")]

@@ -22,5 +22,5 @@ pub use facts::{
 };
 pub use image::digest as launcher_digest;
 pub use launcher::{Launcher, SpareIds, Started};
-pub use process_tree::{TreeUsage, tree_transfers, tree_usage};
-pub use sandbox::{Command, Running, Sandbox};
+pub use process_tree::{TreeUsage, descendants, tree_transfers, tree_usage};
+pub use sandbox::{Command, Control, Running, Sandbox, Size};

@@ -13,7 +13,8 @@ pub struct TreeUsage {
 }
 
 /// Everything that lives below an init, each with its parent.
-pub(super) fn descendants(init: i32) -> Vec<(i32, i32)> {
+#[must_use]
+pub fn descendants(init: i32) -> Vec<(i32, i32)> {
     let mut found = vec![(init, 0)];
     let mut next = 0;
     while let Some((pid, _)) = found.get(next).copied() {

@@ -1,7 +1,7 @@
 //! What a fork of the init does to become a command.
 
 use super::Step;
-use crate::plan::{Failure, ProcessLimit, WORK};
+use crate::plan::{Failure, Orphans, ProcessLimit, Streams, WORK};
 use crate::sys;
 use rustix::fd::OwnedFd;
 use rustix::fs::Mode;
@@ -15,6 +15,8 @@ pub(super) struct Command {
     pub(super) env: Vec<String>,
     pub(super) directory: String,
     pub(super) limits: Vec<(ProcessLimit, u64)>,
+    pub(super) streams: Streams,
+    pub(super) orphans: Orphans,
 }
 
 impl Command {
@@ -23,11 +25,10 @@ impl Command {
     pub(super) fn become_it<'a>(
         &self,
         descriptors: &'a [OwnedFd],
-        ruleset: Option<&OwnedFd>,
         bare_work: Option<&OwnedFd>,
         leaked: Option<&OwnedFd>,
     ) -> (Failure, Option<&'a OwnedFd>) {
-        let failure = match self.prepare(descriptors, ruleset, bare_work, leaked) {
+        let failure = match self.prepare(descriptors, bare_work, leaked) {
             Err(failure) => failure,
             Ok(()) => self.execute(),
         };
@@ -37,7 +38,6 @@ impl Command {
     fn prepare(
         &self,
         descriptors: &[OwnedFd],
-        ruleset: Option<&OwnedFd>,
         bare_work: Option<&OwnedFd>,
         leaked: Option<&OwnedFd>,
     ) -> Result<(), Failure> {
@@ -50,6 +50,13 @@ impl Command {
             rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).step("ask to end with the sandbox")?;
         }
         rustix::process::setsid().step("make a session")?;
+        if self.streams == Streams::Terminal {
+            rustix::process::ioctl_tiocsctty(input).step("take the terminal")?;
+        }
+        if self.orphans == Orphans::ToCommand {
+            // Holds beyond the exec, and for this process alone.
+            rustix::process::set_child_subreaper(Some(rustix::process::getpid())).step("take in orphans")?;
+        }
         match bare_work {
             Some(work) => {
                 rustix::process::fchdir(work).step("enter the work folder")?;
@@ -70,9 +77,6 @@ impl Command {
         sys::close_on_exec_from(3).step("mark descriptors to be closed")?;
         if let Some(leaked) = leaked {
             rustix::io::fcntl_setfd(leaked, FdFlags::empty()).step("leak a descriptor")?;
-        }
-        if let Some(ruleset) = ruleset {
-            sys::landlock_restrict_self(ruleset).step("enter the Landlock domain")?;
         }
         Ok(())
     }

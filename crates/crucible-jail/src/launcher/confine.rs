@@ -38,7 +38,7 @@ pub(super) struct Surroundings<'a> {
 pub(super) struct Confined {
     /// The guest's folders with a descriptor of each, for requests about files.
     pub(super) folders: Vec<(&'static str, OwnedFd)>,
-    /// The rules that each command is put under, if the kernel has Landlock.
+    /// The rules to live under, if the kernel has Landlock.
     pub(super) ruleset: Option<OwnedFd>,
     /// What was preferred and couldn't be had.
     pub(super) without: Vec<Failure>,
@@ -46,6 +46,8 @@ pub(super) struct Confined {
     pub(super) descriptors: Descriptors,
     /// From which the supervisor hears of refused calls. Not for any guest.
     pub(super) reports: Option<OwnedFd>,
+    /// The folder of its terminals, for the supervisor.
+    pub(super) terminals: Option<OwnedFd>,
 }
 
 /// What a command gets besides its standard streams.
@@ -71,19 +73,19 @@ pub(super) fn confine(plan: &JailPlan, surroundings: Surroundings<'_>, control: 
     sys::join_new_session_keyring().step("make a session keyring")?;
     rustix::system::sethostname(HOST_NAME.as_bytes()).step("set the host name")?;
 
-    let mut without = enter_root(plan, &surroundings)?;
+    let (mut without, terminals) = enter_root(plan, &surroundings)?;
 
     let ruleset = if plan.landlock_abi > 0 { Some(landlock::ruleset(plan.landlock_abi, plan.network)?) } else { None };
     let folders = open_folders(&WRITABLE)?;
     drop(surroundings);
-    close_others(&folders, ruleset.as_ref(), control)?;
+    close_others(&folders, ruleset.iter().chain(&terminals), control)?;
     drop_capabilities()?;
     forbid_privileges()?;
     // At 0 the kernel would still hand a core to the host's helper, where one is set up; 1 is its word for never.
     command::set_limit(ProcessLimit::Core, 1)?;
     // Last: it refuses what the steps above needed.
     let reports = load_filter(plan, &mut without)?;
-    Ok(Confined { folders, ruleset, without, descriptors: Descriptors::Closed, reports })
+    Ok(Confined { folders, ruleset, without, descriptors: Descriptors::Closed, reports, terminals })
 }
 
 /// Loads the system call filter. Where it can't report, because the kernel is too old or somebody outside listens already,
@@ -92,7 +94,9 @@ pub(super) fn load_filter(plan: &JailPlan, without: &mut Vec<Failure>) -> Result
     if plan.reports == Reports::Heard {
         match sys::load_seccomp_filter_with_listener(&plan.seccomp) {
             Ok(reports) => return Ok(Some(reports)),
-            Err(errno @ (Errno::BUSY | Errno::INVAL)) => keep(Need::Preferred, Err(errno).step(HEAR_REPORTS), without)?,
+            Err(errno @ (Errno::BUSY | Errno::INVAL)) => {
+                without.push(Failure { step: HEAR_REPORTS.to_owned(), errno: errno.raw_os_error() });
+            }
             Err(errno) => return Err(errno).step("load the system call filter"),
         }
     }
@@ -144,24 +148,31 @@ pub(super) fn die_with(launcher: &OwnedFd) -> Result<(), Failure> {
     }
 }
 
-/// Attaches the root, fills in what each sandbox has of its own, and leaves the host's mounts behind.
-fn enter_root(plan: &JailPlan, surroundings: &Surroundings<'_>) -> Result<Vec<Failure>, Failure> {
+/// Attaches the root, fills in what each sandbox has of its own, and leaves the host's mounts behind. Gives what was preferred
+/// and couldn't be had, and the folder of terminals.
+fn enter_root(plan: &JailPlan, surroundings: &Surroundings<'_>) -> Result<(Vec<Failure>, Option<OwnedFd>), Failure> {
     attach_root(&surroundings.root)?;
     attach_writable(&surroundings.writable, &guest_binds())?;
     let mut without = Vec::new();
     keep(plan.proc, mount_proc(&PRIVATE_PROC), &mut without)?;
-    keep(plan.terminals, mount_terminals(), &mut without)?;
+    let terminals = keep(plan.terminals, mount_terminals(GUEST_ID), &mut without)?;
     leave_old_root()?;
-    Ok(without)
+    Ok((without, terminals))
 }
 
 /// Notes a failure that is no reason to stop.
-pub(super) fn keep(need: Need, result: Result<(), Failure>, without: &mut Vec<Failure>) -> Result<(), Failure> {
+pub(super) fn keep<T>(
+    need: Need,
+    result: Result<T, Failure>,
+    without: &mut Vec<Failure>,
+) -> Result<Option<T>, Failure> {
     match (need, result) {
-        (Need::Preferred, Err(failure)) => without.push(failure),
-        (_, result) => return result,
+        (Need::Preferred, Err(failure)) => {
+            without.push(failure);
+            Ok(None)
+        }
+        (_, result) => result.map(Some),
     }
-    Ok(())
 }
 
 /// Attaches a root in the small mount namespace and enters it, from where [`inside`] looks at it.
@@ -221,16 +232,19 @@ pub(super) fn attach_writable(writable: &OwnedFd, folders: &[WritableBind]) -> R
 pub(super) const PRIVATE_PROC: [(&str, &str); 2] = [("hidepid", "invisible"), ("subset", "pid")];
 
 pub(super) fn mount_proc(options: &[(&str, &str)]) -> Result<(), Failure> {
-    mount_new("proc", options, NO_SUID | NO_DEV | NO_EXEC, "/proc").step("mount /proc")
+    mount_new("proc", options, NO_SUID | NO_DEV | NO_EXEC, "/proc").map(drop).step("mount /proc")
 }
 
-pub(super) fn mount_terminals() -> Result<(), Failure> {
-    let options = [("newinstance", ""), ("ptmxmode", "0666"), ("mode", "0600"), ("max", "16")];
+/// Mounts the sandbox's own terminals. Each is the guest's, whoever opens it: the supervisor does, and hands it on.
+pub(super) fn mount_terminals(owner: u32) -> Result<OwnedFd, Failure> {
+    let id = owner.to_string();
+    let options =
+        [("newinstance", ""), ("ptmxmode", "0666"), ("mode", "0600"), ("max", "16"), ("uid", &id), ("gid", &id)];
     mount_new("devpts", &options, NO_SUID | NO_EXEC, "/dev/pts").step("mount /dev/pts")
 }
 
-/// Mounts a fresh file system of the kernel's in the root that is being filled.
-pub(super) fn mount_new(kind: &str, options: &[(&str, &str)], flags: u64, place: &str) -> Result<(), Errno> {
+/// Mounts a fresh file system of the kernel's in the root that is being filled, and gives a descriptor of its folder.
+pub(super) fn mount_new(kind: &str, options: &[(&str, &str)], flags: u64, place: &str) -> Result<OwnedFd, Errno> {
     let place = inside(place)?;
     let context = rustix::mount::fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC)?;
     for (key, value) in options {
@@ -243,20 +257,21 @@ pub(super) fn mount_new(kind: &str, options: &[(&str, &str)], flags: u64, place:
     rustix::mount::fsconfig_create(context.as_fd())?;
     let flags = MountAttrFlags::from_bits_retain(u32::try_from(flags).map_err(|_| Errno::INVAL)?);
     let mount = rustix::mount::fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, flags)?;
-    root::attach(&mount, &place)
+    root::attach(&mount, &place)?;
+    Ok(mount)
 }
 
 /// Closes every descriptor but the few that the init works with: the launcher's others came along with the clone.
-pub(super) fn close_others(
-    folders: &[(&str, OwnedFd)],
-    ruleset: Option<&OwnedFd>,
-    control: &OwnedFd,
+pub(super) fn close_others<'a>(
+    folders: &'a [(&str, OwnedFd)],
+    others: impl Iterator<Item = &'a OwnedFd>,
+    control: &'a OwnedFd,
 ) -> Result<(), Failure> {
     use std::os::fd::AsRawFd;
     let mut kept: Vec<u32> = folders
         .iter()
         .map(|(_, folder)| folder)
-        .chain(ruleset)
+        .chain(others)
         .chain([control])
         .map(|kept| kept.as_raw_fd().unsigned_abs())
         .collect();

@@ -100,6 +100,34 @@ fn make_folder(folder: &OwnedFd, path: &str) -> Result<(), Errno> {
     }
 }
 
+/// Looks at what a path names, without opening or following it.
+pub(super) fn stat(folders: &Folders, path: &str) -> Result<Entry, Refusal> {
+    let (folder, below) = locate(folders, path)?;
+    let flags = OFlags::PATH;
+    // A link is opened as itself, so that it can be looked at.
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_XDEV;
+    let (above, name) = below.rsplit_once('/').unwrap_or((".", below));
+    let above = open_beneath(folder, above, flags | OFlags::DIRECTORY, 0)?;
+    let seen = rustix::fs::openat2(&above, name, flags | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty(), resolve)?;
+    let seen = rustix::fs::fstat(&seen)?;
+    let name = path.rsplit('/').next().unwrap_or_default().as_bytes().to_vec();
+    Ok(Entry { name, kind: kind(&seen), size: u64::try_from(seen.st_size).unwrap_or(0) })
+}
+
+/// Removes a file, a link or an empty folder. The guest's own folders stay.
+pub(super) fn remove(folders: &Folders, path: &str) -> Result<(), Refusal> {
+    let (folder, below) = locate(folders, path)?;
+    if below == "." {
+        return Err(Errno::BUSY.into());
+    }
+    let (above, name) = below.rsplit_once('/').unwrap_or((".", below));
+    let above = open_beneath(folder, above, OFlags::PATH | OFlags::DIRECTORY, 0)?;
+    match rustix::fs::unlinkat(&above, name, AtFlags::empty()) {
+        Err(Errno::ISDIR) => Ok(rustix::fs::unlinkat(&above, name, AtFlags::REMOVEDIR)?),
+        other => Ok(other?),
+    }
+}
+
 /// Lists a folder in parts, each handed on before the next is read: what a guest made must not fill the init's memory.
 ///
 /// # Errors

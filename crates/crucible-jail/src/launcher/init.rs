@@ -1,25 +1,19 @@
 //! A sandbox's init: pid 1 of its process namespace. Starts commands, reaps what is orphaned, opens files, and kills all
 //! when told to or when the supervisor is gone.
 //!
-//! Invariants: it is under the same confinement as the guest, except for Landlock, which it needs the freedom to put each
-//! command under. It never executes anything itself and allocates nothing that a guest could make grow. What it reports is
+//! Invariants: it is under the same confinement as the guest. It never executes anything itself and allocates nothing that a guest could make grow. What it reports is
 //! only its word: the supervisor decides by the host's evidence.
 
 use super::confine::{self, Confined, Descriptors, Surroundings};
-use super::{command, files};
-use crate::plan::{Ended, Failure, InitMessage, InitRequest, JailPlan, Refusal};
+use super::{command, copy, files, tree};
+use crate::plan::{Copying, Ended, Failure, InitMessage, InitRequest, JailPlan, Refusal};
 use crate::socket::{self, Longest, MessageError};
 use crate::sys::{self, Forked};
-use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::event::{PollFd, PollFlags};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::io::Errno;
-use rustix::process::{Pid, Signal, WaitOptions, WaitStatus};
+use rustix::process::{Pid, WaitOptions, WaitStatus};
 use std::collections::BTreeMap;
-
-/// How often descendants are looked for before those that are left are given up: for ten seconds.
-const MOST_ROUNDS: u32 = 5000;
-/// Between two looks.
-const PAUSE: Timespec = Timespec { tv_sec: 0, tv_nsec: 2_000_000 };
 
 /// What of its own the init has.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -37,7 +31,8 @@ pub(super) struct Init {
     signals: OwnedFd,
     reach: Reach,
     pub(super) folders: Vec<(&'static str, OwnedFd)>,
-    ruleset: Option<OwnedFd>,
+    /// Kept for whoever looks from outside: a domain can't be seen, its rules can.
+    _ruleset: Option<OwnedFd>,
     descriptors: Descriptors,
     /// Running commands by process number, with the supervisor's number.
     commands: BTreeMap<i32, u32>,
@@ -64,7 +59,8 @@ pub(super) fn run_bare(work: OwnedFd, control: OwnedFd) -> ! {
         Ok(()) => {
             let folders = vec![(crate::plan::WORK, work)];
             let descriptors = Descriptors::Closed;
-            let confined = Confined { folders, ruleset: None, without: Vec::new(), descriptors, reports: None };
+            let (without, ruleset, reports, terminals) = (Vec::new(), None, None, None);
+            let confined = Confined { folders, ruleset, without, descriptors, reports, terminals };
             serve(control, Reach::Bare, confined)
         }
         Err(errno) => {
@@ -79,7 +75,7 @@ fn fail(control: &OwnedFd, failure: Failure) -> ! {
 }
 
 fn serve(control: OwnedFd, reach: Reach, confined: Confined) -> ! {
-    let Confined { folders, ruleset, without, descriptors, reports } = confined;
+    let Confined { folders, ruleset, without, descriptors, reports, terminals } = confined;
     // A handler that the launcher's runtime has set up would be one that a guest could trigger.
     sys::restore_signals();
     // The launcher's descriptor was closed, or stands for the launcher's own children.
@@ -89,8 +85,16 @@ fn serve(control: OwnedFd, reach: Reach, confined: Confined) -> ! {
             fail(&control, Failure { step: "watch for ended children".to_owned(), errno: errno.raw_os_error() })
         }
     };
-    let mut init = Init { control, signals, reach, folders, ruleset, descriptors, commands: BTreeMap::new() };
-    let is_ready = hand_over(&init.control, reports).and_then(|()| init.send(&InitMessage::Ready { without })).is_ok();
+    // All commands share this domain with it, so that one may signal what another one started.
+    if let Some(Err(errno)) = ruleset.as_ref().map(sys::landlock_restrict_self) {
+        fail(&control, Failure { step: "enter the Landlock domain".to_owned(), errno: errno.raw_os_error() })
+    }
+    let commands = BTreeMap::new();
+    let mut init = Init { control, signals, reach, folders, _ruleset: ruleset, descriptors, commands };
+    let is_ready = hand_over(&init.control, &InitMessage::Reports, reports)
+        .and_then(|()| hand_over(&init.control, &InitMessage::Terminals, terminals))
+        .and_then(|()| init.send(&InitMessage::Ready { without }))
+        .is_ok();
     if is_ready {
         while init.turn().is_ok() {}
     }
@@ -98,11 +102,11 @@ fn serve(control: OwnedFd, reach: Reach, confined: Confined) -> ! {
     sys::exit_now(0)
 }
 
-/// Gives the supervisor what it hears of refused calls from, and keeps nothing of it, before it says that it is ready: whoever
+/// Gives the supervisor a descriptor that is for it alone, and keeps nothing of it, before it says that it is ready: whoever
 /// looks at it from then on finds no descriptor that isn't meant to be there, and no guest ever gets it.
-fn hand_over(control: &OwnedFd, reports: Option<OwnedFd>) -> Result<(), MessageError> {
-    match reports {
-        Some(reports) => socket::send(control, &InitMessage::Reports, &[reports.as_fd()]),
+fn hand_over(control: &OwnedFd, message: &InitMessage, descriptor: Option<OwnedFd>) -> Result<(), MessageError> {
+    match descriptor {
+        Some(descriptor) => socket::send(control, message, &[descriptor.as_fd()]),
         None => Ok(()),
     }
 }
@@ -131,16 +135,31 @@ impl Init {
 
     fn handle(&mut self, request: InitRequest, descriptors: Vec<OwnedFd>) -> Result<(), MessageError> {
         match request {
-            InitRequest::Exec { number, argv, env, directory, limits } => {
-                let command = command::Command { argv, env, directory, limits };
+            InitRequest::Exec { number, argv, env, directory, limits, streams, orphans } => {
+                let command = command::Command { argv, env, directory, limits, streams, orphans };
                 self.start(number, &command, descriptors)
             }
+            InitRequest::Signal { number, signal } => self.answer_done(self.signal(number, signal)),
+            InitRequest::EndTree { number } => {
+                let ended = self.process(number).map_or(Ok(()), tree::end);
+                self.reap(WaitOptions::NOHANG)?;
+                self.answer_done(ended)
+            }
+            InitRequest::Stat { path } => match files::stat(&self.folders, &path) {
+                Ok(entry) => self.send(&InitMessage::Seen(entry)),
+                Err(refusal) => self.send(&InitMessage::Refused(refusal)),
+            },
+            InitRequest::Remove { path } => self.answer_done(files::remove(&self.folders, &path)),
             InitRequest::OpenFile { path } => self.answer_opened(files::open(&self.folders, &path)),
             InitRequest::CreateFile { path, mode } => self.answer_opened(files::create(&self.folders, &path, mode)),
             InitRequest::List { path } => match files::list(&self.folders, &path, &mut |part| self.send(&part))? {
                 Ok(()) => Ok(()),
                 Err(refusal) => self.send(&InitMessage::Refused(refusal)),
             },
+            InitRequest::Copy(direction) => {
+                self.copy(direction, descriptors);
+                Ok(())
+            }
             InitRequest::EndProcesses => {
                 self.end_processes();
                 self.send(&InitMessage::ProcessesEnded)
@@ -159,6 +178,21 @@ impl Init {
         }
     }
 
+    fn answer_done(&self, done: Result<(), Refusal>) -> Result<(), MessageError> {
+        self.send(&done.map_or_else(InitMessage::Refused, |()| InitMessage::Done))
+    }
+
+    /// The process of a command that hasn't been reaped, so that its number is still its own.
+    fn process(&self, number: u32) -> Option<Pid> {
+        self.commands.iter().find(|(_, known)| **known == number).and_then(|(pid, _)| Pid::from_raw(*pid))
+    }
+
+    fn signal(&self, number: u32, signal: i32) -> Result<(), Refusal> {
+        let process = self.process(number).ok_or(Refusal::NotRunning)?;
+        // Every command leads a session, and so a process group of its own number.
+        sys::signal_group(process, signal).map_err(Refusal::from)
+    }
+
     fn start(
         &mut self,
         number: u32,
@@ -172,7 +206,7 @@ impl Init {
                     Reach::Bare => self.folders.first().map(|(_, folder)| folder),
                 };
                 let leaked = (self.descriptors == Descriptors::Leaked).then_some(&self.control);
-                let (failure, report) = command.become_it(&descriptors, self.ruleset.as_ref(), work, leaked);
+                let (failure, report) = command.become_it(&descriptors, work, leaked);
                 command::report(report, &failure);
                 sys::exit_now(127)
             }
@@ -183,6 +217,26 @@ impl Init {
             Err(errno) => {
                 command::report(descriptors.get(3), &Failure { step: "fork".to_owned(), errno: errno.raw_os_error() });
                 self.send(&InitMessage::Ended { number, status: Ended::Exited(127), alone: false })
+            }
+        }
+    }
+
+    /// Has a fork of this process copy all files, so that others don't wait for it.
+    fn copy(&mut self, direction: Copying, descriptors: Vec<OwnedFd>) {
+        let Ok([pipe, report]) = <[OwnedFd; 2]>::try_from(descriptors) else { return };
+        match sys::fork() {
+            Ok(Forked::Child) => {
+                let copied = match direction {
+                    Copying::Out => copy::save(&self.folders, pipe),
+                    Copying::In => copy::restore(&self.folders, pipe),
+                };
+                let done = Failure { step: String::new(), errno: 0 };
+                command::report(Some(&report), copied.as_ref().err().unwrap_or(&done));
+                sys::exit_now(0)
+            }
+            Ok(Forked::Parent { .. }) => {}
+            Err(errno) => {
+                command::report(Some(&report), &Failure { step: "fork".to_owned(), errno: errno.raw_os_error() });
             }
         }
     }
@@ -216,12 +270,12 @@ impl Init {
             Reach::Descendants | Reach::Bare => {
                 // Without a namespace a process can be forked while we look, so look until none is left. One that can't be
                 // killed, since it has gained another user's rights, isn't waited for for ever.
-                for _ in 0..MOST_ROUNDS {
-                    if !kill_descendants() {
+                for _ in 0..tree::MOST_ROUNDS {
+                    if !tree::kill_descendants_of(rustix::process::getpid()) {
                         break;
                     }
                     drop(self.reap(WaitOptions::NOHANG));
-                    let _rested = rustix::thread::nanosleep(&PAUSE);
+                    let _rested = rustix::thread::nanosleep(&tree::PAUSE);
                 }
                 drop(self.reap(WaitOptions::NOHANG));
             }
@@ -235,25 +289,4 @@ fn ended(status: WaitStatus) -> Ended {
         (None, Some(signal)) => Ended::Signaled(signal),
         (None, None) => Ended::Exited(255),
     }
-}
-
-/// Kills all descendants that can be seen now. Returns whether there were any, dead ones that wait to be reaped included.
-fn kill_descendants() -> bool {
-    let mut found = vec![rustix::process::getpid().as_raw_nonzero().get()];
-    let mut next = 0;
-    while let Some(parent) = found.get(next).copied() {
-        next += 1;
-        let listed = std::fs::read_to_string(format!("/proc/{parent}/task/{parent}/children")).unwrap_or_default();
-        for child in listed.split_ascii_whitespace().filter_map(|child| child.parse().ok()) {
-            // Parents stop before their children are listed, so that they can't fork on meanwhile.
-            if let Some(pid) = Pid::from_raw(child) {
-                let _stopped = rustix::process::kill_process(pid, Signal::STOP).is_ok();
-            }
-            found.push(child);
-        }
-    }
-    for pid in found.iter().skip(1).filter_map(|pid| Pid::from_raw(*pid)) {
-        let _killed = rustix::process::kill_process(pid, Signal::KILL).is_ok();
-    }
-    found.len() > 1
 }

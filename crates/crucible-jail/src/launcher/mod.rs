@@ -6,6 +6,7 @@
 
 mod command;
 mod confine;
+mod copy;
 mod files;
 mod init;
 mod landlock;
@@ -14,6 +15,7 @@ mod range;
 mod realm;
 mod root;
 mod start;
+mod tree;
 mod weaken;
 
 use crate::plan::{Failure, LauncherReply, LauncherRequest, Privilege};

@@ -91,7 +91,7 @@ fn set_up(plan: &RangePlan, surroundings: Surroundings<'_>, control: &OwnedFd) -
     confine::attach_writable(&surroundings.writable, &binds)?;
     // Whole, because a sandbox inside can mount a smaller one only where all of it shows.
     confine::mount_proc(&[])?;
-    confine::mount_terminals()?;
+    confine::mount_terminals(0)?;
     let mut without = Vec::new();
     for mount in &plan.cgroup_mounts {
         if let Err(failure) = mount_cgroups(mount) {
@@ -102,13 +102,14 @@ fn set_up(plan: &RangePlan, surroundings: Surroundings<'_>, control: &OwnedFd) -
 
     let folders = confine::open_folders(&RANGE_WRITABLE)?;
     drop(surroundings);
-    confine::close_others(&folders, None, control)?;
-    Ok(Confined { folders, ruleset: None, without, descriptors: Descriptors::Closed, reports: None })
+    confine::close_others(&folders, std::iter::empty(), control)?;
+    let descriptors = Descriptors::Closed;
+    Ok(Confined { folders, ruleset: None, without, descriptors, reports: None, terminals: None })
 }
 
 fn mount_cgroups(mount: &CgroupMount) -> Result<(), Failure> {
     let flags = root::NO_SUID | root::NO_DEV | root::NO_EXEC;
     let options: Vec<_> = mount.controllers.iter().map(|name| (name.as_str(), "")).collect();
     let kind = if options.is_empty() { "cgroup2" } else { "cgroup" };
-    confine::mount_new(kind, &options, flags, &mount.target).step(&format!("mount {}", mount.target))
+    confine::mount_new(kind, &options, flags, &mount.target).map(drop).step(&format!("mount {}", mount.target))
 }

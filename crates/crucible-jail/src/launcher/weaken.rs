@@ -127,7 +127,7 @@ fn confine_weakened(plan: &JailPlan, surroundings: Surroundings<'_>, control: &O
         // The launcher gave its groups up; this is as if it had not. Refused where it couldn't give them up either.
         let _kept = rustix::thread::set_thread_groups(&[Gid::ROOT]).is_ok();
     }
-    confine::take_id(if plan.has(Protection::UserNamespace) { GUEST_ID } else { plan.outside_id })?;
+    confine::take_id(guest_id(plan))?;
     confine::die_with(surroundings.launcher)?;
     rustix::process::setsid().step("make a session")?;
     if !plan.has(Protection::PidNamespace) {
@@ -141,13 +141,13 @@ fn confine_weakened(plan: &JailPlan, surroundings: Surroundings<'_>, control: &O
         rustix::system::sethostname(HOST_NAME.as_bytes()).step("set the host name")?;
     }
 
-    let mut without = enter_root(plan, &surroundings)?;
+    let (mut without, terminals) = enter_root(plan, &surroundings)?;
 
     let has_landlock = plan.has(Protection::Landlock) && plan.landlock_abi > 0;
     let ruleset = has_landlock.then(|| landlock::ruleset(plan.landlock_abi, plan.network)).transpose()?;
     let folders = confine::open_folders(&WRITABLE)?;
     drop(surroundings);
-    confine::close_others(&folders, ruleset.as_ref(), control)?;
+    confine::close_others(&folders, ruleset.iter().chain(&terminals), control)?;
     let descriptors = if plan.has(Protection::CleanStart) { Descriptors::Closed } else { Descriptors::Leaked };
     if plan.has(Protection::Capabilities) {
         confine::drop_capabilities()?;
@@ -162,11 +162,16 @@ fn confine_weakened(plan: &JailPlan, surroundings: Surroundings<'_>, control: &O
         command::set_limit(ProcessLimit::Core, 1)?;
     }
     let reports = if plan.has(Protection::Seccomp) { confine::load_filter(plan, &mut without)? } else { None };
-    Ok(Confined { folders, ruleset, without, descriptors, reports })
+    Ok(Confined { folders, ruleset, without, descriptors, reports, terminals })
 }
 
-fn enter_root(plan: &JailPlan, surroundings: &Surroundings<'_>) -> Result<Vec<Failure>, Failure> {
-    let mut without = Vec::new();
+/// The guest's id in the user namespace that it is in.
+fn guest_id(plan: &JailPlan) -> u32 {
+    if plan.has(Protection::UserNamespace) { GUEST_ID } else { plan.outside_id }
+}
+
+fn enter_root(plan: &JailPlan, surroundings: &Surroundings<'_>) -> Result<(Vec<Failure>, Option<OwnedFd>), Failure> {
+    let (mut without, mut terminals) = (Vec::new(), None);
     let has_proc = plan.has(Protection::PrivateProc);
     match (&surroundings.root, &surroundings.writable) {
         (Some(root), Some(writable)) => {
@@ -182,7 +187,7 @@ fn enter_root(plan: &JailPlan, surroundings: &Surroundings<'_>) -> Result<Vec<Fa
                 root::attach(&proc, &confine::inside("/proc").step("open /proc")?).step("attach /proc")?;
             }
             if plan.has(Protection::PrivateDev) {
-                confine::keep(plan.terminals, confine::mount_terminals(), &mut without)?;
+                terminals = confine::keep(plan.terminals, confine::mount_terminals(guest_id(plan)), &mut without)?;
             }
             confine::leave_old_root()?;
         }
@@ -200,7 +205,7 @@ fn enter_root(plan: &JailPlan, surroundings: &Surroundings<'_>) -> Result<Vec<Fa
             rustix::process::chdir("/").step("enter the root")?;
         }
     }
-    Ok(without)
+    Ok((without, terminals))
 }
 
 /// Keeps every capability over the change of user and the coming exec.

@@ -123,6 +123,7 @@ const PRCTLS: &[Alternative] = &[
     &[Test::equals(Argument::First, 41)],          // PR_SET_THP_DISABLE
     &[Test::equals(Argument::First, 42)],          // PR_GET_THP_DISABLE
     &[Test::equals(Argument::First, 0x53564d41)],  // PR_SET_VMA (names of memory areas)
+    &[Test::equals(Argument::First, 0x4155_5856)],  // PR_GET_AUXV
 ];
 
 /// The table. Numbers are those of the native architecture.

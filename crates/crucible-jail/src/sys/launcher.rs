@@ -201,6 +201,17 @@ pub(crate) fn restore_signals() {
     }
 }
 
+/// Sends a signal, which may be one without a name, to the process group that a process leads.
+pub(crate) fn signal_group(leader: rustix::process::Pid, signal: i32) -> Result<(), Errno> {
+    let group = leader.as_raw_nonzero().get();
+    // 0 and -1 would mean others than the leader's group.
+    if group <= 1 {
+        return Err(Errno::SRCH);
+    }
+    // SAFETY: takes numbers only.
+    check(libc::c_long::from(unsafe { libc::kill(-group, signal) })).map(drop)
+}
+
 /// Kills every process of this pid namespace but its init, which has to be the caller: anywhere else this refuses.
 pub(crate) fn signal_everything_in_this_pid_namespace() -> Result<(), Errno> {
     if rustix::process::getpid() != rustix::process::Pid::INIT {

@@ -22,7 +22,7 @@ pub(crate) use landlock::{create_ruleset, landlock_allow_beneath, landlock_allow
 pub(crate) use launcher::{
     Forked, block_signals_into_descriptor, bring_up_loopback, clone_into_namespaces, close_on_exec_from, close_range,
     execute, exit_now, fork, join_new_session_keyring, load_seccomp_filter, load_seccomp_filter_with_listener,
-    restore_signals, set_mount_attributes, signal_everything_in_this_pid_namespace, unshare,
+    restore_signals, set_mount_attributes, signal_everything_in_this_pid_namespace, signal_group, unshare,
 };
 #[cfg(feature = "host")]
 pub(crate) use reports::{Report, can_report, read_memory, receive_report, refuse, still_waits};

@@ -45,7 +45,16 @@ pub(crate) fn open_terminal(controller: impl AsFd) -> Result<OwnedFd, Errno> {
     check(c_long::from(unsafe { libc::ioctl(raw, libc::TIOCSPTLCK, &raw const unlocked) }))?;
     let flags = libc::O_RDWR | libc::O_NOCTTY | libc::O_CLOEXEC;
     // SAFETY: takes numbers only.
-    descriptor(c_long::from(unsafe { libc::ioctl(raw, libc::TIOCGPTPEER, flags) }))
+    match descriptor(c_long::from(unsafe { libc::ioctl(raw, libc::TIOCGPTPEER, flags) })) {
+        // A kernel that doesn't know this way tells the terminal's number.
+        Err(Errno::NOTTY | Errno::INVAL) => {}
+        opened => return opened,
+    }
+    let mut number: libc::c_uint = 0;
+    // SAFETY: the kernel writes the one live number.
+    check(c_long::from(unsafe { libc::ioctl(raw, libc::TIOCGPTN, &raw mut number) }))?;
+    let flags = rustix::fs::OFlags::RDWR | rustix::fs::OFlags::NOCTTY | rustix::fs::OFlags::CLOEXEC;
+    rustix::fs::open(format!("/dev/pts/{number}"), flags, rustix::fs::Mode::empty())
 }
 
 /// Types one character into a terminal.

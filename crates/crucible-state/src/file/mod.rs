@@ -2,8 +2,10 @@
 
 mod baseline;
 mod folder;
+mod place;
 mod private;
 mod review;
 
 pub use baseline::{FileBaselines, MOST_LABELS};
+pub use place::{KeptPlace, SandboxPlace, SandboxPlaces};
 pub use review::FileReviews;

@@ -6,7 +6,6 @@ use crucible_core::{
     Command, Execution, ExitStatus, FileContent, GuestPath, Language, Limits, Result, Sandbox, SandboxId,
     SandboxRequest,
 };
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 
@@ -88,6 +87,11 @@ impl Guest {
         Ok(Self { sandbox, prefix })
     }
 
+    /// Another sandbox with the same interpreter.
+    pub(super) fn with(&self, sandbox: Box<dyn Sandbox>) -> Self {
+        Self { sandbox, prefix: self.prefix.clone() }
+    }
+
     /// A sandbox for Python.
     pub(super) async fn python(subject: &ConformanceSubject) -> Result<Self, Stop> {
         Self::python_with(subject, |_| {}).await
@@ -118,7 +122,7 @@ impl Guest {
         let script = script.to_owned();
         let arguments = arguments.iter().map(|&argument| argument.to_owned());
         let argv = self.prefix.iter().cloned().chain([script]).chain(arguments).collect();
-        Command { argv, env: BTreeMap::new(), directory: GuestPath::work() }
+        Command { argv, ..Command::default() }
     }
 
     /// Starts a script.

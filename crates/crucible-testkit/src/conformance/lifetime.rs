@@ -98,6 +98,39 @@ pub(super) async fn dropping_leaves_no_process(subject: &ConformanceSubject) -> 
     stops(beats, "the sandbox was dropped").await
 }
 
+pub(super) async fn the_end_of_a_sandbox_ends_its_command(subject: &ConformanceSubject) -> Checked {
+    // Beats for at most 15 seconds.
+    let script = "
+import os, time
+until = time.monotonic() + 15
+while time.monotonic() < until:
+    os.write(1, b'.')
+    time.sleep(0.01)";
+    for after in ["its processes were ended", "the sandbox was destroyed", "the sandbox was dropped"] {
+        let guest = Guest::python(subject).await?;
+        let Execution { mut stdout, .. } = guest.start(script, &[]).await?;
+        let mut beat = [0; 1];
+        let heard = timeout(Duration::from_secs(5), stdout.read_exact(&mut beat)).await;
+        ensure!(heard.is_ok_and(|heard| heard.is_ok()), "the command never beat");
+        match after {
+            "its processes were ended" => {
+                guest.sandbox.end_processes().await?;
+                stops(stdout, after).await?;
+                guest.finish().await?;
+            }
+            "the sandbox was destroyed" => {
+                guest.finish().await?;
+                stops(stdout, after).await?;
+            }
+            _ => {
+                drop(guest);
+                stops(stdout, after).await?;
+            }
+        }
+    }
+    Ok(())
+}
+
 pub(super) async fn many_sandboxes_leave_no_descriptor(subject: &ConformanceSubject) -> Checked {
     const ROUNDS: usize = 60;
     const MOST_BY_OTHERS: usize = 40;

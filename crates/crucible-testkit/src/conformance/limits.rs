@@ -3,7 +3,7 @@
 use super::guest::Guest;
 use super::stop::{Checked, Stop, ensure};
 use super::suite::ConformanceSubject;
-use crucible_core::{ByteSize, ExitStatus, LimitKind};
+use crucible_core::{Ability, ByteSize, ExitStatus, LimitKind};
 use std::time::Duration;
 
 /// What a probe told as `count reason`.
@@ -23,7 +23,9 @@ pub(super) async fn the_memory_limit_kills_the_guest_and_is_told(subject: &Confo
 kept = [bytearray(b'x') * (4 << 20) for _ in range(48)]
 print('survived')";
     let ended = guest.run(script, &[]).await?;
-    ensure!(!matches!(ended.status, ExitStatus::Exited(_)), "192 MiB fit into 52: {}", ended.story());
+    // A kernel of the guest's own may tell of the end that the host's kernel made in another way than by a signal.
+    let survived = ended.status == ExitStatus::Exited(0) || !ended.stdout.is_empty();
+    ensure!(!survived, "192 MiB fit into 52: {}", ended.story());
     let kills = guest.sandbox.counters().await?.out_of_memory_kills;
     ensure!(kills > 0, "the guest died, but no out-of-memory kill was counted: {}", ended.story());
     // A lost sandbox may have to be destroyed with what is left of it.
@@ -166,13 +168,16 @@ pub(super) async fn the_limit_on_open_files_refuses_more(subject: &ConformanceSu
 import errno, os
 kept, reason = [], 'none'
 for _ in range(128):
-    try: kept.append(os.dup(0))
+    try: kept.append(os.open('.', os.O_RDONLY))
     except OSError as error:
         reason = errno.errorcode[error.errno]
         break
 print(len(kept), reason)";
     let (count, reason) = count_and_reason(&guest.run(script, &[]).await?.told()?)?;
-    ensure!(count <= 32 && reason == "EMFILE", "{count} more open files under a limit of 32, then {reason}");
+    // WASI has no word for it.
+    let has_words = subject.backend.capabilities().abilities.contains(&Ability::KernelCalls);
+    let is_refused = reason == "EMFILE" || (reason == "EIO" && !has_words);
+    ensure!(count <= 32 && is_refused, "{count} more open files under a limit of 32, then {reason}");
     guest.finish().await
 }
 
@@ -184,22 +189,32 @@ pub(super) async fn the_stack_limit_is_in_force_and_cannot_be_raised(subject: &C
     guest.finish().await
 }
 
+pub(super) async fn processor_time_is_counted(subject: &ConformanceSubject) -> Checked {
+    let guest = Guest::python(subject).await?;
+    let before = guest.sandbox.counters().await?.cpu;
+    // No clock tells every guest of its processor time; five million rounds take any of them a while.
+    guest.run("for _ in range(5_000_000): pass\nprint('burnt')", &[]).await?.told()?;
+    let used = guest.sandbox.counters().await?.cpu.saturating_sub(before);
+    let plausible = (Duration::from_millis(30)..Duration::from_secs(20)).contains(&used);
+    ensure!(plausible, "five million rounds were made, and {used:?} were counted");
+    guest.finish().await
+}
+
 pub(super) async fn processor_time_is_counted_for_children_too(subject: &ConformanceSubject) -> Checked {
     let guest = Guest::python(subject).await?;
     let before = guest.sandbox.counters().await?.cpu;
     let script = "
 import os, time
-def burn():
-    until = time.process_time() + 0.1
+if os.fork() == 0:
+    until = time.process_time() + 0.4
     while time.process_time() < until: pass
-child = os.fork()
-burn()
-if child == 0: os._exit(0)
+    os._exit(0)
 os.wait()
 print('burnt')";
     guest.run(script, &[]).await?.told()?;
     let used = guest.sandbox.counters().await?.cpu.saturating_sub(before);
-    let plausible = (Duration::from_millis(180)..Duration::from_secs(20)).contains(&used);
-    ensure!(plausible, "200 ms were used in two processes, and {used:?} were counted");
+    // A kernel of the guest's own may take a thread that waits for a processor for one that runs, so that less was used.
+    let plausible = (Duration::from_millis(150)..Duration::from_secs(20)).contains(&used);
+    ensure!(plausible, "400 ms were used in a child, and {used:?} were counted");
     guest.finish().await
 }

@@ -14,6 +14,7 @@ mod guest;
 mod lifetime;
 mod limits;
 mod links;
+mod live;
 mod monitoring;
 mod privileges;
 mod process;

@@ -3,7 +3,7 @@
 use super::guest::Guest;
 use super::stop::{Checked, Stop, ensure};
 use super::suite::ConformanceSubject;
-use crucible_core::{BehaviorKind, Coverage, Observed, Source, Watchable};
+use crucible_core::{Ability, BehaviorKind, Coverage, Observed, Source, Watchable};
 use std::time::{Duration, Instant};
 
 /// What the host sees while a script runs to its end, and what the script told.
@@ -28,17 +28,31 @@ fn count(seen: &[Observed], kind: BehaviorKind, name: &str) -> u64 {
 pub(super) async fn a_quiet_program_shows_nothing(subject: &ConformanceSubject) -> Checked {
     let guest = Guest::python(subject).await?;
     let script = "
-import json, os, re, threading, socket
-threading.Thread(target=lambda: None).start()
+import json, os, re
 open('x', 'w').write(json.dumps(os.listdir('.')))
-ours, theirs = socket.socketpair()
-ours.send(b'x')
-named = socket.socket(socket.AF_UNIX)
-named.bind('named.socket'); named.listen()
-caller = socket.socket(socket.AF_UNIX)
-caller.connect('named.socket')
-print(theirs.recv(1), caller.send(b'x'))";
-    let (seen, _) = watched(&guest, script).await?;
+did = ['files']
+try:
+    import threading
+    threading.Thread(target=lambda: None).start()
+    did.append('threads')
+except (ImportError, RuntimeError): pass
+try:
+    import socket
+    ours, theirs = socket.socketpair()
+    ours.send(b'x')
+    named = socket.socket(socket.AF_UNIX)
+    named.bind('named.socket'); named.listen()
+    caller = socket.socket(socket.AF_UNIX)
+    caller.connect('named.socket')
+    theirs.recv(1), caller.send(b'x')
+    did.append('sockets')
+except (ImportError, AttributeError, OSError): pass
+print(*did)";
+    let (seen, did) = watched(&guest, script).await?;
+    for (ability, name) in [(Ability::Threads, "threads"), (Ability::Sockets, "sockets")] {
+        let has = subject.backend.capabilities().abilities.contains(&ability);
+        ensure!(did.contains(name) == has, "the backend says that {name} are there: {has}; the program did {did:?}");
+    }
     ensure!(seen.is_empty(), "a program that did nothing of interest shows {seen:?}");
     guest.finish().await
 }

@@ -1,9 +1,10 @@
 //! The list of behaviours with what each needs, and the running of one under a deadline.
 
 use super::stop::{Checked, Stop};
-use super::{confinement, files, lifetime, limits, links, monitoring, privileges, process, streams, tripwires};
+use super::{confinement, files, lifetime, limits, links, live, monitoring, privileges, process, streams, tripwires};
 use crucible_core::{
-    Backend, Coverage, Enforcement, Isolation, Language, Layer, LimitKind, Policy, TripwireKind, Watchable,
+    Ability, Backend, Coverage, Enforcement, Isolation, Language, Layer, LimitKind, LiveFeature, Policy, TripwireKind,
+    Watchable,
 };
 use std::fmt;
 use std::future::Future;
@@ -13,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// How long one behaviour may take.
-pub const DEADLINE: Duration = Duration::from_secs(60);
+pub const DEADLINE: Duration = Duration::from_secs(90);
 
 /// What is put to the test.
 #[derive(Clone)]
@@ -56,6 +57,10 @@ pub enum Need {
     Tripwire(TripwireKind),
     /// A part of a run that is watched.
     Watched(Watchable),
+    /// Something that a sandbox can do while it stays open.
+    Live(LiveFeature),
+    /// Something that programs have inside.
+    Ability(Ability),
 }
 
 impl Need {
@@ -82,6 +87,10 @@ impl Need {
             Self::Watched(part) => {
                 let met = matches!(can.monitoring.get(&part), Some(Coverage::Events | Coverage::Sampled { .. }));
                 (met, format!("doesn't watch {} here", part.as_str()))
+            }
+            Self::Live(feature) => (can.live.contains(&feature), format!("doesn't have the feature {feature}")),
+            Self::Ability(ability) => {
+                (can.abilities.contains(&ability), format!("gives its programs no {}", ability.as_str()))
             }
             Self::AbsolutePaths => (can.absolute_paths, "doesn't reach files outside the work folder".to_owned()),
         };
@@ -209,7 +218,7 @@ macro_rules! declare_behaviours {
 declare_behaviours! { $
     process {
         the_exit_code_passes [];
-        death_by_signal_is_reported [];
+        death_by_signal_is_reported [Need::Ability(Ability::Processes)];
         arguments_pass_exactly [];
         the_environment_holds_what_was_given_and_nothing_of_the_supervisors [];
         commands_start_in_the_folder_that_was_asked_for [];
@@ -218,9 +227,9 @@ declare_behaviours! { $
         several_commands_share_the_files [];
         two_commands_run_at_the_same_time [];
         waiting_can_be_given_up_and_taken_up_again [];
-        the_programs_exit_does_not_wait_for_its_children [];
-        the_shell_makes_pipelines [];
-        no_descriptor_but_the_standard_streams_is_open [Need::Layer(Layer::CleanStart)];
+        the_programs_exit_does_not_wait_for_its_children [Need::Ability(Ability::Processes)];
+        the_shell_makes_pipelines [Need::Ability(Ability::Processes)];
+        no_descriptor_but_the_standard_streams_is_open [Need::Layer(Layer::CleanStart), Need::Ability(Ability::KernelCalls)];
     }
     streams {
         the_streams_are_separate_and_exact_to_the_byte [];
@@ -232,28 +241,37 @@ declare_behaviours! { $
     files {
         files_are_read_back_exactly [];
         a_file_is_replaced_whole [];
-        the_executable_bit_is_honoured [];
+        the_executable_bit_is_honoured [Need::Ability(Ability::KernelCalls)];
         folders_are_listed_sorted_with_kinds_and_sizes [];
         what_is_not_there_is_not_found [];
         a_second_sandbox_sees_nothing_of_the_first [];
     }
     links {
         links_are_not_followed_out [];
-        pipes_sockets_and_folders_are_refused_without_a_hang [];
+        pipes_sockets_and_folders_are_refused_without_a_hang [Need::Ability(Ability::KernelCalls)];
         a_file_with_two_names_is_refused [];
         a_device_is_refused [Need::AbsolutePaths];
         nothing_is_written_through_a_planted_link [];
     }
     lifetime {
-        ending_processes_kills_a_daemon [];
+        ending_processes_kills_a_daemon [Need::Ability(Ability::Processes)];
         a_sandbox_works_on_after_its_processes_were_ended [];
-        destroying_leaves_no_process [];
-        dropping_leaves_no_process [];
+        destroying_leaves_no_process [Need::Ability(Ability::Processes)];
+        dropping_leaves_no_process [Need::Ability(Ability::Processes)];
+        the_end_of_a_sandbox_ends_its_command [];
         many_sandboxes_leave_no_descriptor [];
+    }
+    live {
+        what_a_backend_cannot_do_is_refused [];
+        a_terminal_is_one_with_its_size_and_its_keys [Need::Live(LiveFeature::Terminals)];
+        a_signal_reaches_a_running_command [Need::Live(LiveFeature::Signals)];
+        ending_one_command_ends_what_came_of_it_and_nothing_else [Need::Live(LiveFeature::CommandTrees)];
+        single_files_are_looked_at_and_removed [Need::Live(LiveFeature::Files)];
+        a_fork_has_the_same_files_and_no_process [Need::Live(LiveFeature::Forks)];
     }
     confinement {
         only_its_own_processes_are_visible [Need::Isolation];
-        no_process_outside_can_be_signalled [Need::Isolation];
+        no_process_outside_can_be_signalled [Need::Isolation, Need::Ability(Ability::Processes)];
         a_file_of_the_host_cannot_be_read [Need::Isolation];
         nothing_outside_the_writable_folders_can_be_written [Need::Isolation];
         the_temporary_folders_are_its_own [Need::Isolation];
@@ -264,8 +282,8 @@ declare_behaviours! { $
         it_has_no_capabilities [Need::Isolation, Need::Layer(Layer::Capabilities)];
         it_can_gain_no_privileges [Need::Isolation, Need::Layer(Layer::NoNewPrivs)];
         its_system_calls_are_filtered [Need::Isolation, Need::Layer(Layer::Seccomp)];
-        it_can_make_no_user_namespace [Need::Isolation, Need::Layer(Layer::Seccomp)];
-        no_core_file_is_written [Need::Layer(Layer::Rlimits)];
+        it_can_make_no_user_namespace [Need::Isolation, Need::Layer(Layer::Seccomp), Need::Ability(Ability::NativeModules)];
+        no_core_file_is_written [Need::Layer(Layer::Rlimits), Need::Ability(Ability::KernelCalls)];
         what_is_seen_from_outside_is_as_planned [Need::Isolation];
     }
     tripwires {
@@ -274,27 +292,28 @@ declare_behaviours! { $
     }
     monitoring {
         a_quiet_program_shows_nothing [];
-        refused_system_calls_are_seen_by_name [Need::Watched(Watchable::SystemCalls)];
-        addresses_are_seen_as_the_guest_claims_them_and_refused [Need::Watched(Watchable::Network)];
-        addresses_that_cannot_be_read_are_refused_all_the_same [Need::Watched(Watchable::Network)];
-        a_unix_address_as_long_as_an_internet_one_is_told_and_no_other [Need::Watched(Watchable::Network)];
-        started_programs_are_seen_with_their_command_lines [Need::Watched(Watchable::Processes)];
-        files_are_seen_that_neither_its_language_nor_itself_has [Need::Watched(Watchable::Files)];
-        a_flood_is_counted_and_does_not_hold_up_a_peer [Need::Watched(Watchable::Network)];
+        refused_system_calls_are_seen_by_name [Need::Watched(Watchable::SystemCalls), Need::Ability(Ability::NativeModules)];
+        addresses_are_seen_as_the_guest_claims_them_and_refused [Need::Watched(Watchable::Network), Need::Ability(Ability::Sockets)];
+        addresses_that_cannot_be_read_are_refused_all_the_same [Need::Watched(Watchable::Network), Need::Ability(Ability::Sockets)];
+        a_unix_address_as_long_as_an_internet_one_is_told_and_no_other [Need::Watched(Watchable::Network), Need::Ability(Ability::Sockets)];
+        started_programs_are_seen_with_their_command_lines [Need::Watched(Watchable::Processes), Need::Ability(Ability::Processes)];
+        files_are_seen_that_neither_its_language_nor_itself_has [Need::Watched(Watchable::Files), Need::Ability(Ability::KernelCalls)];
+        a_flood_is_counted_and_does_not_hold_up_a_peer [Need::Watched(Watchable::Network), Need::Ability(Ability::Sockets)];
     }
     limits {
         the_memory_limit_kills_the_guest_and_is_told [Need::SandboxLimit(LimitKind::Memory)];
         a_crash_is_not_told_as_out_of_memory [];
         the_peak_of_memory_is_told [Need::SandboxLimit(LimitKind::Memory)];
-        the_limit_on_processes_stops_forks_and_is_told [Need::SandboxLimit(LimitKind::Pids)];
-        threads_count_as_processes [Need::SandboxLimit(LimitKind::Pids)];
+        the_limit_on_processes_stops_forks_and_is_told [Need::SandboxLimit(LimitKind::Pids), Need::Ability(Ability::Processes)];
+        threads_count_as_processes [Need::SandboxLimit(LimitKind::Pids), Need::Ability(Ability::Threads)];
         the_disk_limit_holds_over_all_writable_folders [Need::SandboxLimit(LimitKind::Disk)];
         the_inode_limit_refuses_more_files [Need::SandboxLimit(LimitKind::Inodes)];
         the_file_size_limit_refuses_more_bytes [Need::AnyLimit(LimitKind::FileSize)];
-        the_file_size_limit_sends_its_signal [Need::AnyLimit(LimitKind::FileSize)];
+        the_file_size_limit_sends_its_signal [Need::AnyLimit(LimitKind::FileSize), Need::Ability(Ability::Processes)];
         the_limit_on_open_files_refuses_more [Need::AnyLimit(LimitKind::OpenFiles)];
-        the_stack_limit_is_in_force_and_cannot_be_raised [Need::AnyLimit(LimitKind::Stack)];
-        processor_time_is_counted_for_children_too [Need::AnyLimit(LimitKind::CpuTime)];
+        the_stack_limit_is_in_force_and_cannot_be_raised [Need::AnyLimit(LimitKind::Stack), Need::Ability(Ability::KernelCalls)];
+        processor_time_is_counted [Need::AnyLimit(LimitKind::CpuTime)];
+        processor_time_is_counted_for_children_too [Need::AnyLimit(LimitKind::CpuTime), Need::Ability(Ability::Processes)];
     }
 }
 

@@ -5,9 +5,11 @@ use super::sandbox::FakeSandbox;
 use super::script::{Fault, Script};
 use async_trait::async_trait;
 use crucible_core::{
-    Backend, Capabilities, Check, Component, Coverage, Enforcement, Error, ErrorKind, Isolation, Layer, LayerState,
-    Layers, LimitKind, NetworkKind, Passed, Result, Sandbox, SandboxRequest, SelfTest, TripwireKind, Watchable,
+    Ability, Backend, Capabilities, Check, Component, Coverage, Enforcement, Error, ErrorKind, Isolation, Layer,
+    LayerState, Layers, LimitKind, NetworkKind, Passed, Result, Sandbox, SandboxRequest, SelfTest, TripwireKind,
+    Watchable,
 };
+use std::collections::BTreeSet;
 use std::future;
 use std::sync::Arc;
 
@@ -21,8 +23,10 @@ pub fn everything() -> Capabilities {
         networks: [NetworkKind::None].into(),
         absolute_paths: true,
         arbitrary_commands: true,
+        abilities: Ability::ALL.into(),
         tripwires: TripwireKind::ALL.into(),
         monitoring: Watchable::ALL.into_iter().map(|part| (part, Coverage::Events)).collect(),
+        live: BTreeSet::new(),
     }
 }
 

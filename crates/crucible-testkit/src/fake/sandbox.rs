@@ -6,10 +6,10 @@ use super::script::{FakeFile, Fault, Script, Step};
 use async_trait::async_trait;
 use crucible_core::{
     Capabilities, Command, Counters, Error, ErrorKind, Execution, ExitStatus, FileContent, FileEntry, FileKind,
-    GuestPath, Layers, Loss, Monitoring, Observation, Observer, Posture, PostureFact, PostureState, ProcessHandle,
-    Result, Sandbox, SandboxId, SandboxRequest, Stream, Touched, TripwireWatch, WatchedPlace,
+    GuestPath, Layers, LiveFeature, Loss, Monitoring, Observation, Observer, Posture, PostureFact, PostureState,
+    ProcessHandle, Result, Sandbox, SandboxId, SandboxRequest, Stream, Touched, TripwireWatch, WatchedPlace,
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -69,6 +69,7 @@ pub(super) struct FakeSandbox {
     state: Arc<Mutex<State>>,
     sight: Arc<Sight>,
     monitoring: Monitoring,
+    features: BTreeSet<LiveFeature>,
     destroyed: bool,
 }
 
@@ -102,6 +103,7 @@ impl FakeSandbox {
             state,
             sight: Arc::default(),
             monitoring: can.monitoring.clone(),
+            features: can.live.clone(),
             destroyed: false,
         }
     }
@@ -164,6 +166,7 @@ impl Sandbox for FakeSandbox {
         if self.script.has(Fault::Exec) {
             return Err(failure("start the command"));
         }
+        command.check(&self.features)?;
         let env = command.env.clone();
         self.ledger.entries().commands.push(command);
         let (host_stdin, stdin) = duplex(PIPE);

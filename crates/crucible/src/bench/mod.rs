@@ -1,8 +1,11 @@
 //! Benchmarks, by name.
 
+mod backends;
 mod cold;
+mod human_eval;
 mod report;
 mod scan;
+mod wasm;
 
 pub(crate) use scan::{Half, Options as ScanOptions};
 
@@ -17,12 +20,14 @@ pub(crate) struct Request {
     pub(crate) rounds: Option<u32>,
     /// How the result is shown.
     pub(crate) format: crate::output::Format,
-    /// What can be chosen for the scanner's benchmark alone.
+    /// The backend that HumanEval is run on; the jail without it.
+    pub(crate) backend: Option<String>,
+    /// What can be chosen for the scanner's benchmark; HumanEval's has downloads, too.
     pub(crate) scan: ScanOptions,
 }
 
 /// The benchmarks there are.
-pub(crate) const NAMES: [&str; 2] = ["cold", "scan"];
+pub(crate) const NAMES: [&str; 5] = ["cold", "backends", "human-eval", "scan", "wasm"];
 
 /// Runs a benchmark and writes its result to standard output.
 ///
@@ -30,14 +35,24 @@ pub(crate) const NAMES: [&str; 2] = ["cold", "scan"];
 /// `NotFound` for an unknown name, `InvalidInput` for a choice that the benchmark doesn't have; else whatever keeps it from
 /// measuring.
 pub(crate) fn run(request: &Request) -> Result<()> {
-    if request.name == "cold" && request.scan != ScanOptions::default() {
-        let message = "the benchmark 'cold' has neither downloads nor halves";
-        return Err(Error::new(ErrorKind::InvalidInput, "read the choices", message)
-            .with_hint("--downloads and --half are for `crucible bench scan`"));
+    let (downloads, half) = (request.scan.downloads.is_some(), request.scan.half.is_some());
+    for (flag, is_given, of) in [
+        ("--downloads", downloads, &["scan", "human-eval"][..]),
+        ("--half", half, &["scan"]),
+        ("--backend", request.backend.is_some(), &["human-eval"]),
+    ] {
+        if is_given && !of.contains(&request.name.as_str()) {
+            let message = format!("the benchmark '{}' has no choice of {flag}", request.name);
+            return Err(Error::new(ErrorKind::InvalidInput, "read the choices", message)
+                .with_hint(format!("{flag} is for `crucible bench {}`", of.join("` and `crucible bench "))));
+        }
     }
     match request.name.as_str() {
         "cold" => cold::run(request),
+        "backends" => backends::run(request),
+        "human-eval" => human_eval::run(request),
         "scan" => scan::run(request),
+        "wasm" => wasm::run(request),
         other => {
             let error = Error::new(ErrorKind::NotFound, "find the benchmark", format!("unknown benchmark {other:?}"));
             Err(match nearest(other, NAMES) {

@@ -49,7 +49,12 @@ fn evaluate(
     settings: &SettingFlags,
     flags: &IoFlags,
 ) -> Result<Exit> {
-    let backend = compose::choose(configuration.backend(), settings.unsafe_backends())?;
+    let language = match &program {
+        Program::Source { language, .. } => configuration.languages().find(language).ok(),
+        Program::Command { .. } => None,
+    };
+    let language = language.as_ref().map(|(_, language)| language.as_ref());
+    let backend = compose::choose_for(configuration.backend(), language, settings.unsafe_backends())?;
     let spec = EvaluationSpec {
         id: EvaluationId::generate(),
         program,

@@ -9,10 +9,13 @@ mod config_show;
 mod doctor;
 mod evaluate;
 mod held;
+mod image;
 mod input;
 mod policy;
 mod review;
 mod rules;
+mod runtime;
+mod sandbox;
 mod scan;
 mod self_test;
 
@@ -28,6 +31,7 @@ pub(crate) fn dispatch(arguments: Arguments) -> Exit {
     let done = match arguments.verb {
         Verb::Run(arguments) => evaluate::run(*arguments),
         Verb::Exec(arguments) => evaluate::exec(*arguments),
+        Verb::Sandbox(verb) => sandbox::sandbox(*verb),
         Verb::SelfTest(arguments) => self_test::self_test(&arguments),
         Verb::Doctor(arguments) => doctor::doctor(&arguments),
         Verb::Scan(arguments) => scan::scan(&arguments),
@@ -37,7 +41,9 @@ pub(crate) fn dispatch(arguments: Arguments) -> Exit {
         Verb::Attest(verb) => attest::attest(&verb),
         Verb::Policy(verb) => policy::policy(&verb),
         Verb::Review(verb) => review::review(verb),
+        Verb::Image(verb) => image::image(&verb),
         Verb::Baseline(verb) => baseline::baseline(&verb),
+        Verb::Runtime(verb) => runtime::runtimes(&verb),
         Verb::Config(ConfigVerb::Show(arguments)) => config_show::show(&arguments),
         Verb::Completions(arguments) => completions::completions(&arguments),
         Verb::Bench(arguments) => bench::run(&arguments.request()).map(|()| Exit::Success),

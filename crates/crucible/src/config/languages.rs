@@ -41,7 +41,9 @@ fn read_one(values: &Values, name: &str) -> Result<Language> {
             .ok_or_else(|| lacks("file_name", "what the program's file is called, such as main.rb"))?,
         probe: values.list(&key("probe")),
         files: values.list(&key("files")),
+        image: text("image").unwrap_or_default(),
         env: values.variables(&key("env.")),
         install_hint: text("install_hint").unwrap_or_default(),
+        wasm: text("wasm").unwrap_or_default(),
     })
 }

@@ -202,6 +202,18 @@ impl Configuration {
         self.path("jail.cgroup_parent")
     }
 
+    /// gVisor's program; `None` where it is to be looked for.
+    #[must_use]
+    pub fn runsc(&self) -> Option<HostPath> {
+        self.path("gvisor.runsc")
+    }
+
+    /// The platform of gVisor's kernel; `None` where it is to be found out.
+    #[must_use]
+    pub fn gvisor_platform(&self) -> Option<String> {
+        self.values.text("gvisor.platform").filter(|text| *text != AUTO).map(str::to_owned)
+    }
+
     /// The first host user id for sandboxes.
     ///
     /// # Errors
@@ -218,11 +230,43 @@ impl Configuration {
         self.values.parse_number("jail.uid_count")
     }
 
+    /// Where the Docker daemon is; `None` where it is to be found out.
+    #[must_use]
+    pub fn docker_host(&self) -> Option<String> {
+        self.chosen("docker.host")
+    }
+
+    /// The OCI runtime that the Docker daemon is to use; `None` for its own choice.
+    #[must_use]
+    pub fn docker_runtime(&self) -> Option<String> {
+        self.chosen("docker.runtime")
+    }
+
+    /// The image for commands that aren't programs of a language; `None` where it is to be found out.
+    #[must_use]
+    pub fn docker_image(&self) -> Option<String> {
+        self.chosen("docker.image")
+    }
+
     /// The folder that remembers what interpreters need; `None` where there is no user's folder to have it in.
     #[must_use]
     pub fn interpreter_cache(&self) -> Option<HostPath> {
         let usual = || self.cache_folder.as_ref().map(|folder| HostPath::new(folder.join("crucible/interpreters")));
         self.path("cache.interpreters").or_else(usual)
+    }
+
+    /// The folder with runtimes for languages that run as WebAssembly; `None` where there is no user's folder to have it in.
+    #[must_use]
+    pub fn runtime_folder(&self) -> Option<HostPath> {
+        let usual = || self.data_folder.as_ref().map(|folder| HostPath::new(folder.join("crucible/runtimes")));
+        self.path("wasm.runtimes").or_else(usual)
+    }
+
+    /// The folder with what was compiled of them; `None` where there is no user's folder to have it in.
+    #[must_use]
+    pub fn compiled_folder(&self) -> Option<HostPath> {
+        let usual = || self.cache_folder.as_ref().map(|folder| HostPath::new(folder.join("crucible/compiled")));
+        self.path("wasm.compiled").or_else(usual)
     }
 
     /// The folder with the signing key and the attestations; `None` where there is no user's folder to have it in.
@@ -257,6 +301,13 @@ impl Configuration {
         self.path("review.folder").or_else(usual)
     }
 
+    /// The folder with the places of sandboxes that stay open; `None` where there is no user's folder to have it in.
+    #[must_use]
+    pub fn sandbox_folder(&self) -> Option<HostPath> {
+        let usual = || self.data_folder.as_ref().map(|folder| HostPath::new(folder.join("crucible/sandboxes")));
+        self.path("sandbox.folder").or_else(usual)
+    }
+
     /// A policy that is named beside the configuration: a built-in one, or a file if it holds a slash or ends in `.toml`.
     ///
     /// # Errors
@@ -272,6 +323,10 @@ impl Configuration {
             self.values.iter().map(|(key, Located { value, origin })| Setting { key, value, origin }).collect();
         all.sort_by_key(|setting| schema::rank(setting.key.split('.').next().unwrap_or_default()));
         all
+    }
+
+    fn chosen(&self, key: &str) -> Option<String> {
+        self.values.text(key).filter(|text| *text != AUTO && !text.is_empty()).map(str::to_owned)
     }
 
     fn path(&self, key: &str) -> Option<HostPath> {

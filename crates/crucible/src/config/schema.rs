@@ -87,8 +87,10 @@ const LANGUAGE: Node = Node::Section(&[
     ("file_name", Node::Text),
     ("probe", Node::List),
     ("files", Node::List),
+    ("image", Node::Text),
     ("env", Node::Variables),
     ("install_hint", Node::Text),
+    ("wasm", Node::Text),
 ]);
 
 const SECTIONS: &[(&str, Node)] = &[
@@ -104,11 +106,15 @@ const SECTIONS: &[(&str, Node)] = &[
     ("limits", LIMITS),
     ("maximum", LIMITS),
     ("jail", Node::Section(&[("cgroup_parent", Node::Text), ("uid_start", Node::Text), ("uid_count", Node::Text)])),
+    ("docker", Node::Section(&[("host", Node::Text), ("runtime", Node::Text), ("image", Node::Text)])),
+    ("gvisor", Node::Section(&[("runsc", Node::Text), ("platform", Node::Text)])),
+    ("wasm", Node::Section(&[("runtimes", Node::Text), ("compiled", Node::Text)])),
     ("cache", Node::Section(&[("interpreters", Node::Text)])),
     ("evidence", Node::Section(&[("folder", Node::Text)])),
     ("scan", Node::Section(&[("rules", Node::List)])),
     ("review", Node::Section(&[("folder", Node::Text)])),
     ("baseline", Node::Section(&[("folder", Node::Text)])),
+    ("sandbox", Node::Section(&[("folder", Node::Text)])),
     ("presets", Node::Named(&PRESET)),
     ("languages", Node::Named(&LANGUAGE)),
 ];

@@ -108,7 +108,7 @@ fn unknown_names_are_answered_with_the_nearest() {
     run(&["-l", "pyhton"]).expect_failure(66, &["unknown language \"pyhton\"", "hint: did you mean 'python'?"]);
     run(&["-l", ""]).expect_failure(66, &["unknown language"]);
     run(&["-b", "jial"]).expect_failure(66, &["unknown backend \"jial\"", "hint: did you mean 'jail'?"]);
-    run(&["-b", "quaternion"]).expect_failure(66, &["hint: in this build: jail, subprocess"]);
+    run(&["-b", "quaternion"]).expect_failure(66, &["hint: in this build: jail, docker, gvisor, wasm, subprocess"]);
     run(&["--policy", "stritc"]).expect_failure(66, &["hint: did you mean 'strict'?"]);
     run(&["--policy", "./no/such.toml"]).expect_failure(66, &["./no/such.toml"]);
     run(&["--preset", "qiuck"]).expect_failure(66, &["hint: did you mean 'quick'?"]);
@@ -121,7 +121,7 @@ fn unknown_names_are_answered_with_the_nearest() {
 #[test]
 fn a_benchmark_that_can_not_have_what_it_needs_says_what_to_do() {
     let run = crucible(&["bench", "cold", "--half", "development"]).output();
-    run.expect_failure(65, &["neither downloads nor halves", "hint: --downloads and --half are for"]);
+    run.expect_failure(65, &["no choice of --half", "hint: --half is for `crucible bench scan`"]);
     crucible(&["bench", "scan", "--half", "other"]).output().expect_failure(2, &["held-out"]);
     // As without a network: pip may ask no registry.
     let offline = |arguments: &[&str]| {
@@ -137,13 +137,32 @@ fn a_benchmark_that_can_not_have_what_it_needs_says_what_to_do() {
 
 #[test]
 fn backends_of_later_builds_are_refused_as_such() {
-    for name in ["docker", "gvisor", "wasm", "microvm"] {
+    for name in ["microvm"] {
         let run = crucible(&["run", "-c", "1", "-b", name]).output();
         run.expect_failure(
             77,
             &[&format!("the backend '{name}' is not in this build yet"), "hint: in this build: jail"],
         );
     }
+}
+
+#[test]
+fn a_runtime_that_is_not_installed_is_told_with_the_command_that_installs_it() {
+    let empty = tempfile::tempdir().unwrap();
+    let run = |arguments: &[&str]| crucible(arguments).env("XDG_DATA_HOME", empty.path().to_str().unwrap()).output();
+    run(&["run", "-c", "print('it ran')", "-b", "wasm"])
+        .expect_failure(66, &["isn't installed", "hint: install it with: crucible runtime install python-wasm"]);
+    run(&["run", "-c", "echo it ran", "-l", "bash", "-b", "wasm"])
+        .expect_failure(66, &["can't run as WebAssembly", "hint: "]);
+    run(&["runtime", "rm", "python-wasm"]).expect_failure(66, &["isn't installed"]);
+    run(&["runtime", "install", "pyhton-wasm"]).expect_failure(66, &["hint: did you mean 'python-wasm'?"]);
+    assert!(run(&["runtime", "list"]).stdout().contains("not installed"));
+    let no_client = crucible(&["runtime", "install", "python-wasm"]).env("PATH", "/no/such/folder");
+    no_client
+        .env("XDG_DATA_HOME", empty.path().to_str().unwrap())
+        .output()
+        .expect_failure(69, &["npm isn't on this machine"]);
+    assert_eq!(empty.path().read_dir().unwrap().count(), 0);
 }
 
 #[test]

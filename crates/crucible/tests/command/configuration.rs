@@ -124,9 +124,9 @@ fn the_doctor_tells_layers_limits_and_interpreters() {
     let json = doctor.json();
     assert_eq!(doctor.code(), i32::from(!json["default_backend_problem"].is_null()));
     let known = json["backends"].as_array().unwrap().len() + json["unavailable"].as_array().unwrap().len();
-    assert_eq!(known, 2);
+    assert_eq!(known, crucible::compose::BACKENDS.len());
     for backend in json["backends"].as_array().unwrap() {
-        assert_eq!(backend["layers"].as_object().unwrap().len(), 23);
+        assert_eq!(backend["layers"].as_object().unwrap().len(), 24);
         assert_eq!(backend["limits"].as_object().unwrap().len(), 11);
     }
     assert!(["v1", "v2", "hybrid", "none"].contains(&json["control_groups"]["mode"].as_str().unwrap()));

@@ -5,6 +5,7 @@
 mod attestations;
 mod bad_input;
 mod configuration;
+mod docker;
 mod files;
 mod labels;
 mod limits;
@@ -13,6 +14,7 @@ mod policies;
 mod reviews;
 mod rules;
 mod running;
+mod sandboxes;
 mod scan;
 mod signals;
 mod support;

@@ -109,6 +109,38 @@ pub(super) fn find(parent: Option<&Path>) -> (Vec<FoundTree>, Option<Missing>) {
     (found, missing)
 }
 
+/// The groups that a process is in, with the controllers that limit and count there.
+pub(super) fn of_process(pid: i32) -> Vec<(Version, Vec<Controller>, PathBuf)> {
+    let mounts = mounts(&fs::read_to_string("/proc/self/mountinfo").unwrap_or_default());
+    let memberships = memberships(&fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default());
+    if memberships.is_empty() {
+        return Vec::new();
+    }
+    let mut found: Vec<(Version, Vec<Controller>, PathBuf)> = Vec::new();
+    for (controller, name) in [
+        (Controller::Memory, "memory"),
+        (Controller::Pids, "pids"),
+        (Controller::Cpu, "cpu"),
+        (Controller::CpuAccounting, "cpuacct"),
+    ] {
+        let of_it = |mount: &&Mount| mount.options.iter().any(|option| option == name);
+        if let Some(mount) = mounts.iter().filter(|mount| mount.version == Version::V1).find(of_it) {
+            let folder = own_folder(mount, &memberships, name);
+            match found.iter_mut().find(|(_, _, known)| *known == folder) {
+                Some((_, controllers, _)) => controllers.push(controller),
+                None => found.push((Version::V1, vec![controller], folder)),
+            }
+        } else if let Some(mount) = mounts.iter().find(|mount| mount.version == Version::V2) {
+            let folder = own_folder(mount, &memberships, "");
+            match found.iter_mut().find(|(_, _, known)| *known == folder) {
+                Some((_, controllers, _)) => controllers.push(controller),
+                None => found.push((Version::V2, vec![controller], folder)),
+            }
+        }
+    }
+    found
+}
+
 /// Whether a mount option of version 1 names a controller.
 fn is_controller(option: &str) -> bool {
     const OTHERS: [&str; 7] = ["rw", "ro", "xattr", "noprefix", "clone_children", "cpuset_v2_mode", "favordynmods"];

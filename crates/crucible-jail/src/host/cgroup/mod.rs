@@ -7,8 +7,10 @@
 //! with the reason and the mend, never skipped silently.
 
 mod detect;
+mod foreign;
 mod sandbox;
 
+pub use foreign::ForeignCgroup;
 pub use sandbox::{Cgroup, CgroupCounters, CgroupLimits};
 
 use super::{JailError, random_below};

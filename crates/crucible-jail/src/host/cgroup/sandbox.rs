@@ -43,10 +43,10 @@ pub struct CgroupCounters {
     pub forks_refused: u64,
 }
 
-struct Group {
-    version: Version,
-    controllers: Vec<Controller>,
-    folder: PathBuf,
+pub(super) struct Group {
+    pub(super) version: Version,
+    pub(super) controllers: Vec<Controller>,
+    pub(super) folder: PathBuf,
 }
 
 /// A sandbox's control group. It stays until it is removed; dropping it removes it if nothing runs in it any more.
@@ -95,6 +95,29 @@ impl Cgroup {
             }
         }
         Ok((clone_into, join))
+    }
+
+    /// Moves a process with one thread, and all that will come from it, into the group.
+    ///
+    /// # Errors
+    /// [`JailError::Os`] where the kernel refuses.
+    pub fn admit(&self, pid: i32) -> Result<(), JailError> {
+        for group in &self.groups {
+            let file = match group.version {
+                Version::V1 => "tasks",
+                Version::V2 => "cgroup.procs",
+            };
+            group.write(file, pid).map_err(JailError::io("move a process into a control group"))?;
+        }
+        Ok(())
+    }
+
+    /// Sets other limits, none of them higher.
+    ///
+    /// # Errors
+    /// [`JailError::Os`] where the kernel refuses, because more is in use already.
+    pub fn lower(&self, limits: &CgroupLimits) -> Result<(), JailError> {
+        self.groups.iter().try_for_each(|group| group.limit(limits)).map_err(JailError::io("limit a control group"))
     }
 
     /// What the group's path ends with in each tree: the supervisor's own folder, whose name nobody else has, and the group.
@@ -194,23 +217,7 @@ impl Group {
             match (self.version, controller) {
                 (_, Controller::CpuAccounting) => {}
                 (_, Controller::Pids) => self.write("pids.max", limits.pids)?,
-                (Version::V1, Controller::Memory) => {
-                    self.write("memory.limit_in_bytes", limits.memory)?;
-                    // Without accounting of swap the file isn't there; then swapping is switched off another way.
-                    match self.write("memory.memsw.limit_in_bytes", limits.memory) {
-                        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                            self.write("memory.swappiness", 0)?
-                        }
-                        other => other?,
-                    }
-                }
-                (Version::V2, Controller::Memory) => {
-                    self.write("memory.max", limits.memory)?;
-                    match self.write("memory.swap.max", 0) {
-                        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-                        other => other?,
-                    }
-                }
+                (_, Controller::Memory) => self.limit_memory(limits.memory)?,
                 (Version::V1, Controller::Cpu) => {
                     self.write("cpu.cfs_period_us", CPU_PERIOD)?;
                     self.write("cpu.cfs_quota_us", quota(limits.cpu_thousandths))?;
@@ -223,6 +230,27 @@ impl Group {
         Ok(())
     }
 
+    fn limit_memory(&self, bytes: u64) -> std::io::Result<()> {
+        let no_such_file = |error: &std::io::Error| error.kind() == std::io::ErrorKind::NotFound;
+        match self.version {
+            Version::V1 => {
+                self.write("memory.limit_in_bytes", bytes)?;
+                // Without accounting of swap the file isn't there; then swapping is switched off another way.
+                match self.write("memory.memsw.limit_in_bytes", bytes) {
+                    Err(error) if no_such_file(&error) => self.write("memory.swappiness", 0),
+                    other => other,
+                }
+            }
+            Version::V2 => {
+                self.write("memory.max", bytes)?;
+                match self.write("memory.swap.max", 0) {
+                    Err(error) if no_such_file(&error) => Ok(()),
+                    other => other,
+                }
+            }
+        }
+    }
+
     fn write(&self, file: &str, value: impl std::fmt::Display) -> std::io::Result<()> {
         OpenOptions::new().write(true).open(self.folder.join(file))?.write_all(value.to_string().as_bytes())
     }
@@ -231,7 +259,7 @@ impl Group {
         fs::read_to_string(self.folder.join(file)).ok()
     }
 
-    fn number(&self, file: &str) -> Option<u64> {
+    pub(super) fn number(&self, file: &str) -> Option<u64> {
         self.read(file)?.trim().parse().ok()
     }
 
@@ -240,7 +268,7 @@ impl Group {
         self.read(file)?.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(' ')?.trim().parse().ok())
     }
 
-    fn count(&self, counters: &mut CgroupCounters) {
+    pub(super) fn count(&self, counters: &mut CgroupCounters) {
         for controller in &self.controllers {
             match (self.version, controller) {
                 (Version::V1, Controller::Memory) => {

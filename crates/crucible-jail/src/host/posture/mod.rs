@@ -94,6 +94,8 @@ impl Namespace {
 pub enum PlannedGroups {
     /// There are none.
     None,
+    /// There are none but the process's own group, which container daemons name twice.
+    Own,
     /// The supervisor's own stay, since an ordinary user can't drop them. No other may be there.
     Kept,
 }
@@ -101,7 +103,7 @@ pub enum PlannedGroups {
 /// What is planned about Landlock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PlannedRules {
-    /// The init holds rules for its commands.
+    /// The init holds the rules that it and its commands are under.
     Held,
     /// There are none.
     None,
@@ -224,6 +226,14 @@ impl Look {
             cgroups: cgroup.map(Cgroup::names).unwrap_or_default(),
             listed: Arc::clone(&started.listed),
         }
+    }
+
+    /// A look at any process of this machine's, which is to be as planned and in this control group. Plans of descriptors and
+    /// mounts are about inits alone.
+    #[must_use]
+    pub fn of_process(pid: i32, planned: Vec<Planned>, cgroup: Option<&Cgroup>) -> Self {
+        let cgroups = cgroup.map(Cgroup::names).unwrap_or_default();
+        Self { pid, device: 0, planned, cgroups, listed: Arc::default() }
     }
 
     /// Looks. Doesn't wait for anyone, but each aspect takes some hundredths of a millisecond.

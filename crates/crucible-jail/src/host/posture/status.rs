@@ -82,6 +82,12 @@ impl<'a> Status<'a> {
                 let state = if seen.is_empty() { Seen::AsPlanned } else { Seen::Differs };
                 facts.add(name, seen.len().to_string(), state);
             }
+            (PlannedGroups::Own, Some(Some(seen)), _) => {
+                let own = self.group.and_then(ids).and_then(|ids| ids.first().copied());
+                let is_own = seen.iter().all(|group| Some(*group) == own);
+                let shown = format!("{} beside its own", seen.iter().filter(|group| Some(**group) != own).count());
+                facts.add(name, shown, if is_own { Seen::AsPlanned } else { Seen::Differs });
+            }
             (PlannedGroups::Kept, Some(Some(seen)), Some(own)) => {
                 let state = if seen.iter().all(|group| own.contains(group)) { Seen::AsPlanned } else { Seen::Differs };
                 facts.add(name, format!("{} of the user's own", seen.len()), state);
@@ -152,6 +158,20 @@ mod tests {
     #[test]
     fn a_line_that_is_missing_is_not_claimed() {
         assert!(facts("").iter().all(|(_, state)| *state == Seen::NotVisible));
+    }
+
+    #[test]
+    fn its_own_group_is_no_other_and_any_else_is() {
+        let own = |text: &str| {
+            let mut facts = Facts(Vec::new());
+            Status::parse(text.as_bytes()).supplementary(&mut facts, PlannedGroups::Own, None);
+            facts.0[0].state
+        };
+        assert_eq!(own("Gid:\t7\t7\t7\t7\nGroups:\t7 \n"), Seen::AsPlanned);
+        assert_eq!(own("Gid:\t7\t7\t7\t7\nGroups:\t \n"), Seen::AsPlanned);
+        assert_eq!(own("Gid:\t7\t7\t7\t7\nGroups:\t0 7\n"), Seen::Differs);
+        assert_eq!(own("Groups:\t7\n"), Seen::Differs);
+        assert_eq!(own("Gid:\t7\t7\t7\t7\n"), Seen::NotVisible);
     }
 
     #[test]

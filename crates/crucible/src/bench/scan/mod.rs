@@ -9,7 +9,7 @@ mod human_eval;
 mod labels;
 mod mutation;
 mod probes;
-mod python;
+pub(super) mod python;
 mod recall;
 mod report;
 

@@ -45,6 +45,7 @@ impl Probes {
                     let source = scenario.source.as_deref().unwrap_or_default();
                     (format!("python {file}"), source.as_bytes(), file.as_str())
                 }
+                Probe::Module(_) => continue,
                 Probe::Native(name) => (format!("native {name}"), native, "probe"),
             };
             probes.entry(name).or_insert_with(|| (Vec::new(), bytes, file)).0.push(scenario.id.clone());

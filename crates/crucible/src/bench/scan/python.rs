@@ -16,18 +16,18 @@ use tempfile::TempDir;
 
 /// A script that comes with Crucible.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Script {
+pub(in crate::bench) struct Script {
     /// What it does, for errors.
-    pub(super) operation: &'static str,
+    pub(in crate::bench) operation: &'static str,
     /// Its text.
-    pub(super) text: &'static str,
+    pub(in crate::bench) text: &'static str,
     /// What it sees of the machine's Python.
-    pub(super) sight: Sight,
+    pub(in crate::bench) sight: Sight,
 }
 
 /// What a script sees of the machine's Python.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Sight {
+pub(in crate::bench) enum Sight {
     /// The standard library, and what is named in the request.
     StandardLibrary,
     /// All that is installed, such as pip, and the variables that set it up.
@@ -36,7 +36,7 @@ pub(super) enum Sight {
 
 /// An interpreter and a folder to work in, which goes when this does.
 #[derive(Debug)]
-pub(super) struct Python {
+pub(in crate::bench) struct Python {
     interpreter: String,
     folder: TempDir,
 }
@@ -46,7 +46,7 @@ impl Python {
     ///
     /// # Errors
     /// `NotFound` where there is none, `Unavailable` where no temporary folder can be made.
-    pub(super) fn find() -> Result<Self> {
+    pub(in crate::bench) fn find() -> Result<Self> {
         let configuration = crucible::config::Configuration::built_in()?;
         let (_, python) = configuration.languages().find("python")?;
         let cache = configuration.interpreter_cache();
@@ -61,7 +61,7 @@ impl Python {
     }
 
     /// The folder to work in.
-    pub(super) fn folder(&self) -> &Path {
+    pub(in crate::bench) fn folder(&self) -> &Path {
         self.folder.path()
     }
 
@@ -69,7 +69,11 @@ impl Python {
     ///
     /// # Errors
     /// `Unavailable` with the script's own reason and hint, or with what the interpreter said last.
-    pub(super) fn call<Answer: DeserializeOwned>(&self, script: Script, request: &impl Serialize) -> Result<Answer> {
+    pub(in crate::bench) fn call<Answer: DeserializeOwned>(
+        &self,
+        script: Script,
+        request: &impl Serialize,
+    ) -> Result<Answer> {
         let fail = |message: String| Error::new(ErrorKind::Unavailable, script.operation, message);
         let request = serde_json::to_vec(request)
             .map_err(|error| fail("the request can't be written".to_owned()).with_source(error))?;

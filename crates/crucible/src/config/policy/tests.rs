@@ -192,6 +192,8 @@ fn a_policy_is_told_in_words() {
         assert!(words.contains(part), "{words}");
     }
     assert!(policy_in_words(&Policy::default()).join("\n").contains("it runs"));
+    let wasm = policy_in_words(&policy("extends = 'strict'\nrequire = ['web_assembly']")).join("\n");
+    assert!(wasm.contains("only programs that are WebAssembly run"), "{wasm}");
 }
 
 /// What a fuzz target begins with, and what it once found.

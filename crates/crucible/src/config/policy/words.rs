@@ -74,13 +74,19 @@ fn before(before: &Before) -> Vec<String> {
 }
 
 fn protection(policy: &Policy) -> Vec<String> {
-    let missing: Vec<_> =
-        Layer::ALL.into_iter().filter(|layer| !policy.require.contains(layer)).map(Layer::as_str).collect();
-    let mut lines = vec![match (policy.require.len(), missing.len()) {
+    // One layer is no matter of machines and settings, but of what a program is.
+    let of_all_programs = Layer::ALL.into_iter().filter(|layer| *layer != Layer::WebAssembly);
+    let (required, missing): (Vec<_>, Vec<_>) = of_all_programs.partition(|layer| policy.require.contains(layer));
+    let all = required.len() + missing.len();
+    let names: Vec<_> = missing.into_iter().map(Layer::as_str).collect();
+    let mut lines = vec![match (required.len(), names.len()) {
         (0, _) => "no layer of isolation is required".to_owned(),
         (_, 0) => "every layer of isolation is required".to_owned(),
-        (required, _) => format!("{required} of {} layers are required; not {}", Layer::ALL.len(), missing.join(", ")),
+        (required, _) => format!("{required} of {all} layers are required; not {}", names.join(", ")),
     }];
+    if policy.require.contains(&Layer::WebAssembly) {
+        lines.push("only programs that are WebAssembly run".to_owned());
+    }
     lines.push(match policy.unenforced_limits {
         UnenforcedLimits::Refuse => "a machine that can't enforce a limit runs nothing".to_owned(),
         UnenforcedLimits::Record => "a limit that can't be enforced is said in the record".to_owned(),

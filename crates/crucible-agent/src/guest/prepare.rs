@@ -1,0 +1,214 @@
+//! What the agent does before it is ready: hides itself, and, where it is root in a kernel of the guest's own, makes what that
+//! kernel's runtime can't be asked for, and gives up the privileges that it needed for it.
+//!
+//! Invariant: nothing of the guest has run before all of it is done. A step that fails stops the start.
+
+use super::Step;
+use super::files::Folders;
+use super::line::{Line, Lost};
+use super::tree::{self, Marks};
+use crate::protocol::{Abilities, Beginning, Failure, Instruction, Owner, Request};
+use crate::sys;
+use rustix::fd::OwnedFd;
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+use rustix::mount::{MountFlags, UnmountFlags};
+use rustix::process::{DumpableBehavior, Gid, Uid};
+use rustix::thread::{CapabilitySet, CapabilitySets};
+
+/// What the agent needs as long as commands of other users are started: to become them, to signal them, to reach files as
+/// they do.
+const KEPT: CapabilitySet = CapabilitySet::SETUID.union(CapabilitySet::SETGID).union(CapabilitySet::KILL);
+/// The name of the commands' control group.
+const GROUP: &str = "commands";
+
+/// Everything that was prepared.
+pub(super) struct Prepared {
+    pub(super) signals: OwnedFd,
+    pub(super) folders: Folders,
+    pub(super) abilities: Abilities,
+    pub(super) marks: Option<Marks>,
+    pub(super) owner: Option<Owner>,
+    pub(super) group: Option<Group>,
+    pub(super) filter: Vec<Instruction>,
+}
+
+/// Why it never began.
+pub(super) enum Begun {
+    Failed(Failure),
+    Lost,
+}
+
+impl From<Failure> for Begun {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+impl From<Lost> for Begun {
+    fn from(_: Lost) -> Self {
+        Self::Lost
+    }
+}
+
+pub(super) fn prepare(line: &mut Line) -> Result<Prepared, Begun> {
+    line.greet()?;
+    // Nobody of the same user can look into it, or write to its descriptors, from here on.
+    rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable).step("hide its memory")?;
+    rustix::process::umask(Mode::from_raw_mode(0o022));
+    // Where it isn't the first process, orphans come to it all the same.
+    let is_first = rustix::process::getpid() == rustix::process::Pid::INIT;
+    if !is_first {
+        rustix::process::set_child_subreaper(Some(rustix::process::getpid())).step("become the reaper of orphans")?;
+    }
+    let signals = sys::block_signals_into_descriptor().step("watch for ended children")?;
+    let beginning = line.expect(|request| match request {
+        Request::Begin(beginning) => Some(beginning),
+        _ => None,
+    })?;
+    let Beginning { folders, owner, space, processes, remove, filter } = beginning;
+    let first = folders.first().cloned().unwrap_or_default();
+    let group = match processes {
+        Some(most) => Some(Group::make(&first, most).step("make the commands' control group")?),
+        None => None,
+    };
+    if let Some(bytes) = space {
+        make_space(&folders, bytes, owner).step("make the file system of the guest's folders")?;
+    }
+    for path in &remove {
+        remove_path(path).step("take away what isn't needed")?;
+    }
+    if let Some(owner) = owner {
+        give_up_privileges(owner).step("give up privileges")?;
+    }
+    if !filter.is_empty() {
+        // Without it a filter takes a privilege.
+        rustix::thread::set_no_new_privs(true).step("give up gaining privileges")?;
+    }
+    let abilities =
+        Abilities { is_first, sees_processes: tree::sees_processes(), marks_commands: Marks::usable().is_some() };
+    let folders = Folders::open(folders, Identity(owner))?;
+    Ok(Prepared { signals, folders, abilities, marks: Marks::of(abilities), owner, group, filter })
+}
+
+/// Mounts a file system in memory that is bounded, and has all the folders lie on it.
+fn make_space(folders: &[String], bytes: u64, owner: Option<Owner>) -> Result<(), Errno> {
+    let (first, others) = folders.split_first().ok_or(Errno::INVAL)?;
+    let options = std::ffi::CString::new(format!("size={bytes},mode=0755")).map_err(|_| Errno::INVAL)?;
+    let flags = MountFlags::NODEV | MountFlags::NOSUID;
+    rustix::mount::mount("tmpfs", &**first, "tmpfs", flags, &*options)?;
+    let part = |number: usize| format!("{first}/{number}");
+    for number in 0..folders.len() {
+        rustix::fs::mkdir(part(number), Mode::from_raw_mode(0o755))?;
+        if let Some(owner) = owner {
+            let (user, group) = (Uid::from_raw(owner.user), Gid::from_raw(owner.group));
+            rustix::fs::chown(part(number), Some(user), Some(group))?;
+        }
+    }
+    for (number, folder) in others.iter().enumerate() {
+        rustix::mount::mount_bind(part(number + 1), &**folder)?;
+    }
+    // Last, since it hides the others.
+    rustix::mount::mount_bind(part(0), &**first)
+}
+
+/// Removes a file or an empty folder. One that isn't there is as good.
+fn remove_path(path: &str) -> Result<(), Errno> {
+    let removed = match rustix::fs::unlink(path) {
+        Err(Errno::ISDIR | Errno::PERM) => rustix::fs::rmdir(path),
+        other => other,
+    };
+    match removed {
+        Err(Errno::NOENT) => Ok(()),
+        other => other,
+    }
+}
+
+/// Keeps no more than it takes to serve commands of another user, and lets nobody gain anything by executing a program.
+fn give_up_privileges(owner: Owner) -> Result<(), Errno> {
+    if rustix::process::geteuid().as_raw() == owner.user {
+        return Ok(());
+    }
+    rustix::thread::set_thread_groups(&[])?;
+    for number in 0..64 {
+        match rustix::thread::remove_capability_from_bounding_set(CapabilitySet::from_bits_retain(1 << number)) {
+            // There are no more.
+            Err(Errno::INVAL) => break,
+            other => other?,
+        }
+    }
+    let sets = CapabilitySets { effective: KEPT, permitted: KEPT, inheritable: CapabilitySet::empty() };
+    rustix::thread::set_capabilities(None, sets)
+}
+
+/// The control group of all commands, in a kernel that has them for the guest.
+pub(super) struct Group {
+    members: OwnedFd,
+    count: OwnedFd,
+}
+
+impl Group {
+    /// Makes it by a mount on a folder that is taken away again: nobody else can reach it by a path.
+    fn make(folder: &str, most: u32) -> Result<Self, Errno> {
+        rustix::mount::mount("cgroup", folder, "cgroup", MountFlags::empty(), Some(c"pids"))?;
+        let made = Self::make_below(&format!("{folder}/{GROUP}"), most);
+        rustix::mount::unmount(folder, UnmountFlags::DETACH)?;
+        made
+    }
+
+    fn make_below(group: &str, most: u32) -> Result<Self, Errno> {
+        rustix::fs::mkdir(group, Mode::from_raw_mode(0o755))?;
+        let open =
+            |file: &str, flags| rustix::fs::open(format!("{group}/{file}"), flags | OFlags::CLOEXEC, Mode::empty());
+        let limit = open("pids.max", OFlags::WRONLY)?;
+        rustix::io::write(&limit, most.to_string().as_bytes())?;
+        Ok(Self { members: open("cgroup.procs", OFlags::WRONLY)?, count: open("pids.current", OFlags::RDONLY)? })
+    }
+
+    /// Moves this process there.
+    pub(super) fn join(&self) -> Result<(), Errno> {
+        rustix::io::pwrite(&self.members, b"0", 0).map(drop)
+    }
+
+    /// How many are in it.
+    pub(super) fn count(&self) -> Option<u32> {
+        let mut buffer = [0; 32];
+        let read = rustix::io::pread(&self.count, &mut buffer, 0).ok()?;
+        std::str::from_utf8(buffer.get(..read)?).ok()?.trim().parse().ok()
+    }
+}
+
+/// As whom files are reached: as the commands' user, so that no file call can do what a command couldn't.
+pub(super) struct Identity(Option<Owner>);
+
+impl Identity {
+    /// Becomes it for as long as what is returned lives.
+    pub(super) fn take(&self) -> Result<Taken, Errno> {
+        let Some(owner) = self.0.filter(|owner| rustix::process::getuid().as_raw() != owner.user) else {
+            return Ok(Taken(None));
+        };
+        let own = (rustix::process::getuid(), rustix::process::getgid());
+        let (user, group) = (Uid::from_raw(owner.user), Gid::from_raw(owner.group));
+        // From here on the drop takes back whatever was done.
+        let taken = Taken(Some(own));
+        rustix::thread::set_thread_res_gid(own.1, group, own.1)?;
+        rustix::thread::set_thread_res_uid(own.0, user, own.0)?;
+        Ok(taken)
+    }
+}
+
+/// The user and group that this process is again when it is dropped.
+pub(super) struct Taken(Option<(Uid, Gid)>);
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        if let Some((user, group)) = self.0 {
+            let user = rustix::thread::set_thread_res_uid(user, user, user);
+            let group = rustix::thread::set_thread_res_gid(group, group, group);
+            // One that can't go back can't go on: with other rights it would serve wrongly.
+            if user.and(group).is_err() {
+                sys::exit_now(70);
+            }
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! What belongs to a command: without control groups and without a process that adopts its orphans, which a guest of the same
+//! user could kill.
+//!
+//! Every command is marked by a limit of its processes that is inherited and can't be raised again: each command's number
+//! makes a lower one. A process belongs to a command if it descends from it, is in its session, or has its mark; one that
+//! lowered its mark is nobody's, and goes with the first tree that is ended. So a process can hide from the end of its own
+//! command only by taking the mark of another one that runs, and then goes with that.
+
+use crate::protocol::Abilities;
+use crate::sys::{self, Mark};
+use rustix::io::Errno;
+use rustix::thread::Timespec;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The mark of commands, less their number. Nothing that is limited by it ever comes near.
+const HIGHEST_MARK: u64 = 1 << 40;
+/// How often processes are looked for before those that are left are given up: for ten seconds.
+const MOST_ROUNDS: u32 = 5000;
+/// Between two looks.
+const PAUSE: Timespec = Timespec { tv_sec: 0, tv_nsec: 2_000_000 };
+const KILL: i32 = 9;
+const STOP: i32 = 19;
+
+/// How commands are marked here.
+#[derive(Clone, Copy)]
+pub(super) struct Marks(Mark);
+
+/// A command's mark.
+#[derive(Clone, Copy)]
+pub(super) struct Marked(Mark, u64);
+
+impl Marks {
+    pub(super) fn usable() -> Option<Self> {
+        sys::usable_mark(HIGHEST_MARK).map(Self)
+    }
+
+    pub(super) fn of(abilities: Abilities) -> Option<Self> {
+        if abilities.marks_commands { Self::usable() } else { None }
+    }
+
+    pub(super) fn of_command(self, number: u32) -> Marked {
+        Marked(self.0, HIGHEST_MARK - u64::from(number))
+    }
+}
+
+impl Marked {
+    pub(super) fn set(self) -> Result<(), Errno> {
+        sys::set_mark(self.0, self.1)
+    }
+}
+
+/// Whether `/proc` shows processes.
+pub(super) fn sees_processes() -> bool {
+    seen().is_some_and(|seen| seen.contains_key(&own()))
+}
+
+fn own() -> i32 {
+    rustix::process::getpid().as_raw_nonzero().get()
+}
+
+/// How many other processes there are, dead ones that wait for their parents not counted.
+pub(super) fn count_others() -> Option<u32> {
+    let others = seen()?.into_iter().filter(|(process, seen)| *process != own() && !seen.is_dead).count();
+    u32::try_from(others).ok()
+}
+
+/// A process as `/proc` shows it.
+struct Seen {
+    parent: i32,
+    session: i32,
+    is_dead: bool,
+}
+
+/// Everything that descends from this process. Orphans do, too: they come to it.
+fn descendants() -> BTreeMap<i32, Seen> {
+    let mut others = seen().unwrap_or_default();
+    let mut found = BTreeMap::new();
+    let mut parents = BTreeSet::from([own()]);
+    while !parents.is_empty() {
+        let children: BTreeMap<i32, Seen> = others.extract_if(.., |_, seen| parents.contains(&seen.parent)).collect();
+        parents = children.keys().copied().collect();
+        found.extend(children);
+    }
+    found
+}
+
+/// Everything that `/proc` shows.
+fn seen() -> Option<BTreeMap<i32, Seen>> {
+    let mut all = BTreeMap::new();
+    for entry in std::fs::read_dir("/proc").ok()?.flatten() {
+        let Some(process) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else { continue };
+        // Gone since it was listed.
+        let Ok(stat) = std::fs::read_to_string(format!("/proc/{process}/stat")) else { continue };
+        if let Some(seen) = parse(&stat) {
+            all.insert(process, seen);
+        }
+    }
+    Some(all)
+}
+
+/// The fields after the name, which is the guest's and may hold anything, parentheses too.
+fn parse(stat: &str) -> Option<Seen> {
+    let (_, fields) = stat.rsplit_once(')')?;
+    let mut fields = fields.split_ascii_whitespace();
+    let state = fields.next()?;
+    let parent = fields.next()?.parse().ok()?;
+    let session = fields.nth(1)?.parse().ok()?;
+    Some(Seen { parent, session, is_dead: matches!(state, "Z" | "X") })
+}
+
+/// A command's tree.
+pub(super) struct Tree<'a> {
+    /// Its own process, while it lives.
+    pub(super) process: Option<i32>,
+    pub(super) number: u32,
+    pub(super) marks: Option<Marks>,
+    /// The processes of the other commands that live.
+    pub(super) others: &'a [i32],
+}
+
+impl Tree<'_> {
+    /// Sends a signal to all of it. With a deadly one, until none of it is left.
+    pub(super) fn signal(&self, signal: i32, sees_processes: bool) -> Result<(), Errno> {
+        if !sees_processes {
+            // As much of it as one call reaches.
+            return sys::signal(-self.process.ok_or(Errno::SRCH)?, signal);
+        }
+        if signal != KILL {
+            let members = self.members();
+            let sent = members.iter().filter(|process| sys::signal(**process, signal).is_ok()).count();
+            return if sent > 0 { Ok(()) } else { Err(Errno::SRCH) };
+        }
+        for _ in 0..MOST_ROUNDS {
+            let members = self.members();
+            if members.is_empty() {
+                return Ok(());
+            }
+            // All stop before any is killed, so that none forks on meanwhile.
+            for signal in [STOP, KILL] {
+                for process in &members {
+                    let _sent = sys::signal(*process, signal).is_ok();
+                }
+            }
+            let _rested = rustix::thread::nanosleep(&PAUSE);
+        }
+        Err(Errno::BUSY)
+    }
+
+    /// The living processes that belong to it now. Never one that this agent didn't start, nor anything that came from one.
+    fn members(&self) -> Vec<i32> {
+        let all = descendants();
+        let others: BTreeSet<i32> = self.others.iter().copied().collect();
+        let mut members: BTreeSet<i32> = self.process.into_iter().collect();
+        for (process, seen) in &all {
+            let is_of_another = others.contains(process) || others.contains(&seen.session);
+            if self.process == Some(seen.session) || (!is_of_another && self.has_mark(*process)) {
+                members.insert(*process);
+            }
+        }
+        // Whatever descends from one of them, as often as there are generations.
+        loop {
+            let before = members.len();
+            let children = all.iter().filter(|(_, seen)| members.contains(&seen.parent)).map(|(process, _)| *process);
+            members.extend(children.collect::<Vec<_>>());
+            if members.len() == before {
+                break;
+            }
+        }
+        members.into_iter().filter(|process| all.get(process).is_some_and(|seen| !seen.is_dead)).collect()
+    }
+
+    /// Whether a process has this command's mark, or none of a command at all. The marks of commands that have ended are
+    /// still theirs, so that what one left goes with no other.
+    fn has_mark(&self, process: i32) -> bool {
+        let Some(Marks(kind)) = self.marks else { return false };
+        match sys::mark_of(process, kind).map(|mark| HIGHEST_MARK.checked_sub(mark)) {
+            Some(Some(number)) => number == u64::from(self.number) || number > u64::from(u32::MAX),
+            // Above all marks: not started by this agent. Unreadable: not of this user, so out of reach anyway.
+            Some(None) | None => false,
+        }
+    }
+}
+
+/// Kills all descendants of this process until none is left, but not for ever: one that can't be killed, since it has gained
+/// another user's rights, isn't waited for.
+pub(super) fn kill_descendants() {
+    for _ in 0..MOST_ROUNDS {
+        let living: Vec<i32> =
+            descendants().into_iter().filter(|(_, seen)| !seen.is_dead).map(|(process, _)| process).collect();
+        if living.is_empty() {
+            return;
+        }
+        for signal in [STOP, KILL] {
+            for process in &living {
+                let _sent = sys::signal(*process, signal).is_ok();
+            }
+        }
+        let _rested = rustix::thread::nanosleep(&PAUSE);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parse;
+
+    #[test]
+    fn a_process_cannot_forge_its_parent_by_its_name() {
+        let seen = parse("7 (a) S 1 2 3 (x) R 5 6 8 0 -1").unwrap();
+        assert_eq!((seen.parent, seen.session, seen.is_dead), (5, 8, false));
+        assert!(parse("7 (a) Z 1 1 1").unwrap().is_dead);
+        assert!(parse("").is_none() && parse("7 (a) S x").is_none());
+    }
+}

@@ -1,0 +1,237 @@
+//! What the backends with a guest agent have in common: the command and file calls of a sandbox, made of the agent's client.
+//! How a sandbox is made, counted, looked at and destroyed is each backend's own business.
+//!
+//! Invariant: what an agent says decides nothing that the host's own evidence could decide, and an agent that breaks its word
+//! loses the sandbox.
+
+mod error;
+
+pub(crate) use error::{greeting_error, translate};
+
+use async_trait::async_trait;
+use crucible_agent::host::{
+    self, AgentClient, AgentLoss, Command as AgentCommand, Ended, Ending, EntryKind, ProcessLimit, Recipients, Running,
+    Usage,
+};
+use crucible_core::{
+    Command, CommandControl, Error, ErrorKind, Execution, ExitStatus, FileContent, FileEntry, FileKind, GuestPath,
+    Limits, LiveFeature, Loss, ProcessHandle, Result, Signal, TerminalSize,
+};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use tokio::io::{AsyncRead, AsyncReadExt};
+
+/// The folders that a guest may write to, and in which files are read and written.
+pub(crate) const WRITABLE: [&str; 3] = ["/work", "/tmp", "/dev/shm"];
+/// How many bytes are moved at a time.
+const PIECE: usize = 128 << 10;
+
+/// What a sandbox with an agent can do while it stays open.
+pub(crate) fn live_features() -> BTreeSet<LiveFeature> {
+    [LiveFeature::Terminals, LiveFeature::Signals, LiveFeature::CommandTrees].into()
+}
+
+/// The guest's side of a sandbox, by its agent.
+pub(crate) struct AgentSide {
+    client: AgentClient,
+    /// `NAME=value` that every command gets unless it says otherwise.
+    env: Vec<(String, String)>,
+    limits: Vec<(ProcessLimit, u64)>,
+}
+
+impl AgentSide {
+    pub(crate) const fn new(client: AgentClient, env: Vec<(String, String)>, limits: Vec<(ProcessLimit, u64)>) -> Self {
+        Self { client, env, limits }
+    }
+
+    /// As [`crucible_core::Sandbox::exec`].
+    pub(crate) async fn exec(&self, command: Command) -> Result<Execution> {
+        command.check(&live_features())?;
+        // The agent can tell any command's tree.
+        let Command { argv, env, directory, terminal, user: _, tree: _ } = command;
+        let base = self.env.iter().filter(|(name, _)| !env.contains_key(name));
+        let env: Vec<String> = base
+            .map(|(name, value)| format!("{name}={value}"))
+            .chain(env.iter().map(|(name, value)| format!("{name}={value}")))
+            .collect();
+        let command = AgentCommand {
+            argv,
+            env,
+            directory: directory.as_str().to_owned(),
+            limits: self.limits.clone(),
+            terminal: terminal.map(agent_size),
+            ..AgentCommand::default()
+        };
+        let started = self.client.start(command).await.map_err(|error| translate("start the command", error))?;
+        let Running { input, out, error, ending, control } = started;
+        Ok(Execution {
+            stdin: Box::new(input),
+            stdout: Box::new(out),
+            stderr: Box::new(error),
+            process: Box::new(AgentProcess {
+                ending,
+                control: Arc::new(AgentControl { command: control, has_terminal: terminal.is_some() }),
+            }),
+        })
+    }
+
+    /// As [`crucible_core::Sandbox::write_file`].
+    pub(crate) async fn write_file(
+        &self,
+        path: &GuestPath,
+        content: &mut (dyn AsyncRead + Send + Unpin),
+        executable: bool,
+    ) -> Result<()> {
+        let operation = "write a file into the sandbox";
+        let refused = |error| match error::is_full(&error) {
+            true => {
+                Error::new(ErrorKind::Refused, operation, format!("{path} doesn't fit into the sandbox's disk limit"))
+                    .with_hint("raise --disk")
+            }
+            false => translate(operation, error),
+        };
+        let mode = if executable { 0o755 } else { 0o644 };
+        let mut file = self.client.create_file(path.as_str(), mode).map_err(refused)?;
+        let mut piece = vec![0; PIECE];
+        loop {
+            let read = content.read(&mut piece).await.map_err(|error| {
+                Error::new(ErrorKind::Io, operation, "the content can't be read").with_source(error)
+            })?;
+            let Some(bytes) = piece.get(..read).filter(|bytes| !bytes.is_empty()) else {
+                return file.finish().await.map_err(refused);
+            };
+            file.write(bytes).await.map_err(refused)?;
+        }
+    }
+
+    /// As [`crucible_core::Sandbox::read_file`].
+    pub(crate) async fn read_file(&self, path: &GuestPath) -> Result<FileContent> {
+        let file = self.client.open_file(path.as_str()).await;
+        let file = file.map_err(|error| translate("read a file of the sandbox", error))?;
+        Ok(FileContent { size: file.size(), bytes: Box::new(file) })
+    }
+
+    /// As [`crucible_core::Sandbox::list_files`].
+    pub(crate) async fn list_files(&self, path: &GuestPath) -> Result<Vec<FileEntry>> {
+        let entries = self.client.list(path.as_str()).await;
+        let entries = entries.map_err(|error| translate("list a folder of the sandbox", error))?;
+        let kind = |kind| match kind {
+            EntryKind::File => FileKind::File,
+            EntryKind::Folder => FileKind::Directory,
+            EntryKind::Other => FileKind::Other,
+        };
+        let entry = |entry: crucible_agent::host::Entry| FileEntry {
+            name: entry.name,
+            kind: kind(entry.kind),
+            size: entry.size,
+        };
+        let mut entries: Vec<FileEntry> = entries.into_iter().map(entry).collect();
+        entries.sort_by(|left, right| left.name.cmp(&right.name));
+        Ok(entries)
+    }
+
+    /// As [`crucible_core::Sandbox::end_processes`].
+    pub(crate) async fn end_processes(&self) -> Result<()> {
+        self.client.end_processes().await.map_err(|error| translate("end the sandbox's processes", error))
+    }
+
+    /// What is used inside, by the agent's word alone; `None` where it is lost.
+    pub(crate) async fn usage(&self) -> Option<Usage> {
+        self.client.usage().await.ok()
+    }
+
+    /// Has the agent kill everything and end, without waiting for it.
+    pub(crate) fn shut_down(&self) {
+        self.client.shut_down();
+    }
+
+    /// Why the sandbox is lost by what is heard of its agent, if it is.
+    pub(crate) fn loss(&self) -> Option<Loss> {
+        match self.client.loss()? {
+            AgentLoss::Ended => Some(Loss::RunnerEnded),
+            AgentLoss::BrokeItsWord(_) => Some(Loss::RunnerBrokeItsWord),
+        }
+    }
+}
+
+/// The limits that hold for each process by itself.
+pub(crate) fn process_limits(limits: &Limits) -> Vec<(ProcessLimit, u64)> {
+    vec![
+        (ProcessLimit::FileSize, limits.file_size.get()),
+        (ProcessLimit::OpenFiles, u64::from(limits.open_files)),
+        (ProcessLimit::Stack, limits.stack.get()),
+        // Not 0, at which a core may still go to a helper of the host's.
+        (ProcessLimit::Core, 1),
+        (ProcessLimit::LockedMemory, 64 << 10),
+        // Only in case the supervisor, which looks at all processes together, is late.
+        (ProcessLimit::CpuSeconds, limits.cpu_time.get().as_secs().saturating_add(2)),
+    ]
+}
+
+/// The few variables that every command gets.
+pub(crate) fn environment(interpreter: Option<&str>) -> Vec<(String, String)> {
+    let mut path = "/usr/local/bin:/usr/bin:/bin".to_owned();
+    // So that a program finds the interpreter that runs it, where it has a folder of its own.
+    if let Some((folder, _)) = interpreter.and_then(|interpreter| interpreter.rsplit_once('/'))
+        && !path.split(':').any(|known| known == folder)
+    {
+        path = format!("{folder}:{path}");
+    }
+    [("PATH", path.as_str()), ("HOME", "/work"), ("USER", "guest"), ("TMPDIR", "/tmp"), ("LANG", "C.UTF-8")]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .to_vec()
+}
+
+struct AgentProcess {
+    ending: Ending,
+    control: Arc<AgentControl>,
+}
+
+/// What can be done to a command by its agent.
+struct AgentControl {
+    command: host::CommandControl,
+    has_terminal: bool,
+}
+
+const fn agent_size(TerminalSize { rows, columns }: TerminalSize) -> host::TerminalSize {
+    host::TerminalSize { rows, columns }
+}
+
+#[async_trait]
+impl CommandControl for AgentControl {
+    async fn signal(&self, signal: Signal) -> Result<()> {
+        let sent = self.command.signal(signal.number(), Recipients::Group).await;
+        sent.map_err(|error| translate("send the signal", error))
+    }
+
+    async fn end_tree(&self) -> Result<()> {
+        match self.command.signal(Signal::KILL.number(), Recipients::Tree).await {
+            // It has ended already.
+            Err(host::AgentError::NotSignalled(errno)) if errno == rustix::io::Errno::SRCH.raw_os_error() => Ok(()),
+            ended => ended.map_err(|error| translate("end the command", error)),
+        }
+    }
+
+    async fn resize(&self, size: TerminalSize) -> Result<()> {
+        let operation = "resize the terminal";
+        if !self.has_terminal {
+            return Err(Error::new(ErrorKind::Refused, operation, "the command has no terminal"));
+        }
+        self.command.resize(agent_size(size)).map_err(|error| translate(operation, error))
+    }
+}
+
+#[async_trait]
+impl ProcessHandle for AgentProcess {
+    async fn wait(&mut self) -> Result<ExitStatus> {
+        Ok(match self.ending.wait().await {
+            Some(Ended::Exited(code)) => ExitStatus::Exited(code),
+            Some(Ended::Signaled(signal)) => ExitStatus::Signaled(signal),
+            None => ExitStatus::SandboxLost,
+        })
+    }
+
+    fn control(&self) -> Arc<dyn CommandControl> {
+        Arc::clone(&self.control) as Arc<dyn CommandControl>
+    }
+}

@@ -1,0 +1,328 @@
+//! What a container is made of, as the daemon is told: everything that isn't needed is taken away.
+//!
+//! Invariant: what the capabilities promise is in here, and a daemon that doesn't know one of it refuses the container. The
+//! agent is all that the daemon starts; commands are its matter.
+
+use super::Hardening;
+use super::daemon::{Facts, Filters, Kernel, UserNamespaces};
+use bollard::models::{
+    ContainerCreateBody, HostConfig, HostConfigCgroupnsModeEnum, HostConfigLogConfig, Mount, MountBindOptions,
+    MountBindOptionsPropagationEnum, MountType, ResourcesUlimits,
+};
+use crucible_core::Limits;
+use crucible_jail::plan::HOST_NAME;
+use std::collections::HashMap;
+use std::path::Path;
+
+/// Where the agent is inside.
+pub(super) const AGENT: &str = "/crucible-agent";
+/// Memory for the agent and what the kernel keeps of the container.
+pub(super) const UPKEEP_MEMORY: u64 = 4 << 20;
+/// The least memory with which daemons make containers.
+const LEAST_MEMORY: u64 = 8 << 20;
+/// Processes beside the guest's: the agent.
+pub(super) const UPKEEP_PROCESSES: u64 = 1;
+/// The least limit on processes with which runtimes get as far as starting the agent.
+pub(super) const LEAST_PROCESSES: u64 = 24;
+
+/// The label with the supervisor's process id and start, by which one that is gone is known.
+pub(super) const SUPERVISOR_LABEL: &str = "crucible.supervisor";
+
+/// The writable folders.
+pub(super) const WRITABLE: [&str; 3] = ["/work", "/tmp", "/dev/shm"];
+
+/// A file system in memory for one of the writable folders.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Share {
+    pub(super) bytes: u64,
+    pub(super) inodes: u64,
+}
+
+/// The granularity of file systems in memory.
+const PAGE: u64 = 4096;
+
+/// How the disk limit is shared out among [`WRITABLE`]. A container can't have one file system under three folders, so each
+/// has its own, and together they are no larger than the limit.
+pub(super) fn shares(limits: &Limits) -> [Share; 3] {
+    let share = |eighths: u64| {
+        let part = |whole: u64| whole / 8 * eighths + whole % 8 * eighths / 8;
+        Share { bytes: part(limits.disk.get()) / PAGE * PAGE, inodes: part(limits.inodes) }
+    };
+    let (temporary, shared) = (share(2), share(1));
+    let work = Share {
+        bytes: limits.disk.get().saturating_sub(temporary.bytes + shared.bytes) / PAGE * PAGE,
+        inodes: limits.inodes.saturating_sub(temporary.inodes + shared.inodes),
+    };
+    [work, temporary, shared]
+}
+
+/// The options of a file system in memory. One that is too small for anything at all can't be written to; 0 would be no limit.
+fn mount_options(share: Share, owner: u32, mode: &str) -> String {
+    let Share { bytes, inodes } = share;
+    let access = if bytes < PAGE || inodes < 2 { "ro" } else { "rw" };
+    let (bytes, inodes) = (bytes.max(PAGE), inodes.max(2));
+    format!("{access},exec,nosuid,nodev,size={bytes},nr_inodes={inodes},uid={owner},gid={owner},mode={mode}")
+}
+
+/// What the kernel tells of the machine beside processes: every file and folder of `/proc` that isn't a process's, and all
+/// of `/sys`. And the one device beyond those of a jail. Links lead to what a process has of its own, and stay.
+pub(super) fn hidden_paths() -> Vec<String> {
+    let of_processes = |name: &str| name.bytes().all(|byte| byte.is_ascii_digit());
+    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let mut names: Vec<String> = entries
+        .filter(|entry| entry.file_type().is_ok_and(|kind| !kind.is_symlink()))
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .filter(|name| !of_processes(name))
+        .collect();
+    // Those that daemons hide by themselves, should this machine's /proc not show them.
+    names.extend(
+        ["asound", "acpi", "kcore", "keys", "latency_stats", "timer_list", "sched_debug", "scsi"].map(str::to_owned),
+    );
+    names.sort();
+    names.dedup();
+    let hidden = names.into_iter().map(|name| format!("/proc/{name}"));
+    hidden.chain(["/sys", "/dev/tty"].map(str::to_owned)).collect()
+}
+
+/// What one container is made for.
+pub(super) struct Plan<'a> {
+    pub(super) facts: &'a Facts,
+    /// The image's id.
+    pub(super) image: &'a str,
+    /// The agent's file on this machine.
+    pub(super) agent: &'a Path,
+    /// The system call profile.
+    pub(super) profile: &'a str,
+    /// The user and group inside.
+    pub(super) owner: u32,
+    pub(super) limits: &'a Limits,
+    /// What is hidden of the kernel's own files and devices.
+    pub(super) hidden: &'a [String],
+    pub(super) supervisor: &'a str,
+    pub(super) hardening: Hardening,
+}
+
+impl Plan<'_> {
+    /// The request for it.
+    pub(super) fn body(&self) -> ContainerCreateBody {
+        let body = ContainerCreateBody {
+            image: Some(self.image.to_owned()),
+            // Whatever the image says is to be run, isn't.
+            entrypoint: Some(vec![AGENT.to_owned()]),
+            cmd: Some(Vec::new()),
+            env: Some(Vec::new()),
+            working_dir: Some("/".to_owned()),
+            labels: Some(HashMap::from([(SUPERVISOR_LABEL.to_owned(), self.supervisor.to_owned())])),
+            tty: Some(false),
+            open_stdin: Some(true),
+            // Once nobody is attached any more, the agent reads the end of its input and ends, and the sandbox with it.
+            stdin_once: Some(true),
+            attach_stdin: Some(true),
+            attach_stdout: Some(true),
+            attach_stderr: Some(true),
+            ..ContainerCreateBody::default()
+        };
+        match self.hardening {
+            Hardening::Stock => ContainerCreateBody { host_config: Some(self.stock()), ..body },
+            Hardening::Full => ContainerCreateBody {
+                user: Some(format!("{0}:{0}", self.owner)),
+                hostname: Some(HOST_NAME.to_owned()),
+                // The runtime then makes an empty network namespace by itself, without asking the daemon back. One with a kernel
+                // of its own wants to find one.
+                network_disabled: Some(self.facts.kernel == Kernel::Shared),
+                host_config: Some(self.hardened()),
+                ..body
+            },
+        }
+    }
+
+    /// What every container needs to be a sandbox, and no more.
+    fn stock(&self) -> HostConfig {
+        HostConfig {
+            auto_remove: Some(true),
+            mounts: Some(vec![Mount {
+                target: Some(AGENT.to_owned()),
+                source: Some(self.agent.display().to_string()),
+                typ: Some(MountType::BIND),
+                read_only: Some(true),
+                bind_options: Some(MountBindOptions {
+                    propagation: Some(MountBindOptionsPropagationEnum::PRIVATE),
+                    ..MountBindOptions::default()
+                }),
+                ..Mount::default()
+            }]),
+            // Everything that is written to the agent's output would be kept in a file of the daemon's.
+            log_config: Some(HostConfigLogConfig { typ: Some("none".to_owned()), config: None }),
+            runtime: Some(self.facts.runtime.clone()).filter(|runtime| !runtime.is_empty()),
+            ..HostConfig::default()
+        }
+    }
+
+    fn hardened(&self) -> HostConfig {
+        let [work, temporary, shared] = shares(self.limits);
+        let tmpfs = [("/work", work, "0700"), ("/tmp", temporary, "1777"), ("/dev/shm", shared, "1777")]
+            .map(|(folder, share, mode)| (folder.to_owned(), mount_options(share, self.owner, mode)));
+        let memory = self.memory();
+        HostConfig {
+            network_mode: Some("none".to_owned()),
+            // With "none" the daemon mounts nothing at /dev/shm; what is there is ours.
+            ipc_mode: Some("none".to_owned()),
+            cgroupns_mode: Some(HostConfigCgroupnsModeEnum::PRIVATE),
+            readonly_rootfs: Some(true),
+            cap_drop: Some(vec!["ALL".to_owned()]),
+            privileged: Some(false),
+            security_opt: Some(self.security()),
+            masked_paths: Some(self.hidden.to_vec()),
+            // All that would be read-only is hidden.
+            readonly_paths: Some(Vec::new()),
+            tmpfs: Some(tmpfs.into()),
+            memory: memory.map(signed),
+            // Memory and swap together, so that there is no swap.
+            memory_swap: memory.filter(|_| self.facts.limits_swap).map(signed),
+            pids_limit: self.facts.limits_pids.then(|| signed(self.processes_at_start())),
+            nano_cpus: self.processors(),
+            ulimits: Some(ulimits(self.facts.users)),
+            init: Some(false),
+            ..self.stock()
+        }
+    }
+
+    /// What the container's memory is limited to: files in memory are memory, too.
+    pub(super) fn memory(&self) -> Option<u64> {
+        let wanted = self.limits.memory.get().saturating_add(self.limits.disk.get()).saturating_add(UPKEEP_MEMORY);
+        (self.facts.limits_memory && self.hardening == Hardening::Full).then(|| wanted.max(LEAST_MEMORY))
+    }
+
+    /// What the container's processes are limited to once the agent runs.
+    pub(super) fn processes(&self) -> Option<u64> {
+        let most = u64::from(self.limits.pids) + UPKEEP_PROCESSES;
+        (self.facts.limits_pids && self.hardening == Hardening::Full).then_some(most)
+    }
+
+    /// The same while it starts: the runtime needs some.
+    fn processes_at_start(&self) -> u64 {
+        self.processes().unwrap_or(0).max(LEAST_PROCESSES)
+    }
+
+    /// The share of the processors, which daemons refuse if it is more than there are.
+    fn processors(&self) -> Option<i64> {
+        let all = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let all = u32::try_from(all).unwrap_or(u32::MAX).saturating_mul(1000);
+        self.facts.limits_cpu.then(|| i64::from(self.limits.cpus.get().min(all)) * 1_000_000)
+    }
+
+    fn security(&self) -> Vec<String> {
+        // A runtime with a kernel of its own filters what that kernel asks for, by a profile of its own.
+        let takes_profiles = self.facts.filters == Filters::Loaded && self.facts.kernel == Kernel::Shared;
+        let filter = if takes_profiles { self.profile } else { "unconfined" };
+        vec!["no-new-privileges".to_owned(), format!("seccomp={filter}")]
+    }
+}
+
+/// What holds for the agent and everything that it starts. Limits of commands are set by the agent for each.
+fn ulimits(users: UserNamespaces) -> Vec<ResourcesUlimits> {
+    // Not 0 for core files, at which one may still go to a helper of the host's. A daemon without root's rights has perhaps
+    // no right to more than 0, and its guests are nobody to the machine's helper.
+    let core = if users == UserNamespaces::Rootless { 0 } else { 1 };
+    [("core", core), ("memlock", 64 << 10), ("msgqueue", 0), ("rtprio", 0), ("nice", 0), ("sigpending", 1024)]
+        .map(|(name, value)| ResourcesUlimits { name: Some(name.to_owned()), soft: Some(value), hard: Some(value) })
+        .to_vec()
+}
+
+fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crucible_core::ByteSize;
+
+    fn facts() -> Facts {
+        Facts {
+            version: "Docker 1".to_owned(),
+            runtime: "runc".to_owned(),
+            kernel: Kernel::Shared,
+            users: UserNamespaces::None,
+            filters: Filters::Loaded,
+            limits_memory: true,
+            limits_swap: true,
+            limits_pids: true,
+            limits_cpu: true,
+            cgroups: "v1",
+        }
+    }
+
+    fn body(limits: &Limits, hardening: Hardening) -> ContainerCreateBody {
+        let facts = facts();
+        let plan = Plan {
+            facts: &facts,
+            image: "sha256:0",
+            agent: Path::new("/agent"),
+            profile: "{}",
+            owner: 70_000,
+            limits,
+            hidden: &[],
+            supervisor: "1.2",
+            hardening,
+        };
+        plan.body()
+    }
+
+    #[test]
+    fn the_folders_together_are_no_larger_than_the_disk_limit_and_none_is_unlimited() {
+        for bytes in [1, 4096, 10_000, 3 << 20, 64 << 20, (64 << 20) + 4095] {
+            let limits = Limits { disk: ByteSize::bytes(bytes), inodes: bytes / 1000 + 1, ..Limits::default() };
+            let shares = shares(&limits);
+            assert!(shares.iter().map(|share| share.bytes).sum::<u64>() <= bytes, "{bytes}: {shares:?}");
+            assert!(shares.iter().map(|share| share.inodes).sum::<u64>() <= limits.inodes, "{bytes}: {shares:?}");
+            for share in shares {
+                let options = mount_options(share, 7, "0700");
+                assert!(!options.contains("size=0") && !options.contains("nr_inodes=0"), "{options}");
+                assert_eq!(options.starts_with("ro,"), share.bytes < PAGE || share.inodes < 2, "{options}");
+            }
+        }
+        assert!(shares(&Limits::default())[0].bytes > Limits::default().disk.get() / 2);
+    }
+
+    #[test]
+    fn what_the_kernel_tells_of_the_machine_is_hidden_and_processes_are_not() {
+        let hidden = hidden_paths();
+        for path in ["/proc/cpuinfo", "/proc/sys", "/proc/kcore", "/sys", "/dev/tty"] {
+            assert!(hidden.iter().any(|known| known == path), "{path}");
+        }
+        for path in ["/proc/self", "/proc/thread-self", "/proc/mounts", "/proc/1"] {
+            assert!(!hidden.iter().any(|known| known == path), "{path}");
+        }
+    }
+
+    #[test]
+    fn everything_is_taken_away_but_from_a_stock_container() {
+        let limits = Limits::default();
+        let host = body(&limits, Hardening::Full).host_config.unwrap();
+        assert_eq!((host.readonly_rootfs, host.privileged), (Some(true), Some(false)));
+        assert_eq!(host.cap_drop.unwrap(), ["ALL"]);
+        assert_eq!(host.security_opt.unwrap(), ["no-new-privileges", "seccomp={}"]);
+        assert_eq!((host.network_mode.unwrap().as_str(), host.pid_mode), ("none", None));
+        assert_eq!(host.memory, host.memory_swap);
+        assert!(host.cap_add.is_none() && host.devices.is_none() && host.binds.is_none());
+        assert_eq!(body(&limits, Hardening::Full).user.unwrap(), "70000:70000");
+        let stock = body(&limits, Hardening::Stock);
+        assert_eq!((stock.user, stock.network_disabled), (None, None));
+        let stock = stock.host_config.unwrap();
+        assert!(stock.cap_drop.is_none() && stock.security_opt.is_none() && stock.memory.is_none());
+        assert!(stock.tmpfs.is_none() && stock.readonly_rootfs.is_none() && stock.auto_remove == Some(true));
+    }
+
+    #[test]
+    fn limits_that_daemons_do_not_take_are_brought_into_their_range() {
+        let limits = Limits { pids: 1, ..Limits::minimum() };
+        let host = body(&limits, Hardening::Full).host_config.unwrap();
+        assert!(host.memory.unwrap() >= signed(LEAST_MEMORY));
+        assert_eq!(host.pids_limit, Some(signed(LEAST_PROCESSES)));
+        assert!(host.nano_cpus.unwrap() >= 10_000_000);
+        let all = std::thread::available_parallelism().unwrap().get();
+        let host = body(&Limits::maximum(), Hardening::Full).host_config.unwrap();
+        assert!(host.nano_cpus.unwrap() <= i64::try_from(all).unwrap() * 1_000_000_000);
+    }
+}

@@ -1,0 +1,70 @@
+//! The jail's system call table as a profile that daemons take.
+//!
+//! Invariant: it allows what the jail's own filter allows, and beyond that only what the agent does to restrict itself: the
+//! jail's init does that before its filter is loaded, and an agent after. Where the arguments of a call decide, another errno
+//! than the jail's may say that it is refused.
+
+use crucible_core::{Error, ErrorKind, Result};
+use crucible_jail::seccomp::{MASKED_DEFAULT, MaskedRule, masked_rules};
+use serde_json::{Value, json};
+use syscalls::Sysno;
+
+/// The profile, in the form of the daemon's `seccomp=` option.
+pub(super) fn profile() -> Result<String> {
+    let mut rules = masked_rules().iter().map(rule).collect::<Result<Vec<Value>>>()?;
+    rules.push(hiding());
+    let profile = json!({
+        "defaultAction": "SCMP_ACT_ERRNO",
+        "defaultErrnoRet": MASKED_DEFAULT,
+        "archMap": [{ "architecture": "SCMP_ARCH_X86_64", "subArchitectures": [] }],
+        "syscalls": rules,
+    });
+    Ok(profile.to_string())
+}
+
+/// `prctl(PR_SET_DUMPABLE, 0)`, by which a process hides its memory from others of its user.
+fn hiding() -> Value {
+    const OPTION: u32 = 4;
+    let is = |index: u32, value: u32| json!({ "index": index, "value": u32::MAX, "valueTwo": value, "op": "SCMP_CMP_MASKED_EQ" });
+    json!({ "names": ["prctl"], "action": "SCMP_ACT_ALLOW", "args": [is(0, OPTION), is(1, 0)] })
+}
+
+fn rule(rule: &MaskedRule) -> Result<Value> {
+    let names: Option<Vec<&str>> =
+        rule.calls.iter().map(|call| Some(Sysno::new(usize::try_from(*call).ok()?)?.name())).collect();
+    let names = names.ok_or_else(|| {
+        // A profile without a name would refuse the call, and nobody would know why.
+        let message = format!("the system calls {:?} have no names", rule.calls);
+        Error::new(ErrorKind::Infrastructure, "write the system call profile", message)
+    })?;
+    let tests: Vec<Value> = rule
+        .tests
+        .iter()
+        .map(|test| {
+            json!({ "index": test.index, "value": test.mask, "valueTwo": test.value, "op": "SCMP_CMP_MASKED_EQ" })
+        })
+        .collect();
+    Ok(match rule.errno {
+        None => json!({ "names": names, "action": "SCMP_ACT_ALLOW", "args": tests }),
+        Some(errno) => json!({ "names": names, "action": "SCMP_ACT_ERRNO", "errnoRet": errno, "args": tests }),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_call_of_the_table_is_in_the_profile_by_its_name() {
+        let profile: Value = serde_json::from_str(&profile().unwrap()).unwrap();
+        let rules = profile["syscalls"].as_array().unwrap();
+        let names: std::collections::BTreeSet<&str> =
+            rules.iter().flat_map(|rule| rule["names"].as_array().unwrap()).filter_map(Value::as_str).collect();
+        let known: usize = crucible_jail::seccomp::TABLE.iter().map(|entry| entry.calls.len()).sum();
+        assert_eq!(names.len(), known);
+        for name in ["read", "openat2", "clone", "execve", "mseal"] {
+            assert!(names.contains(name), "{name}");
+        }
+        assert!(!names.contains("ptrace") && profile["defaultAction"] == "SCMP_ACT_ERRNO");
+    }
+}

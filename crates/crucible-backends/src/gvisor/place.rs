@@ -1,0 +1,143 @@
+//! Places: gVisor sandboxes in which nothing has run yet. One may be made ahead, while a guest runs in another.
+//!
+//! Invariant: a place is fresh. It is used once, and what was made ahead differs in nothing from what is made on request.
+
+use super::bundle::{Home, Root};
+use super::runsc::Runsc;
+use super::sandbox::{self, Machine};
+use crate::jail::Ahead;
+use crucible_agent::host::AgentClient;
+use crucible_core::{Limits, Result, SandboxId};
+use crucible_jail::host::Launcher;
+use crucible_jail::host::cgroup::{CgroupLimits, Cgroups};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// What gVisor's own processes may take of memory until a sandbox stands. What they took by then is added to the guest's limit.
+const OWN_MEMORY: u64 = 96 << 20;
+/// What they may take more while a guest runs.
+const UPKEEP: u64 = 4 << 20;
+/// What gVisor's own processes may have of threads on the host, and how many a guest's process may take there.
+const OWN_THREADS: u64 = 512;
+const THREADS_PER_PROCESS: u64 = 4;
+
+/// Everything that tells one place from another before anything ran in it.
+#[derive(Clone)]
+pub(super) struct Shape {
+    pub(super) root: Arc<Root>,
+    /// The limits until a sandbox stands.
+    host: CgroupLimits,
+    /// Those from then on, to which what gVisor itself has in memory is added.
+    guest: CgroupLimits,
+    disk: u64,
+    processes: u32,
+}
+
+impl Shape {
+    pub(super) fn new(root: Arc<Root>, limits: &Limits) -> Self {
+        let host = CgroupLimits {
+            memory: guest_memory(limits).saturating_add(OWN_MEMORY),
+            // How many a guest may have is held by its own kernel. This is for what that kernel makes of them.
+            pids: u64::from(limits.pids).saturating_mul(THREADS_PER_PROCESS).saturating_add(OWN_THREADS),
+            // Until it stands nothing of a guest runs in it.
+            cpu_thousandths: whole_machine(),
+        };
+        let guest = CgroupLimits { memory: guest_memory(limits), cpu_thousandths: limits.cpus.get(), ..host };
+        Self { root, host, guest, disk: limits.disk.get(), processes: limits.pids }
+    }
+
+    fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.root, &other.root)
+            && (self.host, self.guest, self.disk, self.processes)
+                == (other.host, other.guest, other.disk, other.processes)
+    }
+}
+
+/// Thousandths of a processor that this machine has.
+fn whole_machine() -> u32 {
+    let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    u32::try_from(processors).unwrap_or(u32::MAX).saturating_mul(1000)
+}
+
+/// What is written to a sandbox's files is memory, too.
+fn guest_memory(limits: &Limits) -> u64 {
+    limits.memory.get().saturating_add(limits.disk.get()).saturating_add(UPKEEP)
+}
+
+/// A sandbox in which nothing has run yet, and its agent.
+pub(super) type Place = (Machine, AgentClient);
+
+/// Makes places.
+pub(super) struct Places {
+    // In this order, so that the spare and all that the launcher started are dying when groups and folders are removed.
+    spare: Mutex<Option<(Shape, Place)>>,
+    launcher: Launcher,
+    cgroups: Cgroups,
+    runsc: Runsc,
+    ahead: Ahead,
+    /// Each place in use holds one more of it.
+    in_use: Arc<()>,
+    home: Arc<Home>,
+}
+
+impl Places {
+    pub(super) fn new(launcher: Launcher, cgroups: Cgroups, runsc: Runsc, ahead: Ahead, home: Arc<Home>) -> Self {
+        Self { spare: Mutex::default(), launcher, cgroups, runsc, ahead, in_use: Arc::default(), home }
+    }
+
+    pub(super) const fn runsc(&self) -> &Runsc {
+        &self.runsc
+    }
+
+    /// Whether the host counts the processor time of a whole sandbox.
+    pub(super) fn counts_cpu(&self) -> bool {
+        self.cgroups.counts_cpu()
+    }
+
+    pub(super) fn home(&self) -> &Home {
+        &self.home
+    }
+
+    /// To be held by a place for as long as it is in use.
+    pub(super) fn count(&self) -> Arc<()> {
+        Arc::clone(&self.in_use)
+    }
+
+    /// Gives the place that was made ahead, if it has this shape and still stands, else makes one.
+    pub(super) async fn take(&self, shape: &Shape, id: SandboxId) -> Result<Place> {
+        let spare = self.spare().take();
+        match spare {
+            Some((ready, place)) if ready.is(shape) && place.1.loss().is_none() => Ok(place),
+            _ => self.make(shape, id).await,
+        }
+    }
+
+    /// Makes a place ahead, unless one of this shape is ready or several are in use.
+    pub(super) fn make_ahead(self: &Arc<Self>, shape: Shape) {
+        let is_ready = self.spare().as_ref().is_some_and(|(ready, _)| ready.is(&shape));
+        // With several guests at a time the processors have enough to do.
+        let is_alone = Arc::strong_count(&self.in_use) <= 2;
+        if is_ready || !is_alone || self.ahead == Ahead::Never {
+            return;
+        }
+        let places = Arc::clone(self);
+        tokio::spawn(async move {
+            // What keeps it from being made will be told when one is needed.
+            if let Ok(place) = places.make(&shape, SandboxId::generate()).await {
+                let former = places.spare().replace((shape, place));
+                drop(former);
+            }
+        });
+    }
+
+    fn spare(&self) -> MutexGuard<'_, Option<(Shape, Place)>> {
+        self.spare.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn make(&self, shape: &Shape, id: SandboxId) -> Result<Place> {
+        let cgroup = self.cgroups.create(&shape.host).map_err(sandbox::cgroup_error)?;
+        let machine = Machine::start(&self.launcher, &self.runsc, &self.home, &shape.root, Some(cgroup), id).await?;
+        let (mut machine, agent) = machine.greet(sandbox::beginning(shape.disk, shape.processes)).await?;
+        machine.settle(shape.guest)?;
+        Ok((machine, agent))
+    }
+}

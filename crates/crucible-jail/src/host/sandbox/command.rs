@@ -1,0 +1,196 @@
+//! Starts commands in a sandbox, and what can be done to one while it runs.
+
+use super::super::JailError;
+use super::Sandbox;
+use super::conversation::Conversation;
+use super::terminal::{Keyboard, Screen, Size, Terminal};
+use crate::plan::{Ended, Failure, InitRequest, Orphans, ProcessLimit, Streams};
+use rustix::fs::OFlags;
+use rustix::pipe::PipeFlags;
+use rustix::process::{Gid, Uid};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
+use tokio::net::unix::pipe;
+use tokio::sync::oneshot;
+
+/// A command to start.
+#[derive(Clone, Debug)]
+pub struct Command {
+    /// The program and its arguments.
+    pub argv: Vec<String>,
+    /// `NAME=value` each.
+    pub env: Vec<String>,
+    /// Where it starts.
+    pub directory: String,
+    /// Limits per process.
+    pub limits: Vec<(ProcessLimit, u64)>,
+    /// The host id that the streams are given to, so that the guest can open them again by name (`/dev/stdout`).
+    pub stream_owner: Option<u32>,
+    /// How large its terminal is, if it has one instead of three streams.
+    pub terminal: Option<Size>,
+    /// Whose its orphans are.
+    pub orphans: Orphans,
+}
+
+/// A command that was started.
+pub struct Running {
+    /// Its standard input, or what is typed at its terminal.
+    pub stdin: Box<dyn AsyncWrite + Send + Unpin>,
+    /// Its standard output, or all that its terminal shows.
+    pub stdout: Box<dyn AsyncRead + Send + Unpin>,
+    /// Its standard error, or nothing.
+    pub stderr: Box<dyn AsyncRead + Send + Unpin>,
+    /// Gets how it ended, or closes when the sandbox is lost.
+    pub ended: oneshot::Receiver<Ended>,
+    /// What can be done to it.
+    pub control: Control,
+}
+
+/// What can be done to a command. Keeps nothing alive.
+#[derive(Clone)]
+pub struct Control {
+    conversation: Arc<Conversation>,
+    number: u32,
+    orphans: Orphans,
+    terminal: Option<Weak<Terminal>>,
+}
+
+impl Control {
+    /// Sends a signal to the command's process group.
+    ///
+    /// # Errors
+    /// [`JailError::Refused`] where it has ended.
+    pub async fn signal(&self, signal: i32) -> Result<(), JailError> {
+        let request = InitRequest::Signal { number: self.number, signal };
+        self.conversation.request(&request, "send a signal").await
+    }
+
+    /// Kills the command and everything that came of it, and returns when that is dead. Nothing happens where it has ended.
+    ///
+    /// # Errors
+    /// [`JailError::Refused`] where it doesn't keep its orphans or the processes can't be listed.
+    pub async fn end_tree(&self) -> Result<(), JailError> {
+        if self.orphans == Orphans::ToInit {
+            return Err(JailError::Refused(crate::plan::Refusal::NotListed));
+        }
+        let request = InitRequest::EndTree { number: self.number };
+        self.conversation.request(&request, "end a command").await
+    }
+
+    /// Says how large its terminal is. `None` where it has none.
+    ///
+    /// # Errors
+    /// [`JailError::Os`] where the kernel refuses.
+    pub fn resize(&self, size: Size) -> Option<Result<(), JailError>> {
+        // Nobody holds an end any more where it has hung up.
+        self.terminal.as_ref().map(|terminal| terminal.upgrade().map_or(Ok(()), |terminal| terminal.resize(size)))
+    }
+}
+
+/// The guest's ends of a command's streams.
+type TheirEnds = [OwnedFd; 3];
+
+/// The supervisor's ends of a command's streams, which nobody watches yet.
+enum OurEnds {
+    Pipes(OwnedFd, OwnedFd, OwnedFd),
+    Terminal(Arc<Terminal>),
+}
+
+impl Sandbox {
+    /// Starts a command and returns once its program runs.
+    ///
+    /// # Errors
+    /// [`JailError::NotStarted`] where the program can't be executed.
+    pub async fn exec(&self, command: Command) -> Result<Running, JailError> {
+        let Command { argv, env, directory, limits, stream_owner, terminal, orphans } = command;
+        let (theirs, ours, streams) = match terminal {
+            Some(size) => {
+                let (ours, theirs) = self.terminal(size)?;
+                (theirs, OurEnds::Terminal(ours), Streams::Terminal)
+            }
+            None => {
+                let (theirs, ours) = pipes(stream_owner)?;
+                (theirs, ours, Streams::Pipes)
+            }
+        };
+        let (our_report, their_report) = pipe_pair()?;
+        let number = self.next_command.fetch_add(1, Ordering::Relaxed);
+        let ended = self.conversation.expect(number);
+        self.watching.begin_to_look();
+        let request = InitRequest::Exec { number, argv, env, directory, limits, streams, orphans };
+        let descriptors: Vec<BorrowedFd<'_>> = theirs.iter().chain([&their_report]).map(AsFd::as_fd).collect();
+        self.conversation.tell(&request, &descriptors).await?;
+        drop((theirs, their_report));
+        let mut report = Vec::new();
+        receiver(our_report)?
+            .take(4096)
+            .read_to_end(&mut report)
+            .await
+            .map_err(JailError::io("wait for the command to start"))?;
+        if !report.is_empty() {
+            self.conversation.expect_no_more(number);
+            let Failure { step, errno } =
+                postcard::from_bytes(&report).map_err(|_| JailError::Protocol("start a command"))?;
+            return Err(JailError::NotStarted { step, errno });
+        }
+        let conversation = Arc::clone(&self.conversation);
+        Ok(match ours {
+            OurEnds::Terminal(terminal) => Running {
+                control: Control { conversation, number, orphans, terminal: Some(Arc::downgrade(&terminal)) },
+                stdin: Box::new(Keyboard(Arc::clone(&terminal))),
+                stdout: Box::new(Screen(terminal)),
+                stderr: Box::new(tokio::io::empty()),
+                ended,
+            },
+            OurEnds::Pipes(input, output, error) => {
+                rustix::fs::fcntl_setfl(&input, OFlags::NONBLOCK).map_err(JailError::os("make a pipe non-blocking"))?;
+                let stdin = pipe::Sender::from_owned_fd_unchecked(input).map_err(JailError::io("watch a pipe"))?;
+                Running {
+                    control: Control { conversation, number, orphans, terminal: None },
+                    stdin: Box::new(stdin),
+                    stdout: Box::new(receiver(output)?),
+                    stderr: Box::new(receiver(error)?),
+                    ended,
+                }
+            }
+        })
+    }
+
+    fn terminal(&self, size: Size) -> Result<(Arc<Terminal>, TheirEnds), JailError> {
+        let folder = self.terminals.as_ref().ok_or(JailError::NoTerminals)?;
+        let (ours, theirs) = Terminal::open(folder, size)?;
+        let again =
+            || rustix::io::fcntl_dupfd_cloexec(&theirs, 0).map_err(JailError::os("open the terminal once more"));
+        let (output, error) = (again()?, again()?);
+        Ok((ours, [theirs, output, error]))
+    }
+
+    /// Whether commands can have terminals.
+    #[must_use]
+    pub const fn has_terminals(&self) -> bool {
+        self.terminals.is_some()
+    }
+}
+
+fn pipe_pair() -> Result<(OwnedFd, OwnedFd), JailError> {
+    rustix::pipe::pipe_with(PipeFlags::CLOEXEC).map_err(JailError::os("make a pipe"))
+}
+
+fn pipes(owner: Option<u32>) -> Result<(TheirEnds, OurEnds), JailError> {
+    let ((their_input, our_input), (our_output, their_output), (our_error, their_error)) =
+        (pipe_pair()?, pipe_pair()?, pipe_pair()?);
+    let theirs = [their_input, their_output, their_error];
+    for stream in &theirs {
+        let Some(owner) = owner else { break };
+        rustix::fs::fchown(stream, Some(Uid::from_raw(owner)), Some(Gid::from_raw(owner)))
+            .map_err(JailError::os("give a stream to the guest"))?;
+    }
+    Ok((theirs, OurEnds::Pipes(our_input, our_output, our_error)))
+}
+
+fn receiver(descriptor: OwnedFd) -> Result<pipe::Receiver, JailError> {
+    rustix::fs::fcntl_setfl(&descriptor, OFlags::NONBLOCK).map_err(JailError::os("make a pipe non-blocking"))?;
+    pipe::Receiver::from_owned_fd_unchecked(descriptor).map_err(JailError::io("watch a pipe"))
+}

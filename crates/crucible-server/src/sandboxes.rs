@@ -1,0 +1,121 @@
+//! Making, listing, showing, forking and removing sandboxes.
+
+use crate::SandboxService;
+use crate::problem::{Problem, sandbox_id};
+use axum::Json;
+use axum::extract::rejection::{JsonRejection, QueryRejection};
+use axum::extract::{Path, Query, State};
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
+use crucible_api::v1::{CreateSandbox, Sandbox, SandboxList, SandboxState, SandboxUsage, sandbox_protection};
+use crucible_core::{Error, ErrorKind, LiveFeature, SandboxId, rfc3339};
+use crucible_engine::Session;
+use serde::Deserialize;
+
+/// How many a page has that doesn't say it, and the most.
+const PAGE: usize = 100;
+const LONGEST_PAGE: usize = 1000;
+
+/// A session as it is told.
+pub async fn document(session: &Session) -> Sandbox {
+    let (isolation, layers) = sandbox_protection(session.isolation(), session.layers());
+    let (busy, commands) = session.activity_now();
+    let limits = match serde_json::to_value(session.limits()) {
+        Ok(serde_json::Value::Object(limits)) => limits.into_iter().collect(),
+        _ => std::collections::BTreeMap::new(),
+    };
+    let milliseconds = |time: crucible_core::TimeSpan| u64::try_from(time.get().as_millis()).unwrap_or(u64::MAX);
+    Sandbox {
+        id: session.id().to_string(),
+        state: if session.end_reason().is_none() { SandboxState::Open } else { SandboxState::Ending },
+        backend: session.backend().to_owned(),
+        isolation,
+        language: session.language().map(str::to_owned),
+        interpreter: session.interpreter().map(str::to_owned),
+        policy: session.spec().policy.name.clone(),
+        created_at: rfc3339(session.created_at()),
+        idle_timeout_ms: milliseconds(session.spec().idle_timeout),
+        lifetime_ms: milliseconds(session.spec().lifetime),
+        limits,
+        features: session.features().iter().map(|feature: &LiveFeature| feature.as_str().to_owned()).collect(),
+        layers,
+        busy: u64::try_from(busy).unwrap_or(u64::MAX),
+        commands,
+        usage: session.usage().await.ok().map(|usage| SandboxUsage::from(&usage)),
+    }
+}
+
+/// Which page of a list is asked for.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Page {
+    limit: Option<usize>,
+    cursor: Option<String>,
+}
+
+pub(crate) async fn list(
+    State(service): State<SandboxService>,
+    page: Result<Query<Page>, QueryRejection>,
+) -> Result<Json<SandboxList>, Problem> {
+    let Query(Page { limit, cursor }) = page?;
+    let limit = limit.unwrap_or(PAGE);
+    if limit == 0 || limit > LONGEST_PAGE {
+        let message = format!("limit of {limit} is outside 1 to {LONGEST_PAGE}");
+        return Err(Error::new(ErrorKind::InvalidInput, "read the request", message).into());
+    }
+    let after: Option<SandboxId> = match cursor {
+        Some(cursor) => Some(cursor.parse().map_err(|_| {
+            Error::new(ErrorKind::InvalidInput, "read the request", "the cursor is none that this service gave")
+        })?),
+        None => None,
+    };
+    let mut sessions = service.sessions.list();
+    sessions.retain(|session| after.is_none_or(|after| session.id() > after));
+    let is_more = sessions.len() > limit;
+    sessions.truncate(limit);
+    let mut sandboxes = Vec::with_capacity(sessions.len());
+    for session in &sessions {
+        sandboxes.push(document(session).await);
+    }
+    let cursor = sandboxes.last().filter(|_| is_more).map(|last| last.id.clone());
+    Ok(Json(SandboxList { sandboxes, cursor }))
+}
+
+pub(crate) async fn create(
+    State(service): State<SandboxService>,
+    request: Result<Json<CreateSandbox>, JsonRejection>,
+) -> Result<impl IntoResponse, Problem> {
+    let Json(request) = request?;
+    let spec = service.specs.session_spec(&request)?;
+    let session = service.sessions.open(spec).await?;
+    Ok(created(document(&session).await))
+}
+
+fn created(sandbox: Sandbox) -> impl IntoResponse {
+    let place = format!("/v1/sandboxes/{}", sandbox.id);
+    (StatusCode::CREATED, [(header::LOCATION, place)], Json(sandbox))
+}
+
+pub(crate) async fn show(
+    State(service): State<SandboxService>,
+    Path(id): Path<String>,
+) -> Result<Json<Sandbox>, Problem> {
+    let session = service.sessions.find(sandbox_id(&id)?)?;
+    Ok(Json(document(&session).await))
+}
+
+pub(crate) async fn destroy(
+    State(service): State<SandboxService>,
+    Path(id): Path<String>,
+) -> Result<StatusCode, Problem> {
+    service.sessions.find(sandbox_id(&id)?)?.destroy().await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+pub(crate) async fn fork(
+    State(service): State<SandboxService>,
+    Path(id): Path<String>,
+) -> Result<impl IntoResponse, Problem> {
+    let session = service.sessions.fork(sandbox_id(&id)?).await?;
+    Ok(created(document(&session).await))
+}
