@@ -158,8 +158,8 @@ impl Agent {
                 }
             }
             Request::Resize { number, size } => {
-                if let Some(running) = self.commands.get(&number) {
-                    running.streams.resize(size);
+                if let Some(running) = self.commands.get(&number).filter(|running| !running.has_ended) {
+                    running.streams.resize(size, running.process);
                 }
             }
             Request::Signal { number, signal, recipients } => {

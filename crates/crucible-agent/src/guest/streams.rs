@@ -3,6 +3,7 @@
 use super::line::{Line, Lost};
 use super::{Step, resize};
 use crate::protocol::{Failure, OutputStream, Report, TerminalSize, WINDOW};
+use crate::sys;
 use rustix::event::PollFlags;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{Mode, OFlags};
@@ -221,9 +222,13 @@ impl Streams {
         if self.terminal.is_some() { self.close_input(number, line) } else { Ok(()) }
     }
 
-    pub(super) fn resize(&self, size: TerminalSize) {
+    /// Sets the terminal's size, of which the program in its foreground hears, or else the command whose terminal it is: not
+    /// every kernel says it. Where this one does, it is said twice.
+    pub(super) fn resize(&self, size: TerminalSize, process: i32) {
         if let Some(terminal) = &self.terminal {
             resize(terminal, size);
+            let group = rustix::termios::tcgetpgrp(terminal).map_or(process, |group| group.as_raw_nonzero().get());
+            let _heard = sys::signal(-group, sys::WINDOW_CHANGED).is_ok();
         }
     }
 }

@@ -173,11 +173,22 @@ impl Tree<'_> {
     /// still theirs, so that what one left goes with no other.
     fn has_mark(&self, process: i32) -> bool {
         let Some(Marks(kind)) = self.marks else { return false };
-        match sys::mark_of(process, kind).map(|mark| HIGHEST_MARK.checked_sub(mark)) {
+        // Not asked of the kernel by a call, which answers for other users' processes to nobody without privileges.
+        let Ok(limits) = std::fs::read_to_string(format!("/proc/{process}/limits")) else { return false };
+        match hard_limit(&limits, kind.title()).map(|mark| HIGHEST_MARK.checked_sub(mark)) {
             Some(Some(number)) => number == u64::from(self.number) || number > u64::from(u32::MAX),
-            // Above all marks: not started by this agent. Unreadable: not of this user, so out of reach anyway.
+            // Above all marks: not started by this agent. Unreadable: it has ended.
             Some(None) | None => false,
         }
+    }
+}
+
+/// The hard limit with that title in the text of a `/proc/PID/limits`.
+fn hard_limit(limits: &str, title: &str) -> Option<u64> {
+    let values = limits.lines().find_map(|line| line.strip_prefix(title))?;
+    match values.split_ascii_whitespace().nth(1)? {
+        "unlimited" => Some(u64::MAX),
+        value => value.parse().ok(),
     }
 }
 
@@ -201,7 +212,7 @@ pub(super) fn kill_descendants() {
 
 #[cfg(test)]
 mod tests {
-    use super::parse;
+    use super::{hard_limit, parse};
 
     #[test]
     fn a_process_cannot_forge_its_parent_by_its_name() {
@@ -209,5 +220,18 @@ mod tests {
         assert_eq!((seen.parent, seen.session, seen.is_dead), (5, 8, false));
         assert!(parse("7 (a) Z 1 1 1").unwrap().is_dead);
         assert!(parse("").is_none() && parse("7 (a) S x").is_none());
+    }
+
+    #[test]
+    fn a_hard_limit_is_read_from_its_own_line() {
+        let limits = "Limit                     Soft Limit           Hard Limit           Units     \n\
+            Max cpu time              unlimited            unlimited            seconds   \n\
+            Max processes             17                   1099511627771        processes \n\
+            Max nice priority         0                    0                    \n";
+        assert_eq!(hard_limit(limits, "Max processes"), Some(1_099_511_627_771));
+        assert_eq!(hard_limit(limits, "Max cpu time"), Some(u64::MAX));
+        assert_eq!(hard_limit(limits, "Max nice priority"), Some(0));
+        assert_eq!(hard_limit(limits, "Max realtime timeout"), None);
+        assert_eq!(hard_limit("Max processes  what", "Max processes"), None);
     }
 }

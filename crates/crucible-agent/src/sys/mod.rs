@@ -189,6 +189,9 @@ pub(crate) fn signal(process: i32, signal: i32) -> Result<(), Errno> {
     check(libc::c_long::from(unsafe { libc::kill(process, signal) })).map(drop)
 }
 
+/// What a terminal's foreground hears when its size has changed.
+pub(crate) const WINDOW_CHANGED: i32 = libc::SIGWINCH;
+
 /// The kinds of limits that a command can be marked with: what they limit is refused to a guest anyway, or isn't limited.
 const MARKS: [libc::__rlimit_resource_t; 2] = [libc::RLIMIT_RTTIME, libc::RLIMIT_NPROC];
 
@@ -196,11 +199,18 @@ const MARKS: [libc::__rlimit_resource_t; 2] = [libc::RLIMIT_RTTIME, libc::RLIMIT
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Mark(libc::__rlimit_resource_t);
 
-/// The mark of this process or another; `None` where it is gone or can't be looked at.
-pub(crate) fn mark_of(process: i32, mark: Mark) -> Option<u64> {
+impl Mark {
+    /// What `/proc/PID/limits` calls it.
+    pub(crate) const fn title(self) -> &'static str {
+        if self.0 == libc::RLIMIT_RTTIME { "Max realtime timeout" } else { "Max processes" }
+    }
+}
+
+/// The mark of this process.
+fn own_mark(mark: Mark) -> Option<u64> {
     let mut limit = libc::rlimit64 { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: nothing is set, and the kernel writes to a structure of its kind that outlives the call.
-    check(libc::c_long::from(unsafe { libc::prlimit64(process, mark.0, std::ptr::null(), &raw mut limit) })).ok()?;
+    check(libc::c_long::from(unsafe { libc::prlimit64(0, mark.0, std::ptr::null(), &raw mut limit) })).ok()?;
     Some(limit.rlim_max)
 }
 
@@ -215,7 +225,7 @@ pub(crate) fn set_mark(mark: Mark, value: u64) -> Result<(), Errno> {
 pub(crate) fn usable_mark(least: u64) -> Option<Mark> {
     MARKS.into_iter().map(Mark).find(|mark| {
         // Setting it to what it is tells whether it may be set at all, and costs nothing.
-        mark_of(0, *mark).is_some_and(|now| now >= least && set_mark_as_it_is(*mark).is_ok())
+        own_mark(*mark).is_some_and(|now| now >= least && set_mark_as_it_is(*mark).is_ok())
     })
 }
 

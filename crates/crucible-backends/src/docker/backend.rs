@@ -126,11 +126,8 @@ impl DockerBackend {
         if language.interpreters.is_empty() {
             return Ok(None);
         }
-        // Who made the image for this language knew; for another one, that is another interpreter.
-        if let Some(path) = &image.interpreter
-            && image.is_made_for(language)
-        {
-            return Ok(Some(path.clone()));
+        if let Some(path) = image.interpreter_for(language) {
+            return Ok(Some(path.to_owned()));
         }
         let key = (image.id.clone(), language.interpreters.join(":"));
         let mut known = self.interpreters.lock().await;

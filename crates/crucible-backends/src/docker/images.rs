@@ -38,9 +38,11 @@ impl Image {
         format!("{}@{}", split_digest(&self.name).0, self.id)
     }
 
-    /// Whether it was made of this machine's runtime for this language.
-    pub(super) fn is_made_for(&self, language: &Language) -> bool {
-        self.language.as_deref().is_some_and(|name| super::host_image_name(name) == language.image)
+    /// The path of a language's interpreter, where the image's maker has said the path of one and it has that name.
+    pub(super) fn interpreter_for(&self, language: &Language) -> Option<&str> {
+        let path = self.interpreter.as_deref()?;
+        let name = path.rsplit('/').next()?;
+        language.interpreters.iter().any(|known| known == path || known == name).then_some(path)
     }
 }
 

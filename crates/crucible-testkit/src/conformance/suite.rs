@@ -264,8 +264,8 @@ declare_behaviours! { $
     live {
         what_a_backend_cannot_do_is_refused [];
         a_terminal_is_one_with_its_size_and_its_keys [Need::Live(LiveFeature::Terminals)];
-        a_signal_reaches_a_running_command [Need::Live(LiveFeature::Signals)];
-        ending_one_command_ends_what_came_of_it_and_nothing_else [Need::Live(LiveFeature::CommandTrees)];
+        a_signal_reaches_a_running_command [Need::Live(LiveFeature::Signals), Need::Ability(Ability::Processes)];
+        ending_one_command_ends_what_came_of_it_and_nothing_else [Need::Live(LiveFeature::CommandTrees), Need::Ability(Ability::Processes)];
         single_files_are_looked_at_and_removed [Need::Live(LiveFeature::Files)];
         a_fork_has_the_same_files_and_no_process [Need::Live(LiveFeature::Forks)];
     }
