@@ -88,6 +88,11 @@ impl Layer {
         Self::WebAssembly,
     ];
 
+    /// Those that native programs can have. The other is no matter of machines and settings, but of what a program is.
+    pub fn of_native_programs() -> impl Iterator<Item = Self> {
+        Self::ALL.into_iter().filter(|layer| *layer != Self::WebAssembly)
+    }
+
     /// The name in policies and records.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

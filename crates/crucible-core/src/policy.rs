@@ -97,10 +97,8 @@ impl Default for Policy {
             Layer::PrivateProc,
             Layer::PrivateDev,
             Layer::Landlock,
-            // What native programs can't have.
-            Layer::WebAssembly,
         ];
-        let require = Layer::ALL.into_iter().filter(|layer| !preferred.contains(layer)).collect();
+        let require = Layer::of_native_programs().filter(|layer| !preferred.contains(layer)).collect();
         Self {
             name: "default".to_owned(),
             require,
@@ -120,7 +118,7 @@ impl Policy {
     pub fn strict() -> Self {
         Self {
             name: "strict".to_owned(),
-            require: Layer::ALL.into_iter().filter(|layer| *layer != Layer::WebAssembly).collect(),
+            require: Layer::of_native_programs().collect(),
             network: NetworkPolicy::None,
             unenforced_limits: UnenforcedLimits::Refuse,
             unseen_posture: UnseenPosture::Record,

@@ -56,6 +56,7 @@ const KINDS: &[(&str, &[&str])] = &[
     ("residue", &[]),
     ("collected", &[]),
     ("forged", &[]),
+    ("started", &[]),
 ];
 /// Kinds that bring a control arm of their own.
 const OWN_CONTROL: &[&str] = &["collected", "forged"];

@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 /// Long enough for a probe, and short enough for those that can only notice that nothing comes.
 const PATIENCE: Duration = Duration::from_secs(8);
 
-const LEAKS: [(&str, Leak); 69] = [
+const LEAKS: [(&str, Leak); 71] = [
     ("the_exit_code_passes", Leak::ExitCodesChanged),
     ("death_by_signal_is_reported", Leak::SignalsHidden),
     ("arguments_pass_exactly", Leak::ArgumentsJoined),
@@ -48,6 +48,7 @@ const LEAKS: [(&str, Leak); 69] = [
     ("a_sandbox_works_on_after_its_processes_were_ended", Leak::EndIsFinal),
     ("destroying_leaves_no_process", Leak::DaemonsSurvive),
     ("dropping_leaves_no_process", Leak::DaemonsSurvive),
+    ("the_end_of_a_sandbox_ends_its_command", Leak::DaemonsSurvive),
     ("many_sandboxes_leave_no_descriptor", Leak::DescriptorsLost),
     ("what_a_backend_cannot_do_is_refused", Leak::RefusalsForgotten),
     ("a_terminal_is_one_with_its_size_and_its_keys", Leak::LivePretended),
@@ -83,6 +84,7 @@ const LEAKS: [(&str, Leak); 69] = [
     ("the_file_size_limit_refuses_more_bytes", Leak::NothingElse),
     ("the_file_size_limit_sends_its_signal", Leak::NothingElse),
     ("the_limit_on_open_files_refuses_more", Leak::NothingElse),
+    ("processor_time_is_counted", Leak::NothingElse),
     ("processor_time_is_counted_for_children_too", Leak::NothingElse),
 ];
 

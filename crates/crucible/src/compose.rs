@@ -12,8 +12,8 @@ use crucible_backends::subprocess::{SubprocessBackend, SubprocessConfig};
 use crucible_backends::wasm::runtimes::RuntimeFolder;
 use crucible_backends::wasm::{Note, WasmBackend, WasmConfig, WorkerProgram};
 use crucible_core::{
-    Backend, Error, ErrorKind, HostPath, Isolation, Language, Policy, Result, ReviewStore, SandboxId, SandboxRequest,
-    Scanner, SuiteResult, nearest,
+    Backend, Error, ErrorKind, HostPath, Isolation, Language, Layer, Policy, Result, ReviewStore, SandboxId,
+    SandboxRequest, Scanner, Severity, SuiteResult, nearest,
 };
 use crucible_engine::{Engine, NodeFacts};
 use crucible_evidence::{EvidenceFolder, Node, Protection, StoredAttestation, StoredAttestations};
@@ -298,6 +298,36 @@ pub async fn start_engine(name: &str, configuration: &Configuration, ahead: Ahea
     };
     let (started, scanner) = tokio::join!(start(name, configuration, ahead), reading);
     Ok(unscanned_engine(vec![started?], configuration).with_scanner(scanner?))
+}
+
+/// What `auto` may have to choose in the jail's place: what has a layer that the policy requires and the jail can't have, and
+/// a stronger wall where the policy may demand one by what is found in a program.
+#[must_use]
+pub fn stronger_than_the_jail(policy: &Policy) -> Vec<&'static str> {
+    let jail = isolation(JAIL).unwrap_or(Isolation::None);
+    let wants_wall = policy.before.wall_for(Severity::Critical) > jail;
+    let wants_layer = policy.require.contains(&Layer::WebAssembly);
+    [(WASM, wants_layer), (GVISOR, wants_wall)].into_iter().filter_map(|(name, wants)| wants.then_some(name)).collect()
+}
+
+/// Starts the engine as [`start_engine`] does, with the jail and all of `stronger` that can be used here, among which it
+/// chooses for a specification with the backend `auto`. Also says why the others can't.
+///
+/// # Errors
+/// As there, for the jail.
+pub async fn start_engine_to_choose(
+    stronger: &[&'static str],
+    configuration: &Configuration,
+    ahead: Ahead,
+) -> Result<(Engine, Vec<(&'static str, Error)>)> {
+    let (mut backends, mut missing) = (vec![start(JAIL, configuration, ahead).await?], Vec::new());
+    for name in stronger {
+        match start(name, configuration, ahead).await {
+            Ok(backend) => backends.push(backend),
+            Err(error) => missing.push((*name, error)),
+        }
+    }
+    Ok((unscanned_engine(backends, configuration).with_scanner(scanner(configuration)?), missing))
 }
 
 /// The same without a look at programs: for those whose programs are Crucible's own.

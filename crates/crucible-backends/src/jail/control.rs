@@ -39,9 +39,8 @@ const MANY_INODES: u64 = 100_000;
 #[async_trait]
 impl ControlArms for JailBackend {
     fn removable(&self) -> BTreeMap<Layer, BTreeSet<Layer>> {
-        // Clocks are the launcher's, for all its sandboxes; and no program of the jail's is WebAssembly.
-        let removable =
-            Layer::ALL.into_iter().filter(|layer| !matches!(layer, Layer::TimeNamespace | Layer::WebAssembly));
+        // Clocks are the launcher's, for all its sandboxes.
+        let removable = Layer::of_native_programs().filter(|layer| *layer != Layer::TimeNamespace);
         removable.map(|layer| (layer, rests_on(layer))).collect()
     }
 
@@ -153,7 +152,7 @@ mod tests {
             Layer::DiskQuota,
             Layer::TimeNamespace,
         ];
-        for layer in Layer::ALL.into_iter().filter(|layer| *layer != Layer::WebAssembly) {
+        for layer in Layer::of_native_programs() {
             let by_the_launcher = PROTECTIONS.iter().any(|(known, _)| *known == layer);
             assert_ne!(by_the_launcher, elsewhere.contains(&layer), "{layer}");
         }

@@ -9,7 +9,7 @@ use crate::exit::Exit;
 use crate::output::{self, Finished, Format, LiveOutput, write_document};
 use crate::signals::Signals;
 use crucible::compose::{self, Unsafe};
-use crucible::config::{Configuration, Environment};
+use crucible::config::{self, Configuration, Environment};
 use crucible_core::{
     BaselineRecord, Capabilities, Comparison, Decision, Discard, Enforcement, Error, ErrorKind, EvaluationId,
     EvaluationSpec, EventSink, HeldEvaluation, Isolation, Learnt, LimitKind, Limits, Outcome, Program, Result,
@@ -55,17 +55,21 @@ fn evaluate(
     };
     let language = language.as_ref().map(|(_, language)| language.as_ref());
     let backend = compose::choose_for(configuration.backend(), language, settings.unsafe_backends())?;
+    let policy = compose::policy(configuration, backend)?;
+    let is_to_be_chosen = configuration.backend() == config::AUTO
+        && backend == compose::JAIL
+        && !compose::stronger_than_the_jail(&policy).is_empty();
     let spec = EvaluationSpec {
         id: EvaluationId::generate(),
         program,
-        backend: backend.to_owned(),
+        backend: if is_to_be_chosen { config::AUTO } else { backend }.to_owned(),
         stdin: Vec::new(),
         files: input::files(&flags.files, configuration.limits())?,
         collect: flags.collect.clone(),
         tripwires: flags.tripwires.clone(),
         env: input::environment(configuration.env(), &flags.env, |name| std::env::var_os(name))?,
         limits: configuration.limits().clone(),
-        policy: compose::policy(configuration, backend)?,
+        policy,
         review: None,
         label: flags.label.clone(),
     };
@@ -111,6 +115,8 @@ pub(super) fn perform(
     review: Review,
 ) -> Result<Exit> {
     let backend = compose::choose(&spec.backend, unsafe_backends)?;
+    let is_to_be_chosen = spec.backend == config::AUTO;
+    let policy_name = spec.policy.name.clone();
     let limits = spec.policy.limits_for(&spec.limits);
     let stdin = delivery.standard_input()?;
     if backend == compose::SUBPROCESS {
@@ -119,7 +125,16 @@ pub(super) fn perform(
     let runtime = runtime()?;
     let done = runtime.block_on(async {
         let mut signals = Signals::listen()?;
-        let engine = compose::start_engine(backend, configuration, compose::Ahead::Never).await?;
+        let engine = if is_to_be_chosen {
+            let stronger = compose::stronger_than_the_jail(&spec.policy);
+            let started = compose::start_engine_to_choose(&stronger, configuration, compose::Ahead::Never).await?;
+            for (name, error) in started.1 {
+                output::warning(&format!("the backend {name} can't be chosen here: {}", output::chain(&error)));
+            }
+            started.0
+        } else {
+            compose::start_engine(backend, configuration, compose::Ahead::Never).await?
+        };
         if let Some(warning) = engine.backends().iter().find_map(|started| weak_limits(started.capabilities())) {
             output::warning(&warning);
         }
@@ -170,15 +185,19 @@ pub(super) fn perform(
         return output::unwritable(failure, "the program's output");
     }
     let reason = reason(&outcome, &limits).filter(|_| delivery.format == Format::Text);
-    let is_noted = reason.is_some();
-    if let Some(reason) = reason {
-        output::note(&reason, finished.within_line);
+    let choice = (is_to_be_chosen && outcome.backend != backend && delivery.format == Format::Text).then(|| {
+        format!("policy '{policy_name}' demands more than the jail: it ran on the backend {}", outcome.backend)
+    });
+    let mut within_line = finished.within_line;
+    for note in [choice, reason].into_iter().flatten() {
+        output::note(&note, within_line);
+        within_line = false;
     }
     if let Some(warning) = outcome.baseline.as_ref().and_then(not_compared) {
         output::warning(&warning);
     }
     if delivery.reporting == Reporting::Full {
-        output::run_report(&outcome, &limits, finished.within_line && !is_noted);
+        output::run_report(&outcome, &limits, within_line);
     }
     written?;
     Ok(match signal {

@@ -4,6 +4,7 @@ use super::cgroups::Mode;
 use super::{Diagnosis, LanguageReport, ScannerReport};
 use crate::output::{self, neutral};
 use crucible_api::v1::{BackendReport, ProblemDetail};
+use crucible_core::Layer;
 use std::fmt::Write;
 
 /// All findings as text with styles.
@@ -62,9 +63,12 @@ fn isolation(name: &str) -> &str {
 
 fn backend(text: &mut String, report: &BackendReport) {
     if report.isolation != "none" {
-        let present = report.layers.values().filter(|layer| layer.active).count();
-        let _ = writeln!(text, "  layers in force: {present} of {}", report.layers.len());
-        for (name, layer) in &report.layers {
+        // No machine can be mended so that native programs are WebAssembly.
+        let can_be = |name: &str, is_active: bool| is_active || name != Layer::WebAssembly.as_str();
+        let layers: Vec<_> = report.layers.iter().filter(|(name, layer)| can_be(name, layer.active)).collect();
+        let present = layers.iter().filter(|(_, layer)| layer.active).count();
+        let _ = writeln!(text, "  layers in force: {present} of {}", layers.len());
+        for (name, layer) in layers {
             if layer.active {
                 mark(text, Mark::Good, name, layer.detail.as_deref().unwrap_or_default());
             } else {

@@ -74,9 +74,8 @@ fn before(before: &Before) -> Vec<String> {
 }
 
 fn protection(policy: &Policy) -> Vec<String> {
-    // One layer is no matter of machines and settings, but of what a program is.
-    let of_all_programs = Layer::ALL.into_iter().filter(|layer| *layer != Layer::WebAssembly);
-    let (required, missing): (Vec<_>, Vec<_>) = of_all_programs.partition(|layer| policy.require.contains(layer));
+    let (required, missing): (Vec<_>, Vec<_>) =
+        Layer::of_native_programs().partition(|layer| policy.require.contains(layer));
     let all = required.len() + missing.len();
     let names: Vec<_> = missing.into_iter().map(Layer::as_str).collect();
     let mut lines = vec![match (required.len(), names.len()) {
