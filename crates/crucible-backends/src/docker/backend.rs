@@ -223,7 +223,9 @@ impl DockerBackend {
         let layers = self.capabilities.layers.clone();
         let plans = Plans { layers: &layers, facts, owner, memory: plan.memory(), processes, shares: shares(&limits) };
         let evidence = Arc::new(Evidence::new(pid, &container.id, &plans));
-        let side = AgentSide::new(client, agent::environment(interpreter.as_deref()), self.process_limits(&limits));
+        // What the image was made for is found there by its name, by any command.
+        let own = interpreter.as_deref().or(image.interpreter.as_deref());
+        let side = AgentSide::new(client, agent::environment(own), self.process_limits(&limits));
         Ok(DockerSandbox(Parts {
             id,
             daemon: Arc::clone(&self.daemon),

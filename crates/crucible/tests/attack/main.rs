@@ -5,6 +5,7 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, clippy::print_stderr, reason = "helpers of tests fail as tests do")]
 
+mod backends;
 mod bad_input;
 mod forged;
 mod report;
