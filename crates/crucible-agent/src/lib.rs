@@ -1,5 +1,5 @@
 //! The guest agent: one small static program that runs commands and moves files inside a container or virtual machine
-//! ([`guest`]), the protocol that it speaks over one pair of byte streams ([`protocol`]), and the supervisor's side of it
+//! (`guest`), the protocol that it speaks over one pair of byte streams ([`protocol`]), and the supervisor's side of it
 //! ([`host`]).
 //!
 //! Invariants: `unsafe` lives in `sys` alone. The supervisor treats every byte from an agent as hostile: the guest may have

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 #[derive(Debug, Subcommand)]
 pub(crate) enum SandboxVerb {
     /// Make a sandbox that stays open, and print its id
-    Create(SandboxCreateArguments),
+    Create(Box<SandboxCreateArguments>),
     /// List the sandboxes that are open
     List(SandboxListArguments),
     /// Run a command in one

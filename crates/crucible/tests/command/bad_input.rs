@@ -136,14 +136,9 @@ fn a_benchmark_that_can_not_have_what_it_needs_says_what_to_do() {
 }
 
 #[test]
-fn backends_of_later_builds_are_refused_as_such() {
-    for name in ["microvm"] {
-        let run = crucible(&["run", "-c", "1", "-b", name]).output();
-        run.expect_failure(
-            77,
-            &[&format!("the backend '{name}' is not in this build yet"), "hint: in this build: jail"],
-        );
-    }
+fn a_backend_of_a_later_build_is_refused_as_such() {
+    let run = crucible(&["run", "-c", "1", "-b", "microvm"]).output();
+    run.expect_failure(77, &["the backend 'microvm' is not in this build yet", "hint: in this build: jail"]);
 }
 
 #[test]
