@@ -135,3 +135,32 @@ fn a_policy_bounds_what_a_run_may_use() {
         assert!(run.stderr().contains("the 300ms time limit was reached"), "{}", run.stderr());
     }
 }
+
+#[test]
+fn what_is_stronger_than_the_jail_is_chosen_where_the_policy_demands_it_and_only_then() {
+    let usable = crucible(&["run", "-b", "gvisor", "-l", "bash", "-c", "true"]).output();
+    let required = std::env::var("CRUCIBLE_REQUIRE").unwrap_or_default();
+    assert!(usable.code() == 0 || !required.split(',').any(|name| name == "gvisor"), "{}", usable.stderr());
+    if !backends().iter().any(|backend| backend.name == "jail") {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = policy(folder.path(), "[before.least_isolation]\nlow = 'own_kernel'\n");
+    let run = |code: &str, more: &[&str]| {
+        crucible(&[&["run", "--policy", path.to_str().unwrap(), "-c", code], more].concat()).output()
+    };
+    let plain = run("print(6 * 7)", &["--json"]).json();
+    assert_eq!((&plain["backend"], &plain["stdout"]), (&"jail".into(), &"42\n".into()));
+    let noticed = "import os; print(os.system('exit 7') >> 8)";
+    run(noticed, &["-b", "jail"]).expect_failure(77, &["demands the isolation own_kernel", "backend 'jail' gives"]);
+    if usable.code() != 0 {
+        let refused = run(noticed, &[]);
+        refused.expect_failure(77, &["the backend gvisor can't be chosen here", "demands the isolation own_kernel"]);
+        return;
+    }
+    let stronger = run(noticed, &["--json"]).json();
+    assert_eq!((&stronger["backend"], &stronger["stdout"]), (&"gvisor".into(), &"7\n".into()), "{stronger:#}");
+    let told = run(noticed, &[]);
+    assert!(told.stderr().contains("demands more than the jail: it ran on the backend gvisor"), "{}", told.stderr());
+    assert_eq!((told.code(), told.stdout().as_str()), (0, "7\n"));
+}
