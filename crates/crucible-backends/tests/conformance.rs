@@ -13,7 +13,7 @@ use crucible_core::{HostPath, Language, Policy};
 use crucible_testkit::conformance::{ConformanceSubject, Unavailable};
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, OnceLock};
 
 fn language(name: &str) -> Arc<Language> {
     #[derive(serde::Deserialize)]
@@ -61,17 +61,16 @@ async fn docker() -> Result<ConformanceSubject, Unavailable> {
     Ok(ConformanceSubject { backend: Arc::new(backend), python, shell, policy: Policy::default() })
 }
 
-/// Runtimes that are installed for these tests, once: by `crucible runtime install python-wasm`, or here.
-fn wasm_config() -> Result<WasmConfig, crucible_core::Error> {
-    // Compiled once for all tests, whose programs run one after the other or at once.
-    static INSTALLED: Mutex<()> = Mutex::new(());
+/// Where the runtimes for these tests are installed, once; what hinders that is found out once, too.
+fn wasm_config() -> Result<WasmConfig, Unavailable> {
+    static INSTALLED: OnceLock<Result<(), Unavailable>> = OnceLock::new();
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("wasm");
     let runtimes = HostPath::new(folder.join("runtimes"));
-    let _alone = INSTALLED.lock().unwrap_or_else(PoisonError::into_inner);
-    let installed = RuntimeFolder::new(runtimes.clone());
-    if installed.get("python-wasm").is_err() {
-        installed.install("python-wasm")?;
-    }
+    let install = || match RuntimeFolder::new(runtimes.clone()) {
+        installed if installed.get("python-wasm").is_ok() => Ok(()),
+        empty => empty.install("python-wasm").map(drop).map_err(|error| unavailable("wasm", &error)),
+    };
+    INSTALLED.get_or_init(install).clone()?;
     let program = HostPath::new(env!("CARGO_BIN_EXE_crucible-wasm-worker"));
     Ok(WasmConfig {
         jail: JailConfig::default(),
@@ -86,7 +85,7 @@ async fn wasm() -> Result<ConformanceSubject, Unavailable> {
     // Installing waits for npm, and compiling for the worker.
     static COMPILED: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
     let failed = |error: crucible_core::Error| unavailable("wasm", &error);
-    let backend = WasmBackend::start(wasm_config().map_err(failed)?).await.map_err(failed)?;
+    let backend = WasmBackend::start(wasm_config()?).await.map_err(failed)?;
     let alone = COMPILED.lock().await;
     backend.compiled("python-wasm").await.map_err(failed)?;
     drop(alone);
