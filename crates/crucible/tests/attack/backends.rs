@@ -36,19 +36,21 @@ fn with_verdict<'a>(suite: &'a Value, verdict: &str) -> Vec<&'a Value> {
     suite["properties"].as_array().unwrap().iter().filter(|property| property["verdict"] == verdict).collect()
 }
 
-/// Attacks a backend with everything. At least so many properties are there to be held.
+/// Attacks a backend with everything. At least so many properties are there to be held. What only root can put in place or
+/// count stays open for others.
 fn holds_all(name: &str, at_least: usize) {
     let run = equipped(attack(&["-b", name, "--json"])).output();
     let report = run.json();
     let suite = &report["suites"][0];
     assert_eq!(suite["backend"], name);
+    let is_root = rustix::process::geteuid().is_root();
     for verdict in ["breached", "inconclusive"] {
         let bad = with_verdict(suite, verdict);
-        assert!(bad.is_empty(), "{bad:#?}\n{}", run.stderr());
+        assert!(bad.is_empty() || (verdict == "inconclusive" && !is_root), "{bad:#?}\n{}", run.stderr());
     }
     let held = with_verdict(suite, "held").len();
     assert!(held >= at_least, "only {held} were held");
-    assert_eq!((run.code(), &report["verdict"]), (0, &"held".into()), "{}", run.stderr());
+    assert!(!is_root || (run.code(), &report["verdict"]) == (0, &"held".into()), "{}", run.stderr());
 }
 
 const IMPORT: [&str; 3] = ["image", "import-host", "python"];
