@@ -65,7 +65,7 @@ fn containers_hold_every_property() {
 #[test]
 fn gvisor_holds_every_property() {
     if is_ready("gvisor", &["run", "-b", "gvisor", "-l", "bash", "-c", "true"]) {
-        holds_all("gvisor", 48);
+        holds_all("gvisor", 40);
     }
 }
 
