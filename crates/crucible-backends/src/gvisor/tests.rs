@@ -37,8 +37,8 @@ async fn an_agent_that_says_something_else_is_told_for_what_it_says_and_leaves_n
     let Some((launcher, home, runsc)) = made_with().await else { return };
     let runtime = runtime::resolve(&system_language().unwrap(), None).unwrap();
     for (number, (says, expected)) in [
-        ("printf 'crucible-agent\\001\\000\\377\\377\\377\\377'; exec sleep 1000", "a frame of 4294967295 bytes"),
-        ("printf 'crucible-agent\\001\\000\\002\\000\\000\\000zz'; exec sleep 1000", "broke its word"),
+        ("printf 'crucible-agent\\002\\000\\377\\377\\377\\377'; exec sleep 1000", "a frame of 4294967295 bytes"),
+        ("printf 'crucible-agent\\002\\000\\002\\000\\000\\000zz'; exec sleep 1000", "broke its word"),
         ("printf 'crucible-agent\\011\\000'; exec sleep 1000", "version 9"),
         ("echo 'I am no agent at all'; exec sleep 1000", "I am no agent at"),
         ("exit 0", "has ended"),
