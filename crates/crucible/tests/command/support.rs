@@ -18,12 +18,10 @@ pub(crate) struct Backend {
 }
 
 const SUBPROCESS: Backend = Backend { name: "subprocess", flags: &["-b", "subprocess", "--unsafe"] };
-const JAIL: Backend = Backend { name: "jail", flags: &["-b", "jail"] };
-const GVISOR: Backend = Backend { name: "gvisor", flags: &["-b", "gvisor"] };
-const DOCKER: Backend = Backend { name: "docker", flags: &["-b", "docker"] };
+pub(crate) const JAIL: Backend = Backend { name: "jail", flags: &["-b", "jail"] };
 
 /// Whether it runs here. If not it is skipped with a word, or a failure if `CRUCIBLE_REQUIRE` names it.
-fn is_usable(backend: &Backend) -> bool {
+pub(crate) fn is_usable(backend: &Backend) -> bool {
     let run = crucible(&["run", "-l", "bash", "-c", ""]).backend(*backend).output();
     if run.code() == 69 {
         let required = std::env::var("CRUCIBLE_REQUIRE").unwrap_or_default();
@@ -36,14 +34,6 @@ fn is_usable(backend: &Backend) -> bool {
 /// Every backend on this machine's own kernel and files that runs here.
 pub(crate) fn backends() -> Vec<Backend> {
     [SUBPROCESS, JAIL].into_iter().filter(is_usable).collect()
-}
-
-/// Every backend that has a way out for an allow-list and runs Python here. They want the daemon's address, where they are
-/// containers: see [`crate::docker::with_daemon`].
-pub(crate) fn backends_with_a_way_out() -> Vec<Backend> {
-    let mut usable: Vec<_> = [JAIL, GVISOR].into_iter().filter(is_usable).collect();
-    usable.extend(crate::docker::has_python().then_some(DOCKER));
-    usable
 }
 
 /// A run of the command to be made.
