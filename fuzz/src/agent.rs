@@ -41,7 +41,7 @@ async fn conversation(bytes: &[u8]) {
         let _ = theirs.write_all(bytes).await.is_ok();
         drop(theirs);
     };
-    // Numbers 1 to 4, as a fuzzer finds out soon.
+    // Numbers 1 to 5, as a fuzzer finds out soon.
     let command = async {
         if let Ok(mut running) = client.start(Command::default()).await {
             let mut output = Vec::new();
@@ -62,7 +62,15 @@ async fn conversation(bytes: &[u8]) {
             let _ = file.finish().await.is_ok();
         }
     };
-    let all = async { tokio::join!(saying, command, listing, reading, writing, client.usage()) };
+    let connecting = async {
+        let mut door = client.door();
+        while let Ok(mut connection) = door.accept().await {
+            let mut heard = Vec::new();
+            let _ = connection.write_all(b"answer").await.is_ok();
+            let _ = connection.read_to_end(&mut heard).await.is_ok();
+        }
+    };
+    let all = async { tokio::join!(saying, command, listing, reading, writing, connecting, client.usage()) };
     let ended = tokio::time::timeout(Duration::from_secs(5), all).await;
     assert!(ended.is_ok(), "something waits for an agent that is gone");
     client.until_lost().await;

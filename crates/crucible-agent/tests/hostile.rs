@@ -1,9 +1,13 @@
 //! What is at the other end of the line is hostile: garbage, lengths, wrong versions, reports that nobody asked for.
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
-use crucible_agent::host::{Abilities, AgentClient, AgentError, AgentLoss, Command, Ended, EntryKind, Refusal};
+use crucible_agent::host::{
+    Abilities, AgentClient, AgentError, AgentLoss, Command, Connection, Door, Ended, EntryKind, Failure, Refusal,
+};
 use crucible_agent::protocol::frame::encode;
-use crucible_agent::protocol::{Entry, MOST_FROM_AGENT, OutputStream, PIECE, Report, WINDOW, preamble};
+use crucible_agent::protocol::{
+    Entry, MOST_CONNECTIONS, MOST_FROM_AGENT, OutputStream, PIECE, Report, WINDOW, preamble,
+};
 use proptest::prelude::*;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
@@ -90,6 +94,7 @@ async fn reports_that_nobody_asked_for_break_the_word() {
     let unasked = [
         Report::Ready(Abilities::default()),
         Report::Started { number: 1 },
+        Report::NotStarted { number: 1, failure: Failure { step: "take a connection".to_owned(), errno: 22 } },
         Report::Output { number: 1, stream: OutputStream::Out, bytes: b"x" },
         Report::OutputEnd { number: 1, stream: OutputStream::Out },
         Report::InputCredit { number: 1, bytes: 1 },
@@ -140,6 +145,83 @@ async fn more_output_than_was_granted_breaks_the_word() {
     let (mut out, mut got) = (running.out, Vec::new());
     out.read_to_end(&mut got).await.unwrap();
     assert_eq!(got.len(), usize::try_from(WINDOW).unwrap());
+}
+
+/// A client whose door has let one connection in, by the number 1.
+async fn connected() -> (AgentClient, Door, Connection, DuplexStream) {
+    let (client, mut theirs) = begun().await;
+    let mut door = client.door();
+    let (accepted, ()) = tokio::join!(door.accept(), send(&mut theirs, &Report::Started { number: 1 }));
+    (client, door, accepted.unwrap(), theirs)
+}
+
+#[tokio::test]
+async fn connections_that_nobody_waits_for_break_the_word() {
+    // Where nothing listens, with a number that was never given, and twice.
+    for number in [1, 2] {
+        let (client, mut door, connection, mut theirs) = connected().await;
+        let frame = encode(&Report::Started { number }, MOST_FROM_AGENT).unwrap();
+        let loss = loss_after(&client, &mut theirs, &frame).await;
+        assert!(matches!(loss, AgentLoss::BrokeItsWord(ref why) if why.contains("nobody asked for")), "{loss:?}");
+        assert!(matches!(door.accept().await, Err(AgentError::Lost(AgentLoss::BrokeItsWord(_)))));
+        drop(connection);
+    }
+    // One that is waited for, but not by this number.
+    let (client, mut theirs) = begun().await;
+    let mut door = client.door();
+    let frame = encode(&Report::Started { number: 7 }, MOST_FROM_AGENT).unwrap();
+    let (accepted, loss) = tokio::join!(door.accept(), loss_after(&client, &mut theirs, &frame));
+    assert!(accepted.is_err() && matches!(loss, AgentLoss::BrokeItsWord(_)), "{loss:?}");
+}
+
+#[tokio::test]
+async fn a_connection_has_neither_an_end_nor_errors_and_no_more_than_was_granted() {
+    let wrong = [
+        Report::Ended { number: 1, status: Ended::Exited(0) },
+        Report::Output { number: 1, stream: OutputStream::Error, bytes: b"x" },
+        Report::OutputEnd { number: 1, stream: OutputStream::Error },
+        Report::InputCredit { number: 1, bytes: 1 },
+        Report::Output { number: 1, stream: OutputStream::Out, bytes: b"" },
+    ];
+    for report in wrong {
+        let (client, _door, _connection, mut theirs) = connected().await;
+        let loss = loss_after(&client, &mut theirs, &encode(&report, MOST_FROM_AGENT).unwrap()).await;
+        assert!(matches!(loss, AgentLoss::BrokeItsWord(_)), "{report:?}: {loss:?}");
+    }
+    let (client, _door, mut connection, mut theirs) = connected().await;
+    let piece = vec![b'x'; PIECE];
+    let report = Report::Output { number: 1, stream: OutputStream::Out, bytes: &piece };
+    let frames = encode(&report, MOST_FROM_AGENT).unwrap().repeat(usize::try_from(WINDOW).unwrap() / PIECE + 1);
+    let loss = loss_after(&client, &mut theirs, &frames).await;
+    assert!(matches!(loss, AgentLoss::BrokeItsWord(why) if why.contains("granted")));
+    let mut got = Vec::new();
+    connection.read_to_end(&mut got).await.unwrap();
+    assert_eq!(got.len(), usize::try_from(WINDOW).unwrap());
+    assert!(connection.write_all(b"x").await.is_err());
+}
+
+#[tokio::test]
+async fn connections_that_the_agent_never_ends_take_no_more_than_their_places() {
+    let (client, mut theirs) = begun().await;
+    let (mut door, all) = (client.door(), MOST_CONNECTIONS);
+    for number in 1..=all {
+        let report = Report::Started { number };
+        let (accepted, ()) = tokio::join!(door.accept(), send(&mut theirs, &report));
+        // Nobody holds it any more; what the agent says to that decides when it is over.
+        drop(accepted.unwrap());
+    }
+    assert!(timeout(Duration::from_millis(50), door.accept()).await.is_err());
+    // No number was given for one more.
+    send(&mut theirs, &Report::OutputEnd { number: 1, stream: OutputStream::Out }).await;
+    send(&mut theirs, &Report::InputClosed { number: 1 }).await;
+    assert!(timeout(Duration::from_millis(50), door.accept()).await.is_err());
+    // Waiting that was given up is taken up again, by the same number.
+    let report = Report::Started { number: all + 1 };
+    let (accepted, ()) = tokio::join!(door.accept(), send(&mut theirs, &report));
+    drop(accepted.unwrap());
+    assert_eq!(client.loss(), None);
+    let frame = encode(&Report::Started { number: all + 2 }, MOST_FROM_AGENT).unwrap();
+    assert!(matches!(loss_after(&client, &mut theirs, &frame).await, AgentLoss::BrokeItsWord(_)));
 }
 
 #[tokio::test]
@@ -204,8 +286,10 @@ proptest! {
                 let _ = theirs.write_all(&bytes).await.is_ok();
                 drop(theirs);
             };
-            let (started, listed, ()) = tokio::join!(client.start(Command::default()), client.list("/work"), sending);
-            assert!(started.is_err() || listed.is_err());
+            let mut door = client.door();
+            let (started, listed, accepted, ()) =
+                tokio::join!(client.start(Command::default()), client.list("/work"), door.accept(), sending);
+            assert!(started.is_err() || listed.is_err() || accepted.is_err());
             timeout(LONG, client.until_lost()).await.unwrap();
         });
     }

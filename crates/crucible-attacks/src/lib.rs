@@ -14,7 +14,7 @@ pub mod scenario;
 mod subject;
 mod suite;
 
-pub use arm::{Site, Supervisor, World};
+pub use arm::{OTHER_NAME, Site, Supervisor, World};
 pub use subject::Subject;
 pub use suite::{AttackSuite, Depth, Node, Progress, Target};
 

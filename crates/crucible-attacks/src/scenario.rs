@@ -229,6 +229,11 @@ pub enum Canary {
     },
     /// Something that is left behind, looked for from another sandbox and from the host.
     Residue {},
+    /// A server that the sandbox's allow-list doesn't name.
+    Unlisted {
+        /// Where it serves.
+        address: IpAddr,
+    },
     /// That the probe is started at all.
     Started {},
 }
@@ -268,7 +273,7 @@ impl Canary {
     /// Whether what it is about is held by the engine, and not by the backend alone.
     pub(crate) const fn is_the_engines(&self) -> bool {
         match self {
-            Self::Forged {} => true,
+            Self::Forged {} | Self::Unlisted { .. } => true,
             Self::Counter { limit, .. } => matches!(limit, LimitKind::Timeout | LimitKind::Output | LimitKind::CpuTime),
             _ => false,
         }
@@ -369,7 +374,10 @@ impl Scenario {
         match &self.canary {
             // What is left behind has a name of its own, and hurts nobody.
             Canary::Residue {} => self.place == Place::Range && self.changes_names_of_the_machine(),
-            Canary::Tcp { address } | Canary::Udp { address } | Canary::Served { address } => !address.is_loopback(),
+            Canary::Tcp { address }
+            | Canary::Udp { address }
+            | Canary::Served { address }
+            | Canary::Unlisted { address } => !address.is_loopback(),
             canary => canary.is_the_machines(),
         }
     }
@@ -457,7 +465,10 @@ impl Scenario {
         if self.statement.trim().is_empty() || self.statement.ends_with('.') {
             return Err(format!("{}: the statement has to be a sentence without a full stop", self.id));
         }
-        let has_own = matches!(self.canary, Canary::Collected {} | Canary::Forged {} | Canary::Heartbeat { .. });
+        let has_own = matches!(
+            self.canary,
+            Canary::Collected {} | Canary::Forged {} | Canary::Unlisted { .. } | Canary::Heartbeat { .. }
+        );
         if self.control.is_empty() && self.control_limits.is_empty() && !has_own {
             return Err(format!("{}: without a control arm nothing is proven", self.id));
         }

@@ -5,8 +5,8 @@ use crate::range::{self, Ranges};
 use crate::scenario::{Arm, Canary, Place, Scenario};
 use crate::subject::Subject;
 use crucible_core::{
-    ArmResult, ControlResult, Error, ErrorKind, HeldBy, Isolation, Layer, LayerState, Layers, PropertyResult, Reach,
-    Result, SuiteResult, Verdict, nearest,
+    ArmResult, ControlResult, Error, ErrorKind, HeldBy, Isolation, Layer, LayerState, Layers, NetworkKind,
+    PropertyResult, Reach, Result, SuiteResult, Verdict, nearest,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Instant, SystemTime};
@@ -70,6 +70,8 @@ pub struct Target<'a> {
     pub isolation: Isolation,
     /// The layers it says it has.
     pub layers: &'a Layers,
+    /// The kinds of network that it says it can give.
+    pub networks: &'a BTreeSet<NetworkKind>,
     /// The layers that can be left off, each with those that it can't stand without.
     pub removable: &'a BTreeMap<Layer, BTreeSet<Layer>>,
     /// Where its protected arms run.
@@ -225,6 +227,9 @@ fn not_applicable(scenario: &Scenario, target: &Target<'_>) -> Option<String> {
         let reason =
             "the backend says that a guest's processes are in a kernel of their own: the host has none to look at";
         return Some(reason.to_owned());
+    }
+    if matches!(scenario.canary, Canary::Unlisted { .. }) && !target.networks.contains(&NetworkKind::AllowList) {
+        return Some("the backend says that it has no way out for an allow-list".to_owned());
     }
     if let Some(missing) = scenario.needs.missing() {
         return Some(format!("the control arm needs {missing}"));

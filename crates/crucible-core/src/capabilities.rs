@@ -137,7 +137,7 @@ impl Capabilities {
                 "backend '{backend}' can't give the network that policy '{}' asks for: {}",
                 policy.name, policy.network
             ))
-            .with_hint("the jail has a way out for an allow-list; `--network none` does without"));
+            .with_hint("jail, docker and gvisor have a way out for an allow-list; `--network none` does without"));
         }
         if policy.unenforced_limits == UnenforcedLimits::Refuse {
             for limit in LimitKind::ALL {

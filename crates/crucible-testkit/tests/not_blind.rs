@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 /// Long enough for a probe, and short enough for those that can only notice that nothing comes.
 const PATIENCE: Duration = Duration::from_secs(8);
 
-const LEAKS: [(&str, Leak); 71] = [
+const LEAKS: [(&str, Leak); 74] = [
     ("the_exit_code_passes", Leak::ExitCodesChanged),
     ("death_by_signal_is_reported", Leak::SignalsHidden),
     ("arguments_pass_exactly", Leak::ArgumentsJoined),
@@ -63,6 +63,9 @@ const LEAKS: [(&str, Leak); 71] = [
     ("the_temporary_folders_are_its_own", Leak::NothingElse),
     ("a_listener_of_the_host_is_never_reached", Leak::NothingElse),
     ("an_abstract_socket_of_the_host_is_never_reached", Leak::NothingElse),
+    ("connections_come_in_by_the_door_and_each_direction_ends_by_itself", Leak::NothingElse),
+    ("many_connections_are_kept_apart_and_one_that_takes_nothing_holds_up_no_other", Leak::NothingElse),
+    ("nothing_but_the_door_can_be_called", Leak::NothingElse),
     ("what_is_seen_from_outside_is_as_planned", Leak::NothingElse),
     ("a_watched_file_that_is_opened_is_told_and_others_are_not", Leak::NothingElse),
     ("a_planted_listener_that_is_called_is_told_and_others_are_not", Leak::NothingElse),

@@ -6,16 +6,17 @@
 use crate::compose::{self, DOCKER, DOCKER_STOCK, GVISOR, JAIL, SUBPROCESS, WASM};
 use crate::config::Configuration;
 use crucible_attacks::range::{self, Range, Ranges};
-use crucible_attacks::{AttackSuite, Depth, Node, Progress, Site, Subject, Supervisor, Target, World};
+use crucible_attacks::{AttackSuite, Depth, Node, OTHER_NAME, Progress, Site, Subject, Supervisor, Target, World};
 use crucible_backends::jail::{self, Ahead};
 use crucible_backends::wasm::WasmBackend;
 use crucible_core::{
-    Backend, Command, ControlArms, Discard, Error, ErrorKind, EvaluationSpec, Evaluator, GuestPath, HostPath, Language,
-    Layers, Outcome, Policy, Result, SuiteResult,
+    Backend, Command, Connection, ControlArms, Discard, Error, ErrorKind, EvaluationSpec, Evaluator, GuestPath,
+    HostPath, Language, Layers, Outcome, Policy, Result, SuiteResult,
 };
-use crucible_engine::{Engine, RunIo};
+use crucible_engine::{Engine, Internet, Outside, RunIo};
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -75,6 +76,7 @@ pub async fn attack(
             name: backend,
             known_as: backend,
             isolation: under_attack.capabilities().isolation,
+            networks: &under_attack.capabilities().networks,
             layers: &under_attack.capabilities().layers,
             removable: &removable,
             node: Node::Here { subject: &subject, world: &world },
@@ -94,6 +96,7 @@ pub async fn attack(
             name: backend,
             known_as: DOCKER,
             isolation: under_attack.capabilities().isolation,
+            networks: &under_attack.capabilities().networks,
             layers,
             removable: &removable,
             node: Node::HereAlone { subject: &subject, world: &world, reason: NO_DAEMON_IN_A_RANGE },
@@ -109,6 +112,7 @@ pub async fn attack(
             name: backend,
             known_as: backend,
             isolation: under_attack.capabilities().isolation,
+            networks: &under_attack.capabilities().networks,
             layers: &under_attack.capabilities().layers,
             removable: &removable,
             node: Node::Here { subject: &subject, world: &world },
@@ -124,6 +128,7 @@ pub async fn attack(
             name: backend,
             known_as: backend,
             isolation: under_attack.capabilities().isolation,
+            networks: &under_attack.capabilities().networks,
             layers: &under_attack.capabilities().layers,
             removable: &removable,
             node: Node::Here { subject: &subject, world: &world },
@@ -136,6 +141,7 @@ pub async fn attack(
             name: backend,
             known_as: backend,
             isolation: under_attack.capabilities().isolation,
+            networks: &under_attack.capabilities().networks,
             layers: &layers,
             removable: &removable,
             node: Node::InRange,
@@ -229,7 +235,8 @@ fn world(backend: &Arc<dyn Backend>, policy: &Policy, configuration: &Configurat
     }
     let interpreter =
         crucible_backends::runtime::describe(&python, None)?.interpreter.map(|found| PathBuf::from(found.path));
-    let evaluator = EngineEvaluator(compose::unscanned_engine(vec![Arc::clone(backend)], configuration));
+    let engine = compose::unscanned_engine(vec![Arc::clone(backend)], configuration);
+    let evaluator = EngineEvaluator(engine.with_outside(Arc::new(WithOtherName)));
     let supervisor = supervisor(backend.name(), &python)?;
     Ok(World {
         site,
@@ -317,6 +324,23 @@ fn remove_left_folders(place: &Path) {
 
 fn failed(operation: &'static str, error: std::io::Error) -> Error {
     Error::new(ErrorKind::Io, operation, format!("could not {operation}")).with_source(error)
+}
+
+/// This machine's own network, in which the suite's name stands for the loopback as if somebody had made it so.
+struct WithOtherName;
+
+#[async_trait::async_trait]
+impl Outside for WithOtherName {
+    async fn look_up(&self, name: &str) -> std::io::Result<Vec<IpAddr>> {
+        match name {
+            OTHER_NAME => Ok(vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()]),
+            name => Internet.look_up(name).await,
+        }
+    }
+
+    async fn connect(&self, address: SocketAddr) -> std::io::Result<(Box<dyn Connection>, IpAddr)> {
+        Internet.connect(address).await
+    }
 }
 
 /// The engine, for properties that it holds.

@@ -103,7 +103,7 @@ fn control_arm(scenario: &Scenario) -> String {
     let layers = scenario.control.iter().map(|layer| format!("`{layer}`"));
     let limits = scenario.control_limits.iter().map(|(name, value)| format!("{name} of {value}"));
     let all: Vec<_> = layers.chain(limits).collect();
-    if all.is_empty() { "a reader or an end of its own kind".to_owned() } else { all.join(", ") }
+    if all.is_empty() { "a reader, an end or a list of its own kind".to_owned() } else { all.join(", ") }
 }
 
 fn needs(scenario: &Scenario) -> String {

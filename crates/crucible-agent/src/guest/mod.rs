@@ -1,12 +1,14 @@
 //! The agent inside: one thread that waits for the supervisor's requests, the ends of processes and their output, and deals
 //! with one thing after the other.
 //!
-//! Invariants: it executes nothing but what the supervisor asks for, and keeps nothing that a guest could make grow: of each
-//! output it holds one piece, of each input what the supervisor was granted. It may block while it writes to the supervisor,
+//! Invariants: it executes nothing but what the supervisor asks for, takes a connection only where the supervisor waits for
+//! one, and keeps nothing that a guest could make grow: of each output it holds one piece, of each input what the supervisor
+//! was granted. It may block while it writes to the supervisor,
 //! who reads whatever happens; it never blocks on a guest. When the supervisor is gone it kills everything and ends. It has no
 //! privilege that a guest doesn't have, unless the container gave it one to start commands as other users.
 
 mod command;
+mod door;
 mod files;
 mod line;
 mod prepare;
@@ -16,6 +18,7 @@ mod tree;
 use crate::protocol::{Command, Ended, Failure, Recipients, Refusal, Report, Request, TerminalSize, Usage};
 use crate::sys;
 use command::Placed;
+use door::Door;
 use line::{Line, Lost};
 use prepare::{Begun, Prepared};
 use rustix::event::{PollFd, PollFlags};
@@ -62,10 +65,10 @@ pub fn serve() -> ExitCode {
     }
 }
 
-/// A command that was started, until its process and all its streams have ended.
+/// A command that was started, or a connection, until its process and all its streams have ended.
 struct Running {
-    process: i32,
-    has_ended: bool,
+    /// Its process, until that has ended. A connection has none.
+    process: Option<i32>,
     streams: Streams,
 }
 
@@ -84,6 +87,9 @@ impl Agent {
         let (mut waits, mut whose) = (Vec::new(), Vec::new());
         waits.push(PollFd::new(self.line.input(), PollFlags::IN));
         waits.push(PollFd::new(&self.prepared.signals, PollFlags::IN));
+        let listener = self.prepared.door.waits();
+        let listens = listener.is_some();
+        waits.extend(listener.map(|listener| PollFd::new(listener, PollFlags::IN)));
         for (number, running) in &self.commands {
             for (wait, file, flags) in running.streams.waits() {
                 waits.push(PollFd::from_borrowed_fd(file, flags));
@@ -97,6 +103,7 @@ impl Agent {
         }
         let mut happened = waits.iter().map(|wait| !wait.revents().is_empty());
         let (requested, child_ended) = (happened.next().unwrap_or(false), happened.next().unwrap_or(false));
+        let connected = listens && happened.next().unwrap_or(false);
         let streams: Vec<(u32, Wait)> =
             whose.into_iter().zip(happened).filter(|(_, happened)| *happened).map(|(whose, _)| whose).collect();
         drop(waits);
@@ -110,6 +117,9 @@ impl Agent {
             let mut buffer = [0_u8; 1024];
             while rustix::io::read(&self.prepared.signals, &mut buffer).is_ok_and(|read| read > 0) {}
             self.reap(WaitOptions::NOHANG)?;
+        }
+        if connected {
+            self.accept()?;
         }
         if requested {
             self.line.read()?;
@@ -135,6 +145,12 @@ impl Agent {
         match request {
             Request::Begin(_) | Request::ShutDown => return Err(Lost),
             Request::Start { number, command } => return self.start(number, &command),
+            Request::Accept { number } => {
+                if let Err(failure) = self.prepared.door.expect(number) {
+                    return self.line.send(&Report::NotStarted { number, failure });
+                }
+            }
+            Request::StopListening => return self.stop_listening(Errno::CANCELED),
             Request::Input { number, bytes } => {
                 if let Some(running) = self.commands.get_mut(&number) {
                     return running.streams.put_in(number, bytes, &mut self.line);
@@ -158,8 +174,10 @@ impl Agent {
                 }
             }
             Request::Resize { number, size } => {
-                if let Some(running) = self.commands.get(&number).filter(|running| !running.has_ended) {
-                    running.streams.resize(size, running.process);
+                if let Some(running) = self.commands.get(&number)
+                    && let Some(process) = running.process
+                {
+                    running.streams.resize(size, process);
                 }
             }
             Request::Signal { number, signal, recipients } => {
@@ -208,11 +226,33 @@ impl Agent {
         match self.try_start(number, command) {
             Ok((process, streams)) => {
                 self.processes.insert(process, number);
-                self.commands.insert(number, Running { process, has_ended: false, streams });
+                self.commands.insert(number, Running { process: Some(process), streams });
                 self.line.send(&Report::Started { number })
             }
             Err(failure) => self.line.send(&Report::NotStarted { number, failure }),
         }
+    }
+
+    /// Takes connections that are there, as many as are expected.
+    fn accept(&mut self) -> Result<(), Lost> {
+        loop {
+            match self.prepared.door.accept() {
+                Ok(Some((number, streams))) => {
+                    self.commands.insert(number, Running { process: None, streams });
+                    self.line.send(&Report::Started { number })?;
+                }
+                Ok(None) => return Ok(()),
+                // It would fail again at once, and for ever.
+                Err(errno) => return self.stop_listening(errno),
+            }
+        }
+    }
+
+    fn stop_listening(&mut self, why: Errno) -> Result<(), Lost> {
+        for number in self.prepared.door.close() {
+            self.line.send(&Report::NotStarted { number, failure: Door::failure(why) })?;
+        }
+        Ok(())
     }
 
     fn try_start(&self, number: u32, command: &Command) -> Result<(i32, Streams), Failure> {
@@ -243,7 +283,7 @@ impl Agent {
                 Ok(Some((process, status))) => {
                     let Some(number) = self.processes.remove(&process.as_raw_nonzero().get()) else { continue };
                     if let Some(running) = self.commands.get_mut(&number) {
-                        running.has_ended = true;
+                        running.process = None;
                     }
                     self.line.send(&Report::Ended { number, status: ended(status) })?;
                     self.forget_if_over(number);
@@ -255,13 +295,13 @@ impl Agent {
     }
 
     fn forget_if_over(&mut self, number: u32) {
-        if self.commands.get(&number).is_some_and(|running| running.has_ended && running.streams.are_over()) {
+        if self.commands.get(&number).is_some_and(|running| running.process.is_none() && running.streams.are_over()) {
             self.commands.remove(&number);
         }
     }
 
     fn signal(&self, number: u32, signal: i32, recipients: Recipients) -> Result<(), Errno> {
-        let process = self.commands.get(&number).filter(|running| !running.has_ended).map(|running| running.process);
+        let process = self.commands.get(&number).and_then(|running| running.process);
         match recipients {
             Recipients::Group => sys::signal(-process.ok_or(Errno::SRCH)?, signal),
             // Its own process may have ended: what it left is its tree all the same.

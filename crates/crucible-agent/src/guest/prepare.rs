@@ -4,6 +4,7 @@
 //! Invariant: nothing of the guest has run before all of it is done. A step that fails stops the start.
 
 use super::Step;
+use super::door::Door;
 use super::files::Folders;
 use super::line::{Line, Lost};
 use super::tree::{self, Marks};
@@ -31,6 +32,7 @@ pub(super) struct Prepared {
     pub(super) owner: Option<Owner>,
     pub(super) group: Option<Group>,
     pub(super) filter: Vec<Instruction>,
+    pub(super) door: Door,
 }
 
 /// Why it never began.
@@ -66,7 +68,7 @@ pub(super) fn prepare(line: &mut Line) -> Result<Prepared, Begun> {
         Request::Begin(beginning) => Some(beginning),
         _ => None,
     })?;
-    let Beginning { folders, owner, space, processes, remove, filter } = beginning;
+    let Beginning { folders, owner, space, processes, remove, filter, listen } = beginning;
     let first = folders.first().cloned().unwrap_or_default();
     let group = match processes {
         Some(most) => Some(Group::make(&first, most).step("make the commands' control group")?),
@@ -81,6 +83,10 @@ pub(super) fn prepare(line: &mut Line) -> Result<Prepared, Begun> {
     if let Some(owner) = owner {
         give_up_privileges(owner).step("give up privileges")?;
     }
+    let door = match listen {
+        Some(address) => Door::open(address).step("listen for connections")?,
+        None => Door::default(),
+    };
     if !filter.is_empty() {
         // Without it a filter takes a privilege.
         rustix::thread::set_no_new_privs(true).step("give up gaining privileges")?;
@@ -88,7 +94,7 @@ pub(super) fn prepare(line: &mut Line) -> Result<Prepared, Begun> {
     let abilities =
         Abilities { is_first, sees_processes: tree::sees_processes(), marks_commands: Marks::usable().is_some() };
     let folders = Folders::open(folders, Identity(owner))?;
-    Ok(Prepared { signals, folders, abilities, marks: Marks::of(abilities), owner, group, filter })
+    Ok(Prepared { signals, folders, abilities, marks: Marks::of(abilities), owner, group, filter, door })
 }
 
 /// Mounts a file system in memory that is bounded, and has all the folders lie on it.

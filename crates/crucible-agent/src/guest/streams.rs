@@ -1,4 +1,5 @@
-//! A command's standard streams: three pipes, or one terminal. Nothing here blocks on the guest.
+//! A command's standard streams: three pipes, or one terminal. And a connection's two, which are one socket. Nothing here
+//! blocks on the guest.
 
 use super::line::{Line, Lost};
 use super::{Step, resize};
@@ -41,7 +42,14 @@ pub(super) struct Streams {
     input: Option<Input>,
     out: Option<Output>,
     error: Option<Output>,
-    terminal: Option<OwnedFd>,
+    kind: Kind,
+}
+
+/// What the streams are made of.
+enum Kind {
+    Pipes,
+    Terminal(OwnedFd),
+    Socket,
 }
 
 /// The command's ends.
@@ -72,7 +80,7 @@ impl Streams {
             input: Some(Input { file: our_input, waiting: VecDeque::new(), is_ending: false }),
             out: Some(Output { file: our_out, credit: WINDOW }),
             error: Some(Output { file: our_error, credit: WINDOW }),
-            terminal: None,
+            kind: Kind::Pipes,
         };
         Ok((streams, Theirs { input, out, error }))
     }
@@ -91,19 +99,33 @@ impl Streams {
             input: Some(Input { file: copy(&ours)?, waiting: VecDeque::new(), is_ending: false }),
             out: Some(Output { file: copy(&ours)?, credit: WINDOW }),
             error: None,
-            terminal: Some(ours),
+            kind: Kind::Terminal(ours),
         };
         Ok((streams, Theirs { input: copy(&theirs)?, out: copy(&theirs)?, error: theirs }))
+    }
+
+    /// Those of a connection, by its socket, which doesn't block.
+    pub(super) fn connection(socket: OwnedFd) -> Result<Self, Errno> {
+        let input = rustix::io::fcntl_dupfd_cloexec(&socket, 3)?;
+        Ok(Self {
+            input: Some(Input { file: input, waiting: VecDeque::new(), is_ending: false }),
+            out: Some(Output { file: socket, credit: WINDOW }),
+            error: None,
+            kind: Kind::Socket,
+        })
+    }
+
+    const fn is_terminal(&self) -> bool {
+        matches!(self.kind, Kind::Terminal(_))
     }
 
     /// What has to be waited for. An output without credit isn't: its end is heard of when there is credit again.
     pub(super) fn waits(&self) -> impl Iterator<Item = (Wait, BorrowedFd<'_>, PollFlags)> {
         // With nothing to write, only that nobody reads any more is told. A terminal's reader is told of by its output.
-        let input =
-            self.input.as_ref().filter(|input| self.terminal.is_none() || !input.waiting.is_empty()).map(|input| {
-                let flags = if input.waiting.is_empty() { PollFlags::empty() } else { PollFlags::OUT };
-                (Wait::Input, input.file.as_fd(), flags)
-            });
+        let input = self.input.as_ref().filter(|input| !self.is_terminal() || !input.waiting.is_empty()).map(|input| {
+            let flags = if input.waiting.is_empty() { PollFlags::empty() } else { PollFlags::OUT };
+            (Wait::Input, input.file.as_fd(), flags)
+        });
         let outputs = [(OutputStream::Out, &self.out), (OutputStream::Error, &self.error)];
         let outputs = outputs.into_iter().filter_map(|(stream, output)| {
             let output = output.as_ref().filter(|output| output.credit > 0)?;
@@ -137,8 +159,9 @@ impl Streams {
 
     /// Closes the guest's input when all that is waiting was taken.
     pub(super) fn end_input(&mut self, number: u32, line: &mut Line) -> Result<(), Lost> {
+        let is_terminal = self.is_terminal();
         let Some(input) = &mut self.input else { return Ok(()) };
-        if self.terminal.is_some() {
+        if is_terminal {
             input.waiting.push_back(END_OF_TRANSMISSION);
         }
         input.is_ending = true;
@@ -171,7 +194,13 @@ impl Streams {
 
     fn close_input(&mut self, number: u32, line: &mut Line) -> Result<(), Lost> {
         match self.input.take() {
-            Some(_) => line.send(&Report::InputClosed { number }),
+            Some(input) => {
+                // The other direction goes on, so that closing this descriptor alone would tell the guest nothing.
+                if matches!(self.kind, Kind::Socket) {
+                    let _told = rustix::net::shutdown(&input.file, rustix::net::Shutdown::Write).is_ok();
+                }
+                line.send(&Report::InputClosed { number })
+            }
             None => Ok(()),
         }
     }
@@ -219,13 +248,13 @@ impl Streams {
             return Ok(());
         }
         line.send(&Report::OutputEnd { number, stream })?;
-        if self.terminal.is_some() { self.close_input(number, line) } else { Ok(()) }
+        if self.is_terminal() { self.close_input(number, line) } else { Ok(()) }
     }
 
     /// Sets the terminal's size, of which the program in its foreground hears, or else the command whose terminal it is: not
     /// every kernel says it. Where this one does, it is said twice.
     pub(super) fn resize(&self, size: TerminalSize, process: i32) {
-        if let Some(terminal) = &self.terminal {
+        if let Kind::Terminal(terminal) = &self.kind {
             resize(terminal, size);
             let group = rustix::termios::tcgetpgrp(terminal).map_or(process, |group| group.as_raw_nonzero().get());
             let _heard = sys::signal(-group, sys::WINDOW_CHANGED).is_ok();

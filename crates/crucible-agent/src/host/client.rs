@@ -1,5 +1,6 @@
 //! The client: greets the agent, has two tasks write and read the line, and asks for things.
 
+use super::door::Door;
 use super::error::{AgentError, AgentLoss};
 use super::files::{FileReader, FileWriter};
 use super::state::{self, MOST_OPEN, State, TransferState};
@@ -48,6 +49,30 @@ impl Shared {
         self.state().lose(loss);
         // Nobody may be waiting for it.
         self.lost.send_replace(true);
+    }
+
+    /// The state, if there is room in it for one more of what is counted.
+    pub(super) fn open(&self, open: impl Fn(&State) -> usize) -> Result<MutexGuard<'_, State>, AgentError> {
+        let state = self.living()?;
+        if open(&state) >= MOST_OPEN {
+            return Err(AgentError::TooMany(MOST_OPEN));
+        }
+        Ok(state)
+    }
+
+    /// The state, unless the agent is lost.
+    pub(super) fn living(&self) -> Result<MutexGuard<'_, State>, AgentError> {
+        let state = self.state();
+        match &state.loss {
+            Some(loss) => Err(loss.clone().into()),
+            None => Ok(state),
+        }
+    }
+
+    /// Returns when the agent is lost. Cancel-safe.
+    pub(super) async fn until_lost(&self) {
+        // An error says that nobody could tell any more.
+        let _ = self.lost.subscribe().wait_for(|lost| *lost).await.is_ok();
     }
 
     /// Why what was waited for will never come.
@@ -198,8 +223,7 @@ impl AgentClient {
 
     /// Returns when the agent is lost. Cancel-safe.
     pub async fn until_lost(&self) {
-        // An error says that nobody could tell any more.
-        let _ = self.shared.lost.subscribe().wait_for(|lost| *lost).await.is_ok();
+        self.shared.until_lost().await;
     }
 
     /// Starts a command.
@@ -208,7 +232,7 @@ impl AgentClient {
     /// `NotStarted` where the agent can't; `TooLong`, `TooMany`, `Lost`.
     pub async fn start(&self, command: Command) -> Result<Running, AgentError> {
         let (number, started, ended) = {
-            let mut state = self.open_state(|state| state.commands.len())?;
+            let mut state = self.shared.open(|state| state.commands.len())?;
             let number = state.next_number().ok_or(AgentError::TooMany(MOST_OPEN))?;
             let (started, ended) = state.expect_command(number);
             (number, started, ended)
@@ -230,6 +254,13 @@ impl AgentClient {
             Ok(Err(failure)) => Err(AgentError::NotStarted(failure)),
             Err(_) => Err(self.shared.lost()),
         }
+    }
+
+    /// What comes in at the socket on which the agent was asked to listen ([`Beginning::listen`]). To be called once: the agent
+    /// listens until the door is dropped.
+    #[must_use]
+    pub fn door(&self) -> Door {
+        Door::new(Arc::clone(&self.shared))
     }
 
     /// Begins a file, with the folders above it, replacing one that is there.
@@ -303,21 +334,10 @@ impl AgentClient {
     }
 
     fn open_transfer(&self, transfer: TransferState) -> Result<u32, AgentError> {
-        let mut state = self.open_state(|state| state.transfers.len())?;
+        let mut state = self.shared.open(|state| state.transfers.len())?;
         let number = state.next_number().ok_or(AgentError::TooMany(MOST_OPEN))?;
         state.transfers.insert(number, transfer);
         Ok(number)
-    }
-
-    fn open_state(&self, open: impl Fn(&State) -> usize) -> Result<MutexGuard<'_, State>, AgentError> {
-        let state = self.shared.state();
-        if let Some(loss) = &state.loss {
-            return Err(loss.clone().into());
-        }
-        if open(&state) >= MOST_OPEN {
-            return Err(AgentError::TooMany(MOST_OPEN));
-        }
-        Ok(state)
     }
 }
 

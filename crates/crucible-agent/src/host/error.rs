@@ -31,7 +31,7 @@ pub enum AgentError {
     /// It couldn't do what it was started for.
     #[error("the agent could not {step}: {errno}", step = tame(&.0.step), errno = io::Error::from_raw_os_error(.0.errno))]
     Failed(Failure),
-    /// A command couldn't be started.
+    /// A command couldn't be started, or no connection is taken any more.
     #[error("could not {step}: {errno}", step = tame(&.0.step), errno = io::Error::from_raw_os_error(.0.errno))]
     NotStarted(Failure),
     /// A file or folder was refused.

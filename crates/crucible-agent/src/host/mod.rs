@@ -5,6 +5,7 @@
 //! why ([`AgentClient::loss`]). Nothing here waits for an agent longer than the caller wants to: every call can be dropped.
 
 mod client;
+mod door;
 mod error;
 mod files;
 mod image;
@@ -16,6 +17,7 @@ pub use crate::protocol::{
     Recipients, Refusal, TerminalSize, Usage,
 };
 pub use client::{AgentClient, CommandControl, Ending, Running};
+pub use door::{Connection, Door};
 pub use error::{AgentError, AgentLoss};
 pub use files::{FileReader, FileWriter};
 pub use image::{AGENT, digest};

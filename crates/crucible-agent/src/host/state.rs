@@ -1,13 +1,14 @@
 //! What the client knows of its commands and transfers, and what a report does to it. Nothing here waits.
 //!
 //! Invariant: a report that nobody asked for, or that goes beyond what was granted, is an error, and no report makes this grow
-//! beyond [`MOST_OPEN`] entries with one window each for every stream.
+//! beyond [`MOST_OPEN`] entries with one window each for every stream. A connection is a command without a process and without
+//! standard error; it comes to be by the supervisor's number alone.
 
 use super::error::AgentLoss;
 use crate::protocol::{Abilities, Ended, Entry, Failure, MOST_ENTRIES, OutputStream, Refusal, Report, Usage, WINDOW};
 use std::collections::{BTreeMap, VecDeque};
 use std::task::Waker;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
 /// The most commands, and as many transfers, at one time.
 pub(super) const MOST_OPEN: usize = 4096;
@@ -52,13 +53,15 @@ pub(super) struct InputState {
     pub(super) writer: Option<Waker>,
 }
 
-/// One command.
+/// One command, or one connection.
 pub(super) struct CommandState {
     started: Option<oneshot::Sender<Result<(), Failure>>>,
     ended: Option<oneshot::Sender<Ended>>,
     pub(super) input: InputState,
     out: OutputState,
     error: OutputState,
+    /// A connection's place among as many as there may be.
+    _place: Option<OwnedSemaphorePermit>,
 }
 
 impl CommandState {
@@ -123,9 +126,29 @@ impl State {
             input: InputState { credit: WINDOW, ..InputState::default() },
             out: output(),
             error: output(),
+            _place: None,
         };
         self.commands.insert(number, command);
         (is_started, has_ended)
+    }
+
+    /// A connection that is about to be waited for.
+    pub(super) fn expect_connection(
+        &mut self,
+        number: u32,
+        place: OwnedSemaphorePermit,
+    ) -> oneshot::Receiver<Result<(), Failure>> {
+        let (started, is_started) = oneshot::channel();
+        let connection = CommandState {
+            started: Some(started),
+            ended: None,
+            input: InputState { credit: WINDOW, ..InputState::default() },
+            out: OutputState { granted: WINDOW, ..OutputState::default() },
+            error: OutputState { has_ended: true, ..OutputState::default() },
+            _place: Some(place),
+        };
+        self.commands.insert(number, connection);
+        is_started
     }
 
     pub(super) fn forget_if_over(&mut self, number: u32) {
@@ -192,7 +215,7 @@ impl State {
                 // Whoever would want to know may be gone.
                 match self.running(number)?.ended.take() {
                     Some(ended) => drop(ended.send(status)),
-                    None => return broken("a command ended twice"),
+                    None => return broken("a command ended twice, or a connection as one"),
                 }
                 self.forget_if_over(number);
                 Ok(())

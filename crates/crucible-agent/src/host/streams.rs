@@ -1,4 +1,4 @@
-//! A command's standard streams as the supervisor has them.
+//! A command's standard streams, and a connection's two, as the supervisor has them.
 
 use super::client::Shared;
 use crate::protocol::{OutputStream, PIECE, Request};

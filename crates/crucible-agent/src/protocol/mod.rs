@@ -2,7 +2,11 @@
 //!
 //! Invariants: a frame is as long as its prefix says and never longer than [`MOST_FROM_AGENT`] or [`MOST_TO_AGENT`], which is
 //! decided before a byte of it is stored. No side sends more of a stream than the other has granted, so that one command's
-//! flood holds up nobody else and fills no memory. Numbers of commands and transfers are the supervisor's, and used once.
+//! flood holds up nobody else and fills no memory. Numbers of commands, connections and transfers are the supervisor's, and
+//! used once.
+//!
+//! A connection that a guest makes to the agent's socket is like a command without a process and without standard error: what
+//! the guest sends is its output, what it gets is its input.
 //!
 //! Nothing here reads or writes: see [`frame`] for bytes in, messages out.
 
@@ -10,6 +14,7 @@ pub mod frame;
 pub mod preamble;
 
 use serde::{Deserialize, Serialize};
+use std::net::SocketAddrV4;
 
 /// The longest frame that an agent may send.
 pub const MOST_FROM_AGENT: usize = 256 << 10;
@@ -19,6 +24,8 @@ pub const MOST_TO_AGENT: usize = 4 << 20;
 pub const WINDOW: u32 = 256 << 10;
 /// The most bytes of a stream or file in one frame.
 pub const PIECE: usize = 128 << 10;
+/// The most connections at one time, and as many more that wait in the guest's kernel to be taken.
+pub const MOST_CONNECTIONS: u32 = 64;
 /// The most entries that a folder is listed with.
 pub const MOST_ENTRIES: usize = 100_000;
 
@@ -74,8 +81,8 @@ pub struct Instruction {
     pub constant: u32,
 }
 
-/// What is prepared before any command is started. All but the folders is for an agent that is root in a kernel of the
-/// guest's own: it gives up what it needs for it before it says that it is ready.
+/// What is prepared before any command is started. All but the folders and the socket is for an agent that is root in a kernel
+/// of the guest's own: it gives up what it needs for it before it says that it is ready.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Beginning {
     /// The folders in which files may be read and written: absolute paths, without links on the way.
@@ -90,6 +97,8 @@ pub struct Beginning {
     pub remove: Vec<String>,
     /// A system call filter for every command; none if empty.
     pub filter: Vec<Instruction>,
+    /// Where it listens for connections of its guest's, which [`Request::Accept`] takes. Without, nowhere.
+    pub listen: Option<SocketAddrV4>,
 }
 
 /// A command to start.
@@ -140,6 +149,14 @@ pub enum Request<'a> {
         /// The command.
         command: Command,
     },
+    /// Takes the next connection to [`Beginning::listen`], whenever it comes: answered by `Started` then. Either side may send
+    /// [`WINDOW`] bytes from then on. Answered by `NotStarted` where no connection can be taken any more.
+    Accept {
+        /// The connection's number.
+        number: u32,
+    },
+    /// Stops listening: connections that wait are refused, and what [`Request::Accept`] asked for is answered by `NotStarted`.
+    StopListening,
     /// Bytes for a command's standard input.
     Input {
         /// The command.
@@ -241,14 +258,14 @@ pub enum Report<'a> {
     Ready(Abilities),
     /// `Begin` can't be satisfied.
     Failed(Failure),
-    /// A command runs.
+    /// A command runs, or a connection was taken.
     Started {
-        /// The command.
+        /// The command or connection.
         number: u32,
     },
-    /// A command couldn't be started.
+    /// A command couldn't be started, or no connection is taken any more.
     NotStarted {
-        /// The command.
+        /// The command or connection.
         number: u32,
         /// Why.
         failure: Failure,

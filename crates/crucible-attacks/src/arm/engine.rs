@@ -2,7 +2,7 @@
 //!
 //! Invariant: what counts is the outcome, which the engine gives on the host's own evidence.
 
-use super::{World, new_nonce, program};
+use super::{World, new_nonce, program, unlisted};
 use crate::canary::Sight;
 use crate::scenario::{Arm, Canary, Probe, Scenario};
 use crucible_core::{
@@ -15,7 +15,11 @@ use std::time::Duration;
 /// the limit is another, or the reader of the output is one who believes it.
 pub(super) async fn evaluate(scenario: &Scenario, arm: Arm, world: &World, evaluator: &dyn Evaluator) -> Result<Sight> {
     let (limits, used) = (scenario.limits(Arm::Protected)?, scenario.limits(arm)?);
-    let spec = specification(scenario, world, &used)?;
+    let nonce = new_nonce()?;
+    let spec = specification(scenario, world, &used, nonce.clone())?;
+    if let Canary::Unlisted { address } = scenario.canary {
+        return unlisted::evaluate(spec, &nonce, address, arm, evaluator).await;
+    }
     let patience = limits.timeout.get() + Duration::from_secs(2);
     match (&scenario.canary, tokio::time::timeout(patience, evaluator.evaluate(spec)).await) {
         (Canary::Forged {}, Ok(outcome)) => Ok(judge_forged(&outcome?, arm)),
@@ -34,8 +38,7 @@ fn bounds(scenario: &Scenario) -> BTreeMap<String, String> {
     BTreeMap::from([("CANARY_SIZE".to_owned(), size.to_string())])
 }
 
-fn specification(scenario: &Scenario, world: &World, limits: &Limits) -> Result<EvaluationSpec> {
-    let nonce = new_nonce()?;
+fn specification(scenario: &Scenario, world: &World, limits: &Limits, nonce: String) -> Result<EvaluationSpec> {
     let file = program(scenario, &nonce)?;
     let mut files = Vec::new();
     let program = match scenario.probe {

@@ -2,6 +2,9 @@
 
 mod engine;
 mod heard;
+mod unlisted;
+
+pub use unlisted::OTHER_NAME;
 
 use crate::canary::{self, Armed, Ground, Scene, Sight};
 use crate::process;

@@ -204,6 +204,7 @@ pub(crate) async fn arm(kind: &Canary, ground: &Ground<'_>) -> io::Result<Armed>
         | Canary::Errno { .. }
         | Canary::Heartbeat { .. }
         | Canary::Forged {}
+        | Canary::Unlisted { .. }
         | Canary::Started {} => Live::Nothing,
     };
     Ok(Armed { env, kind: kind.clone(), nonce: nonce.to_owned(), live })

@@ -4,8 +4,10 @@
 //! Invariant: what an agent says decides nothing that the host's own evidence could decide, and an agent that breaks its word
 //! loses the sandbox.
 
+mod door;
 mod error;
 
+pub(crate) use door::door_address;
 pub(crate) use error::{greeting_error, translate};
 
 use async_trait::async_trait;
@@ -14,11 +16,12 @@ use crucible_agent::host::{
     Usage,
 };
 use crucible_core::{
-    Command, CommandControl, Error, ErrorKind, Execution, ExitStatus, FileContent, FileEntry, FileKind, GuestPath,
-    Limits, LiveFeature, Loss, ProcessHandle, Result, Signal, TerminalSize,
+    Command, CommandControl, Door, Error, ErrorKind, Execution, ExitStatus, FileContent, FileEntry, FileKind,
+    GuestPath, Limits, LiveFeature, Loss, NetworkKind, ProcessHandle, Result, Signal, TerminalSize,
 };
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
 /// The folders that a guest may write to, and in which files are read and written.
@@ -34,14 +37,22 @@ pub(crate) fn live_features() -> BTreeSet<LiveFeature> {
 /// The guest's side of a sandbox, by its agent.
 pub(crate) struct AgentSide {
     client: AgentClient,
+    /// Whether there is a way out that nobody took.
+    has_door: AtomicBool,
     /// `NAME=value` that every command gets unless it says otherwise.
     env: Vec<(String, String)>,
     limits: Vec<(ProcessLimit, u64)>,
 }
 
 impl AgentSide {
-    pub(crate) const fn new(client: AgentClient, env: Vec<(String, String)>, limits: Vec<(ProcessLimit, u64)>) -> Self {
-        Self { client, env, limits }
+    pub(crate) const fn new(
+        client: AgentClient,
+        network: NetworkKind,
+        env: Vec<(String, String)>,
+        limits: Vec<(ProcessLimit, u64)>,
+    ) -> Self {
+        let has_door = AtomicBool::new(matches!(network, NetworkKind::AllowList));
+        Self { client, has_door, env, limits }
     }
 
     /// As [`crucible_core::Sandbox::exec`].
@@ -133,6 +144,15 @@ impl AgentSide {
     /// As [`crucible_core::Sandbox::end_processes`].
     pub(crate) async fn end_processes(&self) -> Result<()> {
         self.client.end_processes().await.map_err(|error| translate("end the sandbox's processes", error))
+    }
+
+    /// As [`crucible_core::Sandbox::door`].
+    pub(crate) fn door(&self) -> Result<Box<dyn Door>> {
+        if self.has_door.swap(false, Ordering::Relaxed) {
+            return Ok(Box::new(door::AgentDoor::new(self.client.door())));
+        }
+        let message = "the sandbox has none, or it is taken";
+        Err(Error::new(ErrorKind::Refused, "open the way out of the sandbox", message))
     }
 
     /// What is used inside, by the agent's word alone; `None` where it is lost.

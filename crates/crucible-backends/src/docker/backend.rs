@@ -7,14 +7,16 @@ use super::images::Image;
 use super::made::{Made, remove_left};
 use super::sandbox::{DockerSandbox, Parts};
 use super::{Daemon, DockerConfig, Hardening, layers, program, seccomp, self_test};
-use crate::agent::{self, AgentSide, WRITABLE, greeting_error};
-use crate::native::{built_in_language, system_language};
+use crate::agent::{self, AgentSide, WRITABLE, door_address, greeting_error};
+use crate::native::{built_in_language, system_language, watching_with_a_door};
 use async_trait::async_trait;
-use crucible_agent::host::{AGENT, AgentClient, ProcessLimit, digest};
+use crucible_agent::host::{AGENT, AgentClient, Beginning, ProcessLimit, digest};
 use crucible_core::{
-    Backend, Capabilities, Component, Error, ErrorKind, Language, Limits, Result, Sandbox, SandboxRequest, SelfTest,
+    Backend, Capabilities, Component, Error, ErrorKind, Language, Limits, NetworkKind, Result, Sandbox, SandboxRequest,
+    SelfTest,
 };
 use crucible_jail::host::random_below;
+use crucible_jail::seccomp::Connections;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -33,6 +35,7 @@ pub struct DockerBackend {
     daemon: Arc<Daemon>,
     capabilities: Capabilities,
     profile: String,
+    profile_with_door: String,
     agent: PathBuf,
     hidden: Vec<String>,
     ordinary_image: Option<String>,
@@ -54,7 +57,8 @@ impl DockerBackend {
         remove_left(&daemon, is_alive).await;
         Ok(Self {
             capabilities: layers::capabilities(&daemon.facts, config.hardening),
-            profile: seccomp::profile()?,
+            profile: seccomp::profile(Connections::Refused)?,
+            profile_with_door: seccomp::profile(Connections::Made)?,
             agent,
             hidden: hidden_paths(),
             ordinary_image: config.image.clone(),
@@ -173,7 +177,8 @@ impl DockerBackend {
     }
 
     async fn make(&self, request: SandboxRequest) -> Result<DockerSandbox> {
-        let SandboxRequest { id, language, limits, .. } = request;
+        let SandboxRequest { id, language, limits, policy } = request;
+        let network = policy.network.kind();
         let (language, image) = match language {
             Some(language) => {
                 let image = self.image(&language).await?;
@@ -187,7 +192,10 @@ impl DockerBackend {
             facts,
             image: &image.id,
             agent: &self.agent,
-            profile: &self.profile,
+            profile: match network {
+                NetworkKind::None => &self.profile,
+                NetworkKind::AllowList => &self.profile_with_door,
+            },
             owner,
             limits: &limits,
             hidden: &self.hidden,
@@ -204,8 +212,13 @@ impl DockerBackend {
         let interpreter = self.interpreter(&language, &image, &container).await?;
         let (words, ear, complaints) = container.attach().await?;
         container.start().await?;
+        let beginning = Beginning {
+            folders: WRITABLE.map(str::to_owned).to_vec(),
+            listen: door_address(network),
+            ..Beginning::default()
+        };
         let greeted = async {
-            let greeted = tokio::time::timeout(GREETING, AgentClient::connect(words, ear, &WRITABLE)).await;
+            let greeted = tokio::time::timeout(GREETING, AgentClient::connect_with(words, ear, beginning)).await;
             let operation = "greet the container's agent";
             greeted
                 .map_err(|_| Error::new(ErrorKind::Infrastructure, operation, "it doesn't answer"))?
@@ -225,7 +238,11 @@ impl DockerBackend {
         let evidence = Arc::new(Evidence::new(pid, &container.id, &plans));
         // What the image was made for is found there by its name, by any command.
         let own = interpreter.as_deref().or(image.interpreter.as_deref());
-        let side = AgentSide::new(client, agent::environment(own), self.process_limits(&limits));
+        let side = AgentSide::new(client, network, agent::environment(own), self.process_limits(&limits));
+        let mut monitoring = self.capabilities.monitoring.clone();
+        if network == NetworkKind::AllowList {
+            watching_with_a_door(&mut monitoring);
+        }
         Ok(DockerSandbox(Parts {
             id,
             daemon: Arc::clone(&self.daemon),
@@ -233,7 +250,7 @@ impl DockerBackend {
             container,
             evidence,
             layers,
-            monitoring: self.capabilities.monitoring.clone(),
+            monitoring,
             interpreter,
             image: image.with_digest(),
         }))

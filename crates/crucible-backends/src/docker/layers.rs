@@ -13,9 +13,9 @@ const USE_JAIL: &str = "use the jail";
 
 /// What containers can do here.
 pub(super) fn capabilities(facts: &Facts, hardening: Hardening) -> Capabilities {
-    let (layers, limits) = match hardening {
-        Hardening::Full => (layers(facts), limits(facts)),
-        Hardening::Stock => (stock_layers(), stock_limits()),
+    let (layers, limits, networks) = match hardening {
+        Hardening::Full => (layers(facts), limits(facts), [NetworkKind::None, NetworkKind::AllowList].into()),
+        Hardening::Stock => (stock_layers(), stock_limits(), [NetworkKind::None].into()),
     };
     Capabilities {
         isolation: match facts.kernel {
@@ -24,7 +24,7 @@ pub(super) fn capabilities(facts: &Facts, hardening: Hardening) -> Capabilities 
         },
         layers,
         limits,
-        networks: [NetworkKind::None].into(),
+        networks,
         live: live_features(),
         absolute_paths: true,
         arbitrary_commands: true,

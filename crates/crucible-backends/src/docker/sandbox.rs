@@ -6,7 +6,7 @@ use super::made::Made;
 use crate::agent::AgentSide;
 use async_trait::async_trait;
 use crucible_core::{
-    Command, Counters, Error, ErrorKind, Execution, FileContent, FileEntry, GuestPath, Layers, LimitKind, Loss,
+    Command, Counters, Door, Error, ErrorKind, Execution, FileContent, FileEntry, GuestPath, Layers, LimitKind, Loss,
     Monitoring, Observer, Posture, Result, Sandbox, SandboxId, SeesNothing, TripwireWatch, WatchedPlace,
 };
 use crucible_jail::host::posture::Aspect;
@@ -120,6 +120,10 @@ impl Sandbox for DockerSandbox {
 
     async fn observe(&self) -> Result<Box<dyn Observer>> {
         Ok(Box::new(SeesNothing::but(self.0.monitoring.clone())))
+    }
+
+    fn door(&self) -> Result<Box<dyn Door>> {
+        self.0.agent.door()
     }
 
     fn loss(&self) -> Option<Loss> {

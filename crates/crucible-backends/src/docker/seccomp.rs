@@ -1,17 +1,17 @@
 //! The jail's system call table as a profile that daemons take.
 //!
-//! Invariant: it allows what the jail's own filter allows, and beyond that only what the agent does to restrict itself: the
-//! jail's init does that before its filter is loaded, and an agent after. Where the arguments of a call decide, another errno
+//! Invariant: it allows what the jail's own filter allows, with an allow-list as without, and beyond that only what the agent
+//! does to restrict itself: the jail's init does that before its filter is loaded, and an agent after. Where the arguments of a call decide, another errno
 //! than the jail's may say that it is refused.
 
 use crucible_core::{Error, ErrorKind, Result};
-use crucible_jail::seccomp::{MASKED_DEFAULT, MaskedRule, masked_rules};
+use crucible_jail::seccomp::{Connections, MASKED_DEFAULT, MaskedRule, masked_rules};
 use serde_json::{Value, json};
 use syscalls::Sysno;
 
 /// The profile, in the form of the daemon's `seccomp=` option.
-pub(super) fn profile() -> Result<String> {
-    let mut rules = masked_rules().iter().map(rule).collect::<Result<Vec<Value>>>()?;
+pub(super) fn profile(connections: Connections) -> Result<String> {
+    let mut rules = masked_rules(connections).iter().map(rule).collect::<Result<Vec<Value>>>()?;
     rules.push(hiding());
     let profile = json!({
         "defaultAction": "SCMP_ACT_ERRNO",
@@ -56,7 +56,7 @@ mod tests {
 
     #[test]
     fn every_call_of_the_table_is_in_the_profile_by_its_name() {
-        let profile: Value = serde_json::from_str(&profile().unwrap()).unwrap();
+        let profile: Value = serde_json::from_str(&profile(Connections::Refused).unwrap()).unwrap();
         let rules = profile["syscalls"].as_array().unwrap();
         let names: std::collections::BTreeSet<&str> =
             rules.iter().flat_map(|rule| rule["names"].as_array().unwrap()).filter_map(Value::as_str).collect();
@@ -66,5 +66,21 @@ mod tests {
             assert!(names.contains(name), "{name}");
         }
         assert!(!names.contains("ptrace") && profile["defaultAction"] == "SCMP_ACT_ERRNO");
+    }
+
+    #[test]
+    fn only_an_allow_list_lets_internet_addresses_be_called_and_nothing_lets_them_be_named() {
+        let rules_of = |connections, name: &str| -> Vec<Value> {
+            let profile: Value = serde_json::from_str(&profile(connections).unwrap()).unwrap();
+            let rules = profile["syscalls"].as_array().unwrap().clone();
+            rules.into_iter().filter(|rule| rule["names"].as_array().unwrap().contains(&name.into())).collect()
+        };
+        let refuses = |rule: &Value| rule["action"] == "SCMP_ACT_ERRNO";
+        assert!(rules_of(Connections::Refused, "connect").iter().any(refuses));
+        assert!(!rules_of(Connections::Made, "connect").iter().any(refuses));
+        for connections in [Connections::Refused, Connections::Made] {
+            assert!(rules_of(connections, "bind").iter().any(refuses));
+            assert!(rules_of(connections, "sendto").iter().any(refuses));
+        }
     }
 }

@@ -6,11 +6,13 @@ use super::runsc;
 use super::sandbox::{GvisorSandbox, Parts};
 use super::{GvisorConfig, layers, platform, self_test};
 use crate::agent::{AgentSide, environment, process_limits};
-use crate::native::{start_error, system_language};
+use crate::native::{start_error, system_language, watching_with_a_door};
 use crate::runtime;
 use async_trait::async_trait;
 use crucible_agent::host::ProcessLimit;
-use crucible_core::{Backend, Capabilities, Component, HostPath, Language, Result, Sandbox, SandboxRequest, SelfTest};
+use crucible_core::{
+    Backend, Capabilities, Component, HostPath, Language, NetworkKind, Result, Sandbox, SandboxRequest, SelfTest,
+};
 use crucible_jail::host::Launcher;
 use crucible_jail::host::cgroup::Cgroups;
 use crucible_jail::host::posture::Look;
@@ -113,7 +115,8 @@ impl Backend for GvisorBackend {
             None => Arc::new(system_language()?),
         };
         let (root, interpreter) = self.root(&language).await?;
-        let shape = Shape::new(root, &limits);
+        let network = policy.network.kind();
+        let shape = Shape::new(root, &limits, network);
         let (machine, client) = self.places.take(&shape, id).await?;
         let planned = layers::planned(self.places.runsc());
         let look = machine.kernel().map(|pid| Look::of_process(pid, planned, machine.cgroup()));
@@ -122,13 +125,17 @@ impl Backend for GvisorBackend {
             // gVisor's kernel takes a thread that waits for a processor of the host's for one that runs.
             process_limits.retain(|(limit, _)| *limit != ProcessLimit::CpuSeconds);
         }
+        let mut monitoring = self.capabilities.monitoring.clone();
+        if network == NetworkKind::AllowList {
+            watching_with_a_door(&mut monitoring);
+        }
         let places = Arc::clone(&self.places);
         Ok(Box::new(GvisorSandbox::new(Parts {
             id,
             machine,
-            agent: AgentSide::new(client, environment(interpreter.as_deref()), process_limits),
+            agent: AgentSide::new(client, network, environment(interpreter.as_deref()), process_limits),
             layers: self.capabilities.layers.clone(),
-            monitoring: self.capabilities.monitoring.clone(),
+            monitoring,
             interpreter,
             look,
             in_use: self.places.count(),

@@ -19,7 +19,7 @@ pub(super) fn capabilities(runsc: &Runsc, cgroups: &Cgroups) -> Capabilities {
         isolation: Isolation::OwnKernel,
         layers: layers(runsc, cgroups),
         limits: limits(cgroups),
-        networks: [NetworkKind::None].into(),
+        networks: [NetworkKind::None, NetworkKind::AllowList].into(),
         live: live_features(),
         absolute_paths: true,
         arbitrary_commands: true,

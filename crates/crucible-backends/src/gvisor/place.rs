@@ -7,7 +7,7 @@ use super::runsc::Runsc;
 use super::sandbox::{self, Machine};
 use crate::jail::Ahead;
 use crucible_agent::host::AgentClient;
-use crucible_core::{Limits, Result, SandboxId};
+use crucible_core::{Limits, NetworkKind, Result, SandboxId};
 use crucible_jail::host::Launcher;
 use crucible_jail::host::cgroup::{CgroupLimits, Cgroups};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -30,10 +30,11 @@ pub(super) struct Shape {
     guest: CgroupLimits,
     disk: u64,
     processes: u32,
+    network: NetworkKind,
 }
 
 impl Shape {
-    pub(super) fn new(root: Arc<Root>, limits: &Limits) -> Self {
+    pub(super) fn new(root: Arc<Root>, limits: &Limits, network: NetworkKind) -> Self {
         let host = CgroupLimits {
             memory: guest_memory(limits).saturating_add(OWN_MEMORY),
             // How many a guest may have is held by its own kernel. This is for what that kernel makes of them.
@@ -42,13 +43,13 @@ impl Shape {
             cpu_thousandths: whole_machine(),
         };
         let guest = CgroupLimits { memory: guest_memory(limits), cpu_thousandths: limits.cpus.get(), ..host };
-        Self { root, host, guest, disk: limits.disk.get(), processes: limits.pids }
+        Self { root, host, guest, disk: limits.disk.get(), processes: limits.pids, network }
     }
 
     fn is(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.root, &other.root)
-            && (self.host, self.guest, self.disk, self.processes)
-                == (other.host, other.guest, other.disk, other.processes)
+            && (self.host, self.guest, self.disk, self.processes, self.network)
+                == (other.host, other.guest, other.disk, other.processes, other.network)
     }
 }
 
@@ -136,7 +137,8 @@ impl Places {
     async fn make(&self, shape: &Shape, id: SandboxId) -> Result<Place> {
         let cgroup = self.cgroups.create(&shape.host).map_err(sandbox::cgroup_error)?;
         let machine = Machine::start(&self.launcher, &self.runsc, &self.home, &shape.root, Some(cgroup), id).await?;
-        let (mut machine, agent) = machine.greet(sandbox::beginning(shape.disk, shape.processes)).await?;
+        let beginning = sandbox::beginning(shape.disk, shape.processes, shape.network);
+        let (mut machine, agent) = machine.greet(beginning).await?;
         machine.settle(shape.guest)?;
         Ok((machine, agent))
     }

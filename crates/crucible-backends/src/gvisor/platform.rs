@@ -6,7 +6,7 @@ use super::bundle::{Home, Root};
 use super::runsc::{self, RunBy, Runsc};
 use super::sandbox;
 use crate::runtime::{Cache, Stamp};
-use crucible_core::{Error, ErrorKind, Result, SandboxId};
+use crucible_core::{Error, ErrorKind, NetworkKind, Result, SandboxId};
 use crucible_jail::host::{Launcher, kernel_release};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -85,7 +85,7 @@ async fn try_out(launcher: &Launcher, runsc: &Runsc, home: &Home, agent: &Path) 
     let folder = home.room()?;
     let root = Root::make(folder.path().join("root"), None, agent)?;
     let made = sandbox::Machine::start(launcher, runsc, home, &root, None, SandboxId::generate()).await?;
-    let greeted = made.greet(sandbox::beginning(1 << 20, 8)).await;
+    let greeted = made.greet(sandbox::beginning(1 << 20, 8, NetworkKind::None)).await;
     let (machine, greeted) = match greeted {
         Ok((machine, agent)) => (machine, agent.usage().await.is_ok()),
         Err(error) => return Err(error),

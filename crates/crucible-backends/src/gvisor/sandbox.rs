@@ -2,14 +2,14 @@
 
 use super::bundle::{GUEST_ID, Home, Root};
 use super::runsc::{self, Runsc, Top};
-use crate::agent::{AgentSide, WRITABLE, greeting_error};
+use crate::agent::{AgentSide, WRITABLE, door_address, greeting_error};
 use crate::native::{start_error, translate};
 use async_trait::async_trait;
 use crucible_agent::host::{AgentClient, Beginning, Instruction, Owner};
 use crucible_core::{
-    Command, CommandControl, Counters, Error, ErrorKind, Execution, ExitStatus, FileContent, FileEntry, GuestPath,
-    Layers, Loss, Monitoring, Observer, Posture, PostureFact, PostureState, ProcessHandle, Result, Sandbox, SandboxId,
-    SeesNothing, Touched, TripwireWatch, WatchedPlace,
+    Command, CommandControl, Counters, Door, Error, ErrorKind, Execution, ExitStatus, FileContent, FileEntry,
+    GuestPath, Layers, Loss, Monitoring, NetworkKind, Observer, Posture, PostureFact, PostureState, ProcessHandle,
+    Result, Sandbox, SandboxId, SeesNothing, Touched, TripwireWatch, WatchedPlace,
 };
 use crucible_jail::host::cgroup::{Cgroup, CgroupLimits};
 use crucible_jail::host::posture::{Aspect, Look, Seen};
@@ -36,9 +36,12 @@ const NEEDLESS: [&str; 4] = ["/dev/fuse", "/dev/net/tun", "/dev/net", "/dev/tty"
 
 const LOOK: &str = "look at the sandbox from outside";
 
-/// What the agent is to prepare: writable folders of so many bytes together, and so many processes.
-pub(super) fn beginning(disk: u64, processes: u32) -> Beginning {
-    let mut filter = seccomp::compile(seccomp::Connections::Refused);
+/// What the agent is to prepare: writable folders of so many bytes together, so many processes, and a way out if there is one.
+pub(super) fn beginning(disk: u64, processes: u32, network: NetworkKind) -> Beginning {
+    let mut filter = seccomp::compile(match network {
+        NetworkKind::None => seccomp::Connections::Refused,
+        NetworkKind::AllowList => seccomp::Connections::Made,
+    });
     // Nobody outside could be asked.
     seccomp::silence(&mut filter);
     let instruction = |instruction: seccomp::Instruction| {
@@ -52,6 +55,7 @@ pub(super) fn beginning(disk: u64, processes: u32) -> Beginning {
         processes: Some(processes),
         remove: NEEDLESS.map(str::to_owned).to_vec(),
         filter: filter.into_iter().map(instruction).collect(),
+        listen: door_address(network),
     }
 }
 
@@ -354,6 +358,10 @@ impl Sandbox for GvisorSandbox {
 
     async fn observe(&self) -> Result<Box<dyn Observer>> {
         Ok(Box::new(SeesNothing::but(self.parts.monitoring.clone())))
+    }
+
+    fn door(&self) -> Result<Box<dyn Door>> {
+        self.parts.agent.door()
     }
 
     fn loss(&self) -> Option<Loss> {

@@ -4,7 +4,9 @@ use super::layers::{self, Ids};
 use super::place::{GuestId, Place, Places, Shape};
 use super::posture::{self, HostIds};
 use super::{JailConfig, Watch, control, root, self_test};
-use crate::native::{Again, NativeParts, NativeSandbox, Nests, process_limits, start_error, system_language};
+use crate::native::{
+    Again, NativeParts, NativeSandbox, Nests, process_limits, start_error, system_language, watching_with_a_door,
+};
 use crate::runtime::{self, HostInterpreter, Runtime};
 use async_trait::async_trait;
 use crucible_core::{
@@ -349,7 +351,7 @@ impl Recipe {
             if without.is_empty() { Some(Box::new(move || places.make_ahead(shape))) } else { None };
         let mut monitoring = self.capabilities.monitoring.clone();
         if started.door.is_some() {
-            layers::watching_with_a_door(&mut monitoring);
+            watching_with_a_door(&mut monitoring);
         }
         let layers = layers::of_sandbox(&layers, started.sandbox.without());
         let planned = posture::planned(&layers, self.host_ids, outside_id, &self.root.mounts);

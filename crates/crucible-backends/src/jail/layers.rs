@@ -50,14 +50,6 @@ pub(super) fn capabilities(launcher: &Launcher, cgroups: &Cgroups, ids: Ids, wat
     }
 }
 
-/// What changes where a sandbox has a way out: the proxy tells of what goes through it, and nobody of what is tried past it.
-pub(super) fn watching_with_a_door(monitoring: &mut Monitoring) {
-    let reason = "what goes to the proxy is told; a connection that is tried past it fails unseen".to_owned();
-    if monitoring.get(&Watchable::Network) == Some(&Coverage::Events) {
-        monitoring.insert(Watchable::Network, Coverage::Sampled { reason });
-    }
-}
-
 /// How well a sandbox can be watched.
 fn monitoring(hears_of_calls: Heard, launcher: &Launcher) -> Monitoring {
     let calls = match hears_of_calls {

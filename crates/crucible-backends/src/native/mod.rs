@@ -71,6 +71,12 @@ pub(crate) fn unwatched(reason: &str) -> Monitoring {
     Watchable::ALL.into_iter().map(|part| (part, coverage(part))).collect()
 }
 
+/// What changes where a sandbox has a way out: the proxy tells of what goes through it, and nobody of what is tried past it.
+pub(crate) fn watching_with_a_door(monitoring: &mut Monitoring) {
+    let reason = "what goes to the proxy is told; a connection that is tried past it fails unseen".to_owned();
+    monitoring.insert(Watchable::Network, Coverage::Sampled { reason });
+}
+
 /// How well started programs are watched.
 pub(crate) fn watching_processes(heard: Heard) -> Coverage {
     match heard {

@@ -6,7 +6,7 @@
 //! numbers, only numbers that mean something to the call are allowed, see [`domain`]: every rule costs each container's start
 //! a fifth of a millisecond. It knows neither names of calls nor anybody's file format.
 
-use super::{Alternative, Answer, Half, Rule, TABLE, Test, Wanted, table};
+use super::{Alternative, Answer, Connections, Half, Rule, TABLE, Test, Wanted, makes, table};
 use libc::c_long;
 
 /// The errno of everything that no rule is about.
@@ -36,7 +36,7 @@ pub struct MaskedRule {
 
 /// The whole table.
 #[must_use]
-pub fn masked_rules() -> Vec<MaskedRule> {
+pub fn masked_rules(connections: Connections) -> Vec<MaskedRule> {
     let mut rules = Vec::new();
     for entry in TABLE {
         let domain = domain(entry.calls);
@@ -51,6 +51,7 @@ pub fn masked_rules() -> Vec<MaskedRule> {
             alternatives.iter().flat_map(|one| tests_of(one, domain)).for_each(|tests| add(tests, answer));
         };
         match &entry.rule {
+            _ if makes(connections, entry) => add(Vec::new(), Answer::Allow),
             Rule::Always(answer) => add(Vec::new(), *answer),
             Rule::AllowWhen(alternatives, otherwise) => {
                 add_all(alternatives, Answer::Allow);

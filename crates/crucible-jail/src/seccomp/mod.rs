@@ -199,6 +199,11 @@ pub fn answer_to_reported(call: c_long) -> i32 {
     found.unwrap_or(table::REFUSED)
 }
 
+/// Whether these are calls that are made because connections are.
+fn makes(connections: Connections, entry: &Entry) -> bool {
+    connections == Connections::Made && entry.calls.contains(&libc::SYS_connect)
+}
+
 /// What happens to all call numbers from `start` up to the next interval.
 struct Interval {
     start: u32,
@@ -210,7 +215,7 @@ fn intervals(connections: Connections) -> Vec<Interval> {
     let mut calls: Vec<(c_long, Vec<Instruction>)> = Vec::new();
     for entry in TABLE {
         let code = match &entry.rule {
-            _ if connections == Connections::Made && entry.calls.contains(&libc::SYS_connect) => answer(Answer::Allow),
+            _ if makes(connections, entry) => answer(Answer::Allow),
             Rule::Always(always) => answer(*always),
             Rule::AllowWhen(alternatives, otherwise) => conditions(&[(alternatives, Answer::Allow)], *otherwise),
             Rule::Cases(cases, otherwise) => conditions(cases, *otherwise),
@@ -606,7 +611,23 @@ mod tests {
 
     #[test]
     fn masked_rules_allow_what_the_filter_allows_and_no_more() {
-        let (rules, program, points) = (masked_rules(), compile(Connections::Refused), turning_points());
+        for connections in [Connections::Refused, Connections::Made] {
+            masked_rules_agree_at_turning_points(connections);
+        }
+    }
+
+    #[test]
+    fn connections_that_are_made_change_no_other_rule() {
+        let [refused, made] = [Connections::Refused, Connections::Made].map(masked_rules);
+        let others = |rules: &[MaskedRule]| -> Vec<MaskedRule> {
+            rules.iter().filter(|rule| !rule.calls.contains(&libc::SYS_connect)).cloned().collect()
+        };
+        assert_eq!(others(&refused), others(&made));
+        assert_ne!(refused, made);
+    }
+
+    fn masked_rules_agree_at_turning_points(connections: Connections) {
+        let (rules, program, points) = (masked_rules(connections), compile(connections), turning_points());
         for entry in TABLE {
             let call = u32::try_from(entry.calls[0]).unwrap();
             if let Rule::Always(_) = entry.rule {
@@ -631,7 +652,9 @@ mod tests {
             number in 0_u32..500,
             arguments in prop::array::uniform6(prop_oneof![any::<u64>(), 0_u64..300, prop::sample::select(turning_points())]),
         ) {
-            assert_masked_rules_agree(&masked_rules(), &compile(Connections::Refused), number, arguments);
+            for connections in [Connections::Refused, Connections::Made] {
+                assert_masked_rules_agree(&masked_rules(connections), &compile(connections), number, arguments);
+            }
         }
 
         #[test]

@@ -9,6 +9,7 @@
 //! the [leaky backend](crate::leaky).
 
 mod confinement;
+mod door;
 mod files;
 mod guest;
 mod lifetime;

@@ -1,10 +1,12 @@
 //! The list of behaviours with what each needs, and the running of one under a deadline.
 
 use super::stop::{Checked, Stop};
-use super::{confinement, files, lifetime, limits, links, live, monitoring, privileges, process, streams, tripwires};
+use super::{
+    confinement, door, files, lifetime, limits, links, live, monitoring, privileges, process, streams, tripwires,
+};
 use crucible_core::{
-    Ability, Backend, Coverage, Enforcement, Isolation, Language, Layer, LimitKind, LiveFeature, Policy, TripwireKind,
-    Watchable,
+    Ability, Backend, Coverage, Enforcement, Isolation, Language, Layer, LimitKind, LiveFeature, NetworkKind, Policy,
+    TripwireKind, Watchable,
 };
 use std::fmt;
 use std::future::Future;
@@ -61,6 +63,8 @@ pub enum Need {
     Live(LiveFeature),
     /// Something that programs have inside.
     Ability(Ability),
+    /// A kind of network.
+    Network(NetworkKind),
 }
 
 impl Need {
@@ -92,6 +96,7 @@ impl Need {
             Self::Ability(ability) => {
                 (can.abilities.contains(&ability), format!("gives its programs no {}", ability.as_str()))
             }
+            Self::Network(kind) => (can.networks.contains(&kind), format!("gives no network of the kind {kind:?}")),
             Self::AbsolutePaths => (can.absolute_paths, "doesn't reach files outside the work folder".to_owned()),
         };
         (!met).then(|| format!("backend '{}' {lack}", backend.name()))
@@ -277,6 +282,11 @@ declare_behaviours! { $
         the_temporary_folders_are_its_own [Need::Isolation];
         a_listener_of_the_host_is_never_reached [Need::Isolation];
         an_abstract_socket_of_the_host_is_never_reached [Need::Isolation];
+    }
+    door {
+        connections_come_in_by_the_door_and_each_direction_ends_by_itself [Need::Network(NetworkKind::AllowList), Need::Ability(Ability::Sockets)];
+        many_connections_are_kept_apart_and_one_that_takes_nothing_holds_up_no_other [Need::Network(NetworkKind::AllowList), Need::Ability(Ability::Sockets)];
+        nothing_but_the_door_can_be_called [Need::Network(NetworkKind::AllowList), Need::Ability(Ability::Sockets)];
     }
     privileges {
         it_has_no_capabilities [Need::Isolation, Need::Layer(Layer::Capabilities)];

@@ -12,7 +12,7 @@ use crate::fake::everything;
 use async_trait::async_trait;
 use crucible_core::{
     Backend, Capabilities, Check, Component, Error, ErrorKind, Isolation, Language, Layers, LiveFeature, Monitoring,
-    Passed, Result, Sandbox, SandboxRequest, SelfTest,
+    NetworkKind, Passed, Result, Sandbox, SandboxRequest, SelfTest,
 };
 use sandbox::LeakySandbox;
 use std::collections::{BTreeMap, BTreeSet};
@@ -108,7 +108,8 @@ impl LeakyBackend {
     #[must_use]
     pub fn new(leak: Leak) -> Self {
         let live = if leak == Leak::LivePretended { LiveFeature::ALL.into() } else { BTreeSet::new() };
-        Self { leak, capabilities: Capabilities { live, ..everything() }, shared: Arc::default() }
+        let networks = [NetworkKind::None, NetworkKind::AllowList].into();
+        Self { leak, capabilities: Capabilities { live, networks, ..everything() }, shared: Arc::default() }
     }
 
     /// A backend without a leak that admits to isolate nothing, to enforce no limit and to watch nothing.

@@ -4,9 +4,10 @@
 use crate::support::{Invocation, crucible, in_shell};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
+use std::sync::{Mutex, PoisonError};
 
 /// With the daemon of the tests' own environment, if there is one.
-fn with_daemon(invocation: Invocation) -> Invocation {
+pub(crate) fn with_daemon(invocation: Invocation) -> Invocation {
     match std::env::var("DOCKER_HOST") {
         Ok(host) => invocation.env("DOCKER_HOST", host),
         Err(_) => invocation,
@@ -22,6 +23,25 @@ fn has_daemon() -> bool {
         eprintln!("skipped: {}", listed.stderr());
     }
     listed.code() == 0
+}
+
+/// Whether programs in Python can run in containers: made so, where there is a daemon.
+pub(crate) fn has_python() -> bool {
+    // One test at a time makes the image that the others find.
+    static MAKING: Mutex<()> = Mutex::new(());
+    if !has_daemon() {
+        return false;
+    }
+    let _alone = MAKING.lock().unwrap_or_else(PoisonError::into_inner);
+    let images = with_daemon(crucible(&["image", "list", "--json"])).output().json();
+    let has_it =
+        images["images"].as_array().unwrap().iter().any(|image| image["languages"] == serde_json::json!(["python"]));
+    if !has_it {
+        let mut import = with_daemon(crucible(&["image", "import-host", "python"]));
+        import.deadline *= 5;
+        import.output().expect_success();
+    }
+    true
 }
 
 #[test]
@@ -94,21 +114,13 @@ fn a_stock_container_needs_the_word() {
 
 #[test]
 fn a_program_runs_in_a_container_and_its_record_names_the_image() {
-    if !has_daemon() {
+    if !has_python() {
         return;
     }
     let missing = with_daemon(crucible(&["run", "-b", "docker", "-l", "no_image", "-c", "x"]))
         .configured("[languages.no_image]\nrun = [\"{file}\"]\nfile_name = \"x\"\n")
         .output();
     missing.expect_failure(78, &["no image is named for no_image", "hint: "]);
-    let images = with_daemon(crucible(&["image", "list", "--json"])).output().json();
-    let has_python =
-        images["images"].as_array().unwrap().iter().any(|image| image["languages"] == serde_json::json!(["python"]));
-    if !has_python {
-        let mut import = with_daemon(crucible(&["image", "import-host", "python"]));
-        import.deadline *= 5;
-        import.output().expect_success();
-    }
     let run = with_daemon(crucible(&["run", "-b", "docker", "--json", "-c", "print(6 * 7)"])).output().json();
     assert_eq!(
         (&run["stdout"], &run["backend"], &run["validity"]),

@@ -18,20 +18,22 @@ pub(crate) struct Backend {
 }
 
 const SUBPROCESS: Backend = Backend { name: "subprocess", flags: &["-b", "subprocess", "--unsafe"] };
-const JAIL: Backend = Backend { name: "jail", flags: &["-b", "jail"] };
+pub(crate) const JAIL: Backend = Backend { name: "jail", flags: &["-b", "jail"] };
 
-/// Every backend that runs here. One that doesn't is skipped with a word, or a failure if `CRUCIBLE_REQUIRE` names it.
+/// Whether it runs here. If not it is skipped with a word, or a failure if `CRUCIBLE_REQUIRE` names it.
+pub(crate) fn is_usable(backend: &Backend) -> bool {
+    let run = crucible(&["run", "-l", "bash", "-c", ""]).backend(*backend).output();
+    if run.code() == 69 {
+        let required = std::env::var("CRUCIBLE_REQUIRE").unwrap_or_default();
+        assert!(!required.split(',').any(|name| name == backend.name), "{}: {}", backend.name, run.stderr());
+        eprintln!("skipped for {}: {}", backend.name, run.stderr());
+    }
+    run.code() != 69
+}
+
+/// Every backend on this machine's own kernel and files that runs here.
 pub(crate) fn backends() -> Vec<Backend> {
-    let usable = |backend: &Backend| {
-        let run = crucible(&["run", "-l", "bash", "-c", ""]).backend(*backend).output();
-        if run.code() == 69 {
-            let required = std::env::var("CRUCIBLE_REQUIRE").unwrap_or_default();
-            assert!(!required.split(',').any(|name| name == backend.name), "{}: {}", backend.name, run.stderr());
-            eprintln!("skipped for {}: {}", backend.name, run.stderr());
-        }
-        run.code() != 69
-    };
-    [SUBPROCESS, JAIL].into_iter().filter(usable).collect()
+    [SUBPROCESS, JAIL].into_iter().filter(is_usable).collect()
 }
 
 /// A run of the command to be made.
