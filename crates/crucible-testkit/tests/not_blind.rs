@@ -48,7 +48,7 @@ const LEAKS: [(&str, Leak); 74] = [
     ("a_sandbox_works_on_after_its_processes_were_ended", Leak::EndIsFinal),
     ("destroying_leaves_no_process", Leak::DaemonsSurvive),
     ("dropping_leaves_no_process", Leak::DaemonsSurvive),
-    ("the_end_of_a_sandbox_ends_its_command", Leak::DaemonsSurvive),
+    ("the_end_of_a_sandbox_ends_its_command", Leak::EverythingSurvives),
     ("many_sandboxes_leave_no_descriptor", Leak::DescriptorsLost),
     ("what_a_backend_cannot_do_is_refused", Leak::RefusalsForgotten),
     ("a_terminal_is_one_with_its_size_and_its_keys", Leak::LivePretended),

@@ -73,6 +73,8 @@ pub enum Leak {
     LinksFollowed,
     /// Only the started process is ended, not what it left behind.
     DaemonsSurvive,
+    /// Nothing is ended by anybody but itself.
+    EverythingSurvives,
     /// After the end of its processes a sandbox is of no use.
     EndIsFinal,
     /// Each sandbox loses a descriptor.
