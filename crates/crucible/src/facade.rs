@@ -112,6 +112,11 @@ impl Builder {
             known.as_ref().map(|(_, language)| language.as_ref()),
             self.unsafe_backends,
         )?;
+        if backend == compose::WASM {
+            let message = "WebAssembly runs in a worker that is the program `crucible`, which a library isn't in";
+            return Err(Error::new(ErrorKind::Refused, "start the backend wasm", message)
+                .with_hint("use the command: crucible run -b wasm"));
+        }
         Ok(Crucible {
             engine: compose::start_engine(backend, &configuration, Ahead::One).await?,
             backend,

@@ -212,6 +212,10 @@ fn expect_empty_soon<T: std::fmt::Debug>(what: &str, list: impl Fn() -> Vec<T>) 
 fn unrest(backend: &str) -> Option<String> {
     let sandboxes = |tree: &PathBuf| files_below(tree).iter().filter(|path| Path::new(path).is_dir()).count();
     let groups = cgroups::folders_of(std::process::id()).iter().map(sandboxes).max().unwrap_or(0);
+    // What runsc starts and doesn't wait for comes to the machine's first process, for which this one stands.
+    if backend == "gvisor" {
+        bury(&processes::below(own_id()));
+    }
     let below = processes::below(own_id());
     let complaint = || format!("{groups} control groups of sandboxes in one tree; below here: {below:#?}");
     let dead = below.iter().filter(|process| !process.is_running()).count();
@@ -389,17 +393,12 @@ fn many_runs_leave_nothing_behind() {
 fn many_runs_on_the_other_backends_leave_nothing_behind() {
     match std::env::var(INSIDE).as_deref() {
         Ok("docker") => return inside("docker", runs(20)),
-        Ok("gvisor") => return inside("gvisor", runs(20)),
-        Ok(_) => return inside("wasm", runs(20)),
+        Ok(_) => return inside("gvisor", runs(20)),
         Err(_) => {}
     }
-    // Runtimes and images are what a user has, and stay from one test run to the next.
+    // Images are what a user has, and stay from one test run to the next. WebAssembly runs in the jail's own sandboxes.
     let data = Path::new(env!("CARGO_TARGET_TMPDIR")).join("soak");
-    for (backend, preparation) in [
-        ("docker", &["image", "import-host", "python"][..]),
-        ("gvisor", &["self-test"]),
-        ("wasm", &["runtime", "install", "python-wasm"]),
-    ] {
+    for (backend, preparation) in [("docker", &["image", "import-host", "python"][..]), ("gvisor", &["self-test"])] {
         let mut preparing = Command::new(env!("CARGO_BIN_EXE_crucible"));
         let prepared = preparing.args(preparation).env("XDG_DATA_HOME", &data).output().unwrap();
         if prepared.status.success() {

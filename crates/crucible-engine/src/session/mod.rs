@@ -23,8 +23,8 @@ use crate::patience::{COPY, SET_UP, TEAR_DOWN, within};
 use crate::posture::{self, Looked};
 use crucible_core::{
     Backend, BehaviorKind, Error, ErrorKind, EvaluationId, EvaluationSpec, Event, EventSink, Isolation, Language,
-    Layers, Limits, LiveFeature, Loss, Observer, Policy, Program, Result, Sandbox, SandboxId, SandboxRequest, TimeSpan,
-    Usage,
+    Layers, Limits, LiveFeature, Loss, NetworkPolicy, Observer, Policy, Program, Result, Sandbox, SandboxId,
+    SandboxRequest, TimeSpan, Usage,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -169,7 +169,7 @@ impl Engine {
     ///
     /// # Errors
     /// As [`Engine::evaluate`] before anything is started; `Refused` also for a policy that decides by what is found in a
-    /// program, and where the sandbox isn't as planned. Nothing is left then.
+    /// program or has an allow-list, and where the sandbox isn't as planned. Nothing is left then.
     pub async fn open_session(&self, spec: SessionSpec, events: Arc<dyn EventSink>) -> Result<Arc<Session>> {
         check_times(&spec)?;
         check_policy(&spec.policy)?;
@@ -215,6 +215,15 @@ fn check_policy(policy: &Policy) -> Result<()> {
         );
         return Err(Error::new(ErrorKind::Refused, "check the policy", message)
             .with_hint("use `crucible run`, or a policy without [before]"));
+    }
+    // Nobody would answer at the proxy's address, and a program that calls would wait for ever.
+    if policy.network != NetworkPolicy::None {
+        let message = format!(
+            "policy '{}' lets programs out by an allow-list, and a sandbox that stays open has no proxy for them",
+            policy.name
+        );
+        return Err(Error::new(ErrorKind::Refused, "check the policy", message)
+            .with_hint("use `crucible run`, or --network none"));
     }
     Ok(())
 }
