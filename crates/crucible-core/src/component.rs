@@ -80,6 +80,12 @@ impl SelfTest {
         self.checks.iter().any(|check| check.status == CheckStatus::Passed)
             && self.checks.iter().all(|check| check.status != CheckStatus::Failed)
     }
+
+    /// Whether this machine simply doesn't have it, which is said by checks that are skipped, all of them.
+    #[must_use]
+    pub fn is_absent(&self) -> bool {
+        !self.checks.is_empty() && self.checks.iter().all(|check| check.status == CheckStatus::Skipped)
+    }
 }
 
 /// A part of Crucible that tests itself.

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 /// What every component's self-test found.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SelfTestReport {
-    /// Whether every component is healthy, and there is one.
+    /// Whether every component is healthy that this machine has, and there is one.
     pub healthy: bool,
     /// The components.
     pub components: Vec<ComponentReport>,
@@ -55,7 +55,9 @@ pub enum CheckStatus {
 impl From<&[core::SelfTest]> for SelfTestReport {
     fn from(tests: &[core::SelfTest]) -> Self {
         let components: Vec<ComponentReport> = tests.iter().map(ComponentReport::from).collect();
-        Self { healthy: !components.is_empty() && components.iter().all(|component| component.healthy), components }
+        let healthy = tests.iter().any(core::SelfTest::is_healthy)
+            && tests.iter().all(|test| test.is_healthy() || test.is_absent());
+        Self { healthy, components }
     }
 }
 
@@ -143,6 +145,11 @@ mod tests {
         assert!(!SelfTestReport::from(&[][..]).healthy);
         assert!(!SelfTestReport::from(&[test(vec![])][..]).healthy);
         assert!(!SelfTestReport::from(&[test(vec![passed(), failed()])][..]).healthy);
+        let absent = || test(vec![core::Check::skipped("it can be started", "there is none")]);
+        assert!(!SelfTestReport::from(&[absent()][..]).healthy);
+        assert!(!SelfTestReport::from(&[test(vec![passed()]), test(vec![])][..]).healthy);
+        let beside = SelfTestReport::from(&[absent(), test(vec![passed()])][..]);
+        assert!(beside.healthy && !beside.components[0].healthy);
         let report = SelfTestReport::from(&[test(vec![passed(), core::Check::skipped("it sings", "no voice")])][..]);
         let expected = concat!(
             r#"{"healthy":true,"components":[{"component":"jail","healthy":true,"checks":["#,
