@@ -72,6 +72,7 @@ pub const VARIABLES: &[Variable] = &[
     setting("CRUCIBLE_SANDBOX_FOLDER", "sandbox.folder", "the folder with the places of sandboxes that stay open"),
     setting("CRUCIBLE_BASELINE_FOLDER", "baseline.folder", "the folder with what earlier runs were like"),
     other("CRUCIBLE_REQUIRE", "tests only: what must not be skipped, such as jail,docker"),
+    other("CRUCIBLE_SOAK", "tests only: how many runs the endurance tests make"),
     other("CRUCIBLE_BLESS", "tests only: 1 rewrites reference pages and snapshots"),
 ];
 
