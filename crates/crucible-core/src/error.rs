@@ -26,6 +26,12 @@ pub enum ErrorKind {
     Io,
     /// The configuration is wrong.
     Configuration,
+    /// What is asked for contradicts what is there: another request has the same idempotency key.
+    Conflict,
+    /// Nobody knows who asks: no key, or one that opens nothing.
+    Unauthenticated,
+    /// The service, or a project's share of it, has too much to do. Later the same request may be taken.
+    Overloaded,
     /// The sandbox was lost, or a part of Crucible broke its word. Another try may help.
     Infrastructure,
 }
@@ -34,7 +40,7 @@ impl ErrorKind {
     /// Whether the same request may succeed later without anyone changing anything.
     #[must_use]
     pub const fn is_retryable(self) -> bool {
-        matches!(self, Self::Infrastructure)
+        matches!(self, Self::Infrastructure | Self::Overloaded)
     }
 
     /// The name in JSON.
@@ -48,6 +54,9 @@ impl ErrorKind {
             Self::Unavailable => "unavailable",
             Self::Io => "io",
             Self::Configuration => "configuration",
+            Self::Conflict => "conflict",
+            Self::Unauthenticated => "unauthenticated",
+            Self::Overloaded => "overloaded",
             Self::Infrastructure => "infrastructure",
         }
     }

@@ -71,7 +71,7 @@ pub(crate) fn choose(engine: &Engine, spec: &EvaluationSpec, wall: &Wall) -> Res
                 Error::new(ErrorKind::NotFound, operation, format!("unknown backend {shown:?}")).with_hint(hint)
             );
         };
-        check_backend(backend.as_ref(), spec, wall)?;
+        check_backend(engine, backend.as_ref(), spec, wall)?;
         return Ok(Arc::clone(backend));
     }
     // The first refusal is the one that matters: it comes from the backend that would have been chosen.
@@ -80,7 +80,7 @@ pub(crate) fn choose(engine: &Engine, spec: &EvaluationSpec, wall: &Wall) -> Res
         if backend.capabilities().isolation == Isolation::None {
             continue;
         }
-        match check_backend(backend.as_ref(), spec, wall) {
+        match check_backend(engine, backend.as_ref(), spec, wall) {
             Ok(()) => return Ok(Arc::clone(backend)),
             Err(error) => refusal = refusal.or(Some(error)),
         }
@@ -91,7 +91,7 @@ pub(crate) fn choose(engine: &Engine, spec: &EvaluationSpec, wall: &Wall) -> Res
     }))
 }
 
-fn check_backend(backend: &dyn Backend, spec: &EvaluationSpec, wall: &Wall) -> Result<()> {
+fn check_backend(engine: &Engine, backend: &dyn Backend, spec: &EvaluationSpec, wall: &Wall) -> Result<()> {
     let (name, capabilities) = (backend.name(), backend.capabilities());
     if capabilities.isolation < wall.least {
         let message = format!(
@@ -122,7 +122,8 @@ fn check_backend(backend: &dyn Backend, spec: &EvaluationSpec, wall: &Wall) -> R
             return Err(invalid("check the files against the backend", message));
         }
     }
-    Ok(())
+    // Last, so that what is wrong with the request is said in any case.
+    engine.check_usable(name)
 }
 
 fn program_path(name: &str, language: &Language) -> Result<GuestPath> {

@@ -1,8 +1,10 @@
 //! The engine: backends, languages and bounds handed in, evaluations out.
 
+use crate::admission;
 use crate::egress::{Internet, Outside};
 use crate::evaluation;
 use crate::languages::LanguageTable;
+use crate::service::Breakers;
 use crucible_core::{
     Backend, BaselineStore, Error, ErrorKind, EvaluationSpec, EventSink, HeldEvaluation, Limits, Outcome, Result,
     Scanner,
@@ -49,6 +51,7 @@ pub struct Engine {
     scanner: Option<Arc<dyn Scanner>>,
     outside: Arc<dyn Outside>,
     baselines: Option<Arc<dyn BaselineStore>>,
+    breakers: Option<Arc<Breakers>>,
 }
 
 impl Engine {
@@ -67,6 +70,7 @@ impl Engine {
             scanner: None,
             outside: Arc::new(Internet),
             baselines: None,
+            breakers: None,
         }
     }
 
@@ -96,6 +100,26 @@ impl Engine {
     pub fn with_baselines(mut self, baselines: Arc<dyn BaselineStore>) -> Self {
         self.baselines = Some(baselines);
         self
+    }
+
+    /// The same engine, which uses no backend that is out of use.
+    #[must_use]
+    pub fn with_breakers(mut self, breakers: Arc<Breakers>) -> Self {
+        self.breakers = Some(breakers);
+        self
+    }
+
+    /// Whether a backend may be used now.
+    pub(crate) fn check_usable(&self, backend: &str) -> Result<()> {
+        self.breakers.as_ref().map_or(Ok(()), |breakers| breakers.check(backend))
+    }
+
+    /// The name of the backend on which an evaluation will run, unless what is found in it demands another one.
+    ///
+    /// # Errors
+    /// Those of an evaluation's admission.
+    pub(crate) fn backend_for(&self, spec: &EvaluationSpec) -> Result<String> {
+        Ok(admission::admit(self, spec)?.backend.name().to_owned())
     }
 
     /// The backends, in the order of preference.

@@ -27,6 +27,7 @@ mod robust;
 mod runner;
 mod screening;
 mod self_test;
+mod service;
 mod session;
 mod streams;
 mod subject;
@@ -40,6 +41,10 @@ pub use engine::{Engine, Evaluated, NodeFacts, RunIo};
 pub use languages::LanguageTable;
 pub use metric::Metric;
 pub use screening::{Screened, Wall, decide, in_words as finding_in_words};
+pub use service::{
+    Breakers, ComponentHealth, Drained, Health, MOST_BATCH, Records, Recovered, Service, ServiceParts, ServiceSettings,
+    Submission, Submitted, kind,
+};
 pub use session::{
     CommandEnd, CommandEnded, CommandFinished, CommandHandle, CommandOutput, EndReason, ExecSpec, Executable,
     MOST_SESSIONS, OutputBound, RunningCommand, Session, SessionSpec, Sessions,

@@ -56,14 +56,21 @@ pub(crate) struct Row {
 }
 
 /// The codes of Crucible's own failures, with the kind of error and what it means.
-pub(crate) const FAILURES: [(ErrorKind, u8, &str); 8] = [
+pub(crate) const FAILURES: [(ErrorKind, u8, &str); 11] = [
     (
         ErrorKind::InvalidInput,
         65,
         "the request is wrong and stays wrong: a limit out of range, a path that leaves the work folder",
     ),
     (ErrorKind::NotFound, 66, "something named isn't there: a file, a language, an interpreter, a preset, a backend"),
+    (ErrorKind::Unauthenticated, 67, "the service doesn't know who asks: there is no key, or it opens nothing"),
+    (
+        ErrorKind::Conflict,
+        68,
+        "what is asked for contradicts what is there: another request has the same idempotency key",
+    ),
     (ErrorKind::Unavailable, 69, "this machine can't do it as it is set up; `crucible doctor` says why"),
+    (ErrorKind::Overloaded, 73, "the service has too much to do; the same request may be taken later"),
     (ErrorKind::Io, 74, "reading or writing on this machine failed"),
     (ErrorKind::Infrastructure, 75, "the sandbox was lost; another try may help"),
     (

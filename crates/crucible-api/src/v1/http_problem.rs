@@ -32,6 +32,9 @@ impl HttpProblem {
             core::ErrorKind::NotFound => (404, "something named isn't there"),
             core::ErrorKind::Refused => (403, "it is not allowed"),
             core::ErrorKind::Held => (409, "it is held for review"),
+            core::ErrorKind::Conflict => (409, "it contradicts what is there"),
+            core::ErrorKind::Unauthenticated => (401, "it isn't known who asks"),
+            core::ErrorKind::Overloaded => (429, "there is too much to do"),
             core::ErrorKind::Unavailable => (503, "this machine can't do it"),
             _ => (500, "the service failed"),
         };
@@ -64,6 +67,9 @@ impl ProblemDetail {
             "unavailable" => core::ErrorKind::Unavailable,
             "io" => core::ErrorKind::Io,
             "configuration" => core::ErrorKind::Configuration,
+            "conflict" => core::ErrorKind::Conflict,
+            "unauthenticated" => core::ErrorKind::Unauthenticated,
+            "overloaded" => core::ErrorKind::Overloaded,
             _ => core::ErrorKind::Infrastructure,
         };
         let error = core::Error::new(kind, operation, self.message.clone());

@@ -16,7 +16,7 @@ pub struct Problem {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProblemDetail {
     /// What kind of failure: `invalid_input`, `not_found`, `refused`, `held`, `unavailable`, `io`, `configuration`,
-    /// `infrastructure`.
+    /// `conflict`, `unauthenticated`, `overloaded`, `infrastructure`.
     pub kind: String,
     /// What went wrong, in one sentence.
     pub message: String,

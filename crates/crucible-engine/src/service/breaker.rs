@@ -1,0 +1,119 @@
+//! Which backends are in use: one whose self-test failed, or that failed several times one after the other, isn't, until its
+//! self-test passes again.
+//!
+//! Invariant: a backend that is out is never replaced by a weaker one. `auto` goes on to the next that admits the request;
+//! whoever named a backend waits for that one.
+
+use crucible_core::{Error, ErrorKind, Result};
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// After so many failures in a row a backend is out.
+const MOST_FAILURES: u32 = 5;
+
+#[derive(Default)]
+struct State {
+    failures: u32,
+    /// Why it is out, if it is.
+    out: Option<String>,
+}
+
+/// Knows which backends are out.
+#[derive(Default)]
+pub struct Breakers(Mutex<BTreeMap<String, State>>);
+
+impl Breakers {
+    fn states(&self) -> MutexGuard<'_, BTreeMap<String, State>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether a backend may be used.
+    ///
+    /// # Errors
+    /// `Unavailable`, with why it is out.
+    pub fn check(&self, backend: &str) -> Result<()> {
+        match self.states().get(backend).and_then(|state| state.out.clone()) {
+            None => Ok(()),
+            Some(why) => {
+                let message = format!("the backend '{backend}' is out of use: {why}");
+                Err(Error::new(ErrorKind::Unavailable, "choose the backend", message).with_hint(
+                    "it comes back by itself once its self-test passes; `crucible doctor` may say what is wrong",
+                ))
+            }
+        }
+    }
+
+    /// Why a backend is out, if it is.
+    #[must_use]
+    pub fn why_out(&self, backend: &str) -> Option<String> {
+        self.states().get(backend).and_then(|state| state.out.clone())
+    }
+
+    /// Takes a backend out of use.
+    pub fn open(&self, backend: &str, why: String) {
+        let mut states = self.states();
+        let state = states.entry(backend.to_owned()).or_default();
+        if state.out.is_none() {
+            tracing::warn!(backend, why, "the backend is out of use");
+        }
+        state.out = Some(why);
+    }
+
+    /// Puts a backend into use again.
+    pub fn close(&self, backend: &str) {
+        let mut states = self.states();
+        let state = states.entry(backend.to_owned()).or_default();
+        if state.out.is_some() {
+            tracing::info!(backend, "the backend is in use again");
+        }
+        *state = State::default();
+    }
+
+    /// Notes that a run came to an end that isn't the backend's fault.
+    pub(super) fn succeeded(&self, backend: &str) {
+        if let Some(state) = self.states().get_mut(backend) {
+            state.failures = 0;
+        }
+    }
+
+    /// Notes that the backend failed.
+    pub(super) fn failed(&self, backend: &str, error: &Error) {
+        let failures = {
+            let mut states = self.states();
+            let state = states.entry(backend.to_owned()).or_default();
+            state.failures = state.failures.saturating_add(1);
+            state.failures
+        };
+        if failures >= MOST_FAILURES {
+            self.open(backend, format!("it failed {failures} times in a row, lastly: {error}"));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failure() -> Error {
+        Error::new(ErrorKind::Infrastructure, "run", "lost")
+    }
+
+    #[test]
+    fn a_backend_is_out_after_several_failures_in_a_row_and_back_after_its_self_test() {
+        let breakers = Breakers::default();
+        for _ in 1..MOST_FAILURES {
+            breakers.failed("jail", &failure());
+        }
+        breakers.succeeded("jail");
+        for _ in 1..MOST_FAILURES {
+            breakers.failed("jail", &failure());
+        }
+        breakers.check("jail").unwrap();
+        breakers.failed("jail", &failure());
+        let error = breakers.check("jail").unwrap_err();
+        assert!(error.kind() == ErrorKind::Unavailable && error.to_string().contains("lost"), "{error}");
+        breakers.check("docker").unwrap();
+        breakers.close("jail");
+        breakers.check("jail").unwrap();
+    }
+}

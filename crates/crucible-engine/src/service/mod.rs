@@ -1,0 +1,210 @@
+//! The service: evaluations that are accepted, kept, queued, run when there is room, and recorded, whatever happens to this
+//! process meanwhile.
+//!
+//! Invariants: what was accepted has exactly one final result. It is committed in the store under a fencing token before the
+//! queue hears of it; so a process that dies at any moment leaves work that is done again, and never a second result. Nothing
+//! is tried again but what Crucible itself failed at.
+//!
+//! It names no store, queue or bus, and knows no wire format: documents are written by the [`Records`] that it is given.
+
+mod attempt;
+mod breaker;
+mod dispatcher;
+mod health;
+mod recorder;
+mod records;
+mod recovery;
+mod running;
+mod settings;
+mod submission;
+
+pub use breaker::Breakers;
+pub use dispatcher::Drained;
+pub use health::{ComponentHealth, Health};
+pub use records::{Records, kind};
+pub use recovery::Recovered;
+pub use settings::{MOST_BATCH, ServiceSettings};
+pub use submission::{Submission, Submitted};
+
+use crate::engine::Engine;
+use crucible_core::{
+    CancelledEvaluation, Change, Decided, Delivery, Document, Error, ErrorKind, EvaluationId, EvaluationState,
+    EventBus, EventFilter, NewEvent, ProjectId, Queue, Result, Review, ReviewDecision, Store, StoredEvaluation, Task,
+};
+use running::Running;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+/// The parts that a service is made of.
+pub struct ServiceParts {
+    /// Runs evaluations.
+    pub engine: Arc<Engine>,
+    /// Keeps them.
+    pub store: Arc<dyn Store>,
+    /// Says which is next.
+    pub queue: Arc<dyn Queue>,
+    /// Tells of events that the store has committed.
+    pub bus: Arc<dyn EventBus>,
+    /// Writes documents.
+    pub records: Arc<dyn Records>,
+    /// Knows which backends are out of use: the engine's own.
+    pub breakers: Arc<Breakers>,
+    /// What this machine is called.
+    pub node: String,
+}
+
+/// Accepts, runs and records evaluations.
+pub struct Service {
+    parts: ServiceParts,
+    settings: ServiceSettings,
+    running: Running,
+    /// One permit for each evaluation that may run.
+    places: Arc<Semaphore>,
+    /// One permit for each MiB that evaluations may have together.
+    memory: Semaphore,
+    /// One permit for each evaluation that may run on a backend, where that is bounded.
+    places_on: BTreeMap<String, Semaphore>,
+}
+
+impl Service {
+    /// A service that runs nothing yet: [`Service::dispatch`] does.
+    #[must_use]
+    pub fn new(parts: ServiceParts, settings: ServiceSettings) -> Self {
+        let places = Arc::new(Semaphore::new(settings.most_running));
+        let memory = Semaphore::new(settings.memory_mib());
+        let bounded = settings.most_running_on.iter();
+        let places_on = bounded.map(|(name, most)| (name.clone(), Semaphore::new(*most))).collect();
+        Self { parts, settings, running: Running::default(), places, memory, places_on }
+    }
+
+    /// What it is made of.
+    #[must_use]
+    pub const fn parts(&self) -> &ServiceParts {
+        &self.parts
+    }
+
+    /// What it goes by.
+    #[must_use]
+    pub const fn settings(&self) -> &ServiceSettings {
+        &self.settings
+    }
+
+    /// How many evaluations run now.
+    #[must_use]
+    pub fn running_now(&self) -> usize {
+        self.running.count()
+    }
+
+    fn event(&self, kind: &'static str) -> NewEvent {
+        self.parts.records.plain(kind, SystemTime::now())
+    }
+
+    /// A change at this moment, which is told of by one event.
+    fn change(&self, kind: &'static str) -> Change {
+        Change { events: vec![self.event(kind)], ..Change::at(SystemTime::now()) }
+    }
+
+    /// Waits until an evaluation has a final state or is held, or the time is over, and gives it as it is then.
+    ///
+    /// # Errors
+    /// As [`Store::get`].
+    pub async fn wait_for(
+        &self,
+        project: Option<&ProjectId>,
+        id: EvaluationId,
+        patience: Duration,
+    ) -> Result<StoredEvaluation> {
+        let deadline = Instant::now() + patience;
+        // Before it is looked at, so that no change is missed.
+        let filter = EventFilter { evaluation: Some(id), ..EventFilter::default() };
+        let mut events = self.parts.bus.subscribe(filter);
+        let is_over = |state: EvaluationState| state.is_final() || state == EvaluationState::Held;
+        loop {
+            let evaluation = self.parts.store.get(project, id).await?;
+            if is_over(evaluation.summary.state) || Instant::now() >= deadline {
+                return Ok(evaluation);
+            }
+            loop {
+                match tokio::time::timeout_at(deadline, events.next()).await {
+                    // Most events say nothing about the state.
+                    Ok(Some(Delivery::Events(told))) if !told.iter().any(|event| kind::changes_state(&event.kind)) => {}
+                    _ => break,
+                }
+            }
+        }
+    }
+
+    /// Cancels an evaluation: it is ended where it runs, and never starts where it waits.
+    ///
+    /// # Errors
+    /// As [`Store::cancel`].
+    pub async fn cancel(&self, project: Option<&ProjectId>, id: EvaluationId) -> Result<CancelledEvaluation> {
+        let cancelled = self.parts.store.cancel(project, id, self.change(kind::CANCELLED)).await?;
+        match cancelled {
+            CancelledEvaluation::Cancelled => {
+                // It would find out when it is leased; so it doesn't have to wait for that.
+                self.parts.queue.cancel(id).await?;
+            }
+            CancelledEvaluation::Requested => self.running.cancel(id),
+            CancelledEvaluation::AlreadyFinal(_) => {}
+        }
+        Ok(cancelled)
+    }
+
+    /// Keeps a person's decision about a held evaluation. An approved one is queued.
+    ///
+    /// # Errors
+    /// `NotFound`; `Refused` where it isn't held; `InvalidInput` for a decision without a reason or a name; `Io`.
+    pub async fn decide(
+        &self,
+        project: Option<&ProjectId>,
+        id: EvaluationId,
+        review: Review,
+    ) -> Result<EvaluationState> {
+        let operation = "decide about the evaluation";
+        if review.reason.trim().is_empty() || review.by.trim().is_empty() {
+            return Err(Error::new(ErrorKind::InvalidInput, operation, "a decision needs a reason and a name"));
+        }
+        let now = self.parts.store.get(project, id).await?.summary;
+        if now.state != EvaluationState::Held {
+            return Err(not_held(now.state));
+        }
+        let is_approved = review.decision == ReviewDecision::Approved;
+        let mut change = self.change(if is_approved { kind::APPROVED } else { kind::REJECTED });
+        if !is_approved {
+            // Nothing runs: the outcome says that it was denied, by whom and why.
+            let mut spec = self.parts.store.specification(project, id).await?;
+            spec.review = Some(review.clone());
+            let io = crate::RunIo { stdin: None, events: &crucible_core::Discard, cancel: CancellationToken::new() };
+            let outcome = self.parts.engine.evaluate(spec, io).await?;
+            attempt::record(&mut change, &outcome, self.parts.records.as_ref())?;
+        }
+        match self.parts.store.decide(project, id, review, change).await? {
+            Decided::Committed(state) => {
+                if state == EvaluationState::Queued {
+                    let task = Task { attempt: now.attempt, ..Task::new(id, now.project, now.priority) };
+                    self.parts.queue.enqueue(vec![task]).await?;
+                }
+                Ok(state)
+            }
+            Decided::NotHeld(state) => Err(not_held(state)),
+        }
+    }
+
+    fn breakers(&self) -> &Breakers {
+        &self.parts.breakers
+    }
+
+    /// What becomes of one that can't be run any more: a document that says why.
+    fn failure(&self, error: &Error) -> Document {
+        self.parts.records.failure(error)
+    }
+}
+
+fn not_held(state: EvaluationState) -> Error {
+    Error::new(ErrorKind::Conflict, "decide about the evaluation", format!("it isn't held, but {state}"))
+}
