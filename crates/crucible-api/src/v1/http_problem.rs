@@ -3,12 +3,13 @@
 use super::problem::ProblemDetail;
 use crucible_core as core;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// The media type of a problem document.
 pub const PROBLEM_TYPE: &str = "application/problem+json";
 
 /// A problem document. It holds what the caller can use; the chain of causes stays inside.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct HttpProblem {
     /// Which kind of problem, as a URI: `urn:crucible:problem:` and the kind.
     #[serde(rename = "type")]

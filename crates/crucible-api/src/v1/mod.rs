@@ -11,12 +11,14 @@ mod protection;
 mod report;
 mod sandbox;
 mod scan;
+mod service;
+mod submit;
 
 pub use attack::{
     ArmReport, AttackNode, AttackReport, ControlReport, Expected, HeldByReport, PropertyReport, Reach, SuiteReport,
     UserKind, Verdict, VerdictCounts,
 };
-pub use evaluation::{Evaluation, EvaluationState};
+pub use evaluation::{Evaluation, EvaluationEvent, EvaluationList, EvaluationState, EvaluationSummary};
 pub use http_problem::{HttpProblem, PROBLEM_TYPE};
 pub use observed::{Anomaly, Baseline, Behavior, Coverage, Sample, Tripwire};
 pub use outcome::{
@@ -34,3 +36,11 @@ pub use sandbox::{
     OutputStream, Sandbox, SandboxList, SandboxState, SandboxUsage, TerminalSize, milliseconds, sandbox_protection,
 };
 pub use scan::{Import, Rule, RuleReferences, RulesInForce, ScanReport, ScannedFile, Unread};
+pub use service::{
+    BackendList, Component, ComponentList, CreateKey, CreatedKey, Key, KeyList, MissingBackend, ProjectQueue,
+    QueueFlow, QueueReport, ServiceBackend, SetQueueFlow,
+};
+pub use submit::{
+    Accepted, BatchAccepted, BatchResult, DecideEvaluation, ReviewDecision, SubmitBatch, SubmitEvaluation,
+    SubmittedFile,
+};

@@ -4,9 +4,10 @@ use super::outcome::milliseconds;
 use crucible_core as core;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use utoipa::ToSchema;
 
 /// Something that the host saw.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Behavior {
     /// What kind of thing.
     pub kind: String,
@@ -28,7 +29,7 @@ pub struct Behavior {
 }
 
 /// One respect in which a run stands out from earlier ones with its label.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Anomaly {
     /// What was measured.
     pub metric: String,
@@ -45,7 +46,7 @@ pub struct Anomaly {
 }
 
 /// How a run stands to earlier ones with its label.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Baseline {
     /// The label.
     pub label: String,
@@ -62,7 +63,7 @@ pub struct Baseline {
 }
 
 /// How well a part of a run could be watched.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Coverage {
     /// `events`, `sampled` or `unavailable`.
     pub state: String,
@@ -71,7 +72,7 @@ pub struct Coverage {
 }
 
 /// What a sandbox used up to a moment.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Sample {
     /// Since the command's start.
     pub at_ms: f64,
@@ -88,7 +89,7 @@ pub struct Sample {
 }
 
 /// Something that was planted to be left alone, and whether it was.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Tripwire {
     /// Its path, or the variable's name.
     pub name: String,

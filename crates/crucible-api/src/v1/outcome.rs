@@ -9,10 +9,11 @@ use crucible_core as core;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::time::Duration;
+use utoipa::ToSchema;
 
 /// What came of an evaluation. Every field is there, `null` where there is none; only the two `_base64` ones of the streams
 /// are there just where they are needed.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Outcome {
     /// The evaluation.
     pub id: String,
@@ -86,7 +87,7 @@ pub struct Outcome {
 }
 
 /// How the run ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
     /// The program ended by itself.
@@ -106,7 +107,7 @@ pub enum Status {
 }
 
 /// Whether the result says something about the task.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Validity {
     /// It does.
@@ -118,7 +119,7 @@ pub enum Validity {
 }
 
 /// A file brought out.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct CollectedFile {
     /// Where it was: below the work folder, or absolute.
     pub path: String,
@@ -129,7 +130,7 @@ pub struct CollectedFile {
 }
 
 /// A path that was asked for and not brought out.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct RefusedFile {
     /// The path as far as it can be shown.
     pub path: String,
@@ -138,7 +139,7 @@ pub struct RefusedFile {
 }
 
 /// What the sandbox used. Times are in milliseconds, to the microsecond.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Usage {
     /// From the start of the command to its end.
     pub wall_ms: f64,
@@ -151,7 +152,7 @@ pub struct Usage {
 }
 
 /// Where the time went, in milliseconds, to the microsecond.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Timings {
     /// Waiting for a place.
     pub queue_ms: f64,
@@ -170,7 +171,7 @@ pub struct Timings {
 }
 
 /// Something that the scanner saw.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Finding {
     /// The rule's id.
     pub rule: String,
@@ -198,7 +199,7 @@ pub struct Finding {
 }
 
 /// What was decided before anything ran.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Admission {
     /// What the policy decided: `allow`, `hold` or `deny`.
     pub decision: String,
@@ -211,7 +212,7 @@ pub struct Admission {
 }
 
 /// One reason for a decision.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct DecisionReason {
     /// What it leads to: `allow`, `hold` or `deny`.
     pub decision: String,
@@ -222,7 +223,7 @@ pub struct DecisionReason {
 }
 
 /// A person's decision about a program that was held.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Review {
     /// `approved` or `rejected`.
     pub decision: String,
@@ -235,7 +236,7 @@ pub struct Review {
 }
 
 /// What a run was protected by.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Evidence {
     /// How strong the wall was: `none`, `shared_kernel` or `own_kernel`.
     #[serde(default)]

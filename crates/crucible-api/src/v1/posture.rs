@@ -2,9 +2,10 @@
 
 use crucible_core as core;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// Both looks at a sandbox.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PostureRecord {
     /// Before the program was let in.
     pub before: PostureSummary,
@@ -13,7 +14,7 @@ pub struct PostureRecord {
 }
 
 /// One look.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PostureSummary {
     /// How many facts were as planned.
     pub as_planned: u64,
@@ -24,7 +25,7 @@ pub struct PostureSummary {
 }
 
 /// A fact that wasn't as planned.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PostureDifference {
     /// What was looked at: `capabilities.effective`, `namespace.mount`, `mounts`.
     pub name: String,

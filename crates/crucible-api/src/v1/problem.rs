@@ -4,16 +4,17 @@
 
 use crucible_core as core;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// What is answered instead of a result: `{"error": {...}}`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Problem {
     /// What went wrong.
     pub error: ProblemDetail,
 }
 
 /// What went wrong.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ProblemDetail {
     /// What kind of failure: `invalid_input`, `not_found`, `refused`, `held`, `unavailable`, `io`, `configuration`,
     /// `conflict`, `unauthenticated`, `overloaded`, `infrastructure`.

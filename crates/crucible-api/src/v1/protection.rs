@@ -3,9 +3,10 @@
 use crucible_core as core;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use utoipa::ToSchema;
 
 /// One layer: in force with particulars, or not in force with the reason and the mend.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Layer {
     /// Whether it is in force.
     pub active: bool,

@@ -6,9 +6,10 @@ use super::protection::{Layers, LimitEnforcement, isolation, layers, limits};
 use crucible_core as core;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use utoipa::ToSchema;
 
 /// What every component's self-test found.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct SelfTestReport {
     /// Whether every component is healthy that this machine has, and there is one.
     pub healthy: bool,
@@ -17,7 +18,7 @@ pub struct SelfTestReport {
 }
 
 /// What one component's self-test found.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ComponentReport {
     /// Its name.
     pub component: String,
@@ -28,7 +29,7 @@ pub struct ComponentReport {
 }
 
 /// One check.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct CheckReport {
     /// What was checked.
     pub name: String,
@@ -41,7 +42,7 @@ pub struct CheckReport {
 }
 
 /// How a check came out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum CheckStatus {
     /// As it should be.
@@ -82,7 +83,7 @@ impl From<&core::SelfTest> for ComponentReport {
 }
 
 /// What this machine can and can't enforce.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct DoctorReport {
     /// The kernel's release.
     pub kernel: String,
@@ -93,7 +94,7 @@ pub struct DoctorReport {
 }
 
 /// What one backend can do here.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct BackendReport {
     /// Its name.
     pub name: String,
@@ -111,7 +112,7 @@ pub struct BackendReport {
 }
 
 /// A backend that can't be used here.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct UnavailableBackend {
     /// Its name.
     pub name: String,

@@ -9,9 +9,10 @@ use crucible_core as core;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::time::Duration;
+use utoipa::ToSchema;
 
 /// A sandbox to be made. Everything may be left out.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct CreateSandbox {
     /// A backend's name, or `auto`.
@@ -21,6 +22,7 @@ pub struct CreateSandbox {
     /// A policy's name.
     pub policy: Option<String>,
     /// Limits that differ from the usual ones, by their names in the configuration: `{"memory": "1GiB", "pids": 128}`.
+    #[schema(value_type = BTreeMap<String, Value>)]
     pub limits: BTreeMap<String, serde_json::Value>,
     /// Variables of every command.
     pub env: BTreeMap<String, String>,
@@ -33,7 +35,7 @@ pub struct CreateSandbox {
 }
 
 /// A sandbox that stays open.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Sandbox {
     /// Its id.
     pub id: String,
@@ -56,6 +58,7 @@ pub struct Sandbox {
     /// How long it may live, in milliseconds.
     pub lifetime_ms: u64,
     /// Limits in force, by their names in the configuration.
+    #[schema(value_type = BTreeMap<String, Value>)]
     pub limits: BTreeMap<String, serde_json::Value>,
     /// What can be done in it: `terminals`, `signals`, `command_trees`, `users`, `files`, `forks`.
     pub features: Vec<String>,
@@ -70,7 +73,7 @@ pub struct Sandbox {
 }
 
 /// Whether a sandbox can be used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum SandboxState {
     /// It can.
@@ -80,7 +83,7 @@ pub enum SandboxState {
 }
 
 /// What a sandbox used. Times are in milliseconds.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct SandboxUsage {
     /// Since it was made.
     pub wall_ms: f64,
@@ -110,7 +113,7 @@ pub fn sandbox_protection(wall: core::Isolation, applied: &core::Layers) -> (Str
 }
 
 /// Some sandboxes.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct SandboxList {
     /// The oldest first.
     pub sandboxes: Vec<Sandbox>,
@@ -119,7 +122,7 @@ pub struct SandboxList {
 }
 
 /// A command to be run in a sandbox.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ExecRequest {
     /// The program and its arguments.
@@ -148,7 +151,7 @@ pub struct ExecRequest {
 }
 
 /// How many characters a terminal shows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TerminalSize {
     /// Lines.
@@ -164,7 +167,7 @@ impl From<TerminalSize> for core::TerminalSize {
 }
 
 /// How a command ended.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ExecEnded {
     /// How it ended.
     pub status: Status,
@@ -183,7 +186,7 @@ pub struct ExecEnded {
 }
 
 /// A command that was run to its end, with what it wrote.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ExecOutcome {
     /// How it ended.
     #[serde(flatten)]
@@ -223,7 +226,7 @@ impl ExecOutcome {
 
 /// Something that happens while a command runs: one line each of a streamed answer, and what isn't a stream's bytes in a
 /// conversation over a WebSocket.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum ExecEvent {
     /// It runs.
@@ -245,7 +248,7 @@ pub enum ExecEvent {
 }
 
 /// One of a command's output streams.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum OutputStream {
     /// Standard output, or all that a terminal shows.
@@ -276,7 +279,7 @@ impl OutputStream {
 }
 
 /// What a caller says in a conversation, besides the bytes of standard input, which are binary messages. `start` comes first.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "do", rename_all = "snake_case")]
 pub enum ExecControl {
     /// Starts the command.
@@ -293,7 +296,7 @@ pub enum ExecControl {
 }
 
 /// What a path in a sandbox is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum FileKind {
     /// A regular file with one name.
@@ -305,7 +308,7 @@ pub enum FileKind {
 }
 
 /// One file of a sandbox. Its name is the guest's.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct FileEntry {
     /// The name; where it isn't UTF-8, with replacement characters.
     pub name: String,
@@ -336,7 +339,7 @@ impl From<core::FileEntry> for FileEntry {
 }
 
 /// A folder of a sandbox.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct FileList {
     /// What is in it, sorted by name.
     pub entries: Vec<FileEntry>,

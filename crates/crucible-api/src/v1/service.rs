@@ -1,0 +1,182 @@
+//! How a service is, on the wire: its parts, its queue, its backends, its keys.
+
+use super::protection::Layers;
+use super::report::CheckReport;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use utoipa::ToSchema;
+
+/// What the parts of a service found when they last tested themselves.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct ComponentList {
+    /// Whether the service can do its work.
+    pub ready: bool,
+    /// What keeps it from that, one line each.
+    pub unwell: Vec<String>,
+    /// The parts.
+    pub components: Vec<Component>,
+}
+
+/// A part of a service.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Component {
+    /// Its name.
+    pub component: String,
+    /// Whether no check failed and at least one was made.
+    pub healthy: bool,
+    /// Whether this machine simply doesn't have it.
+    pub absent: bool,
+    /// Checks that passed.
+    pub passed: u64,
+    /// All checks.
+    pub total: u64,
+    /// Its checks.
+    pub checks: Vec<CheckReport>,
+    /// When it was tested, by RFC 3339.
+    pub tested_at: String,
+    /// How long that took.
+    pub took_ms: f64,
+}
+
+/// What is in a queue.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct QueueReport {
+    /// `open`, `paused` or `draining`.
+    pub flow: QueueFlow,
+    /// May be run.
+    pub waiting: u64,
+    /// May be run later.
+    pub delayed: u64,
+    /// Are being run.
+    pub leased: u64,
+    /// Were given up.
+    pub dead: u64,
+    /// How long the one that waits longest has waited; `null` where none waits.
+    pub oldest_ms: Option<f64>,
+    /// Evaluations that run on this node now.
+    pub running: u64,
+    /// The most that run at one time.
+    pub most_running: u64,
+    /// The most that may wait.
+    pub most_queued: u64,
+    /// The same of each project that has any.
+    pub projects: BTreeMap<String, ProjectQueue>,
+}
+
+/// What a project has in a queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ProjectQueue {
+    /// May be run.
+    pub waiting: u64,
+    /// May be run later.
+    pub delayed: u64,
+    /// Are being run.
+    pub leased: u64,
+    /// Were given up.
+    pub dead: u64,
+}
+
+/// What a queue lets through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum QueueFlow {
+    /// Evaluations come in and are run.
+    Open,
+    /// They come in, and none is begun.
+    Paused,
+    /// No new one comes in.
+    Draining,
+}
+
+/// A change of what a queue lets through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SetQueueFlow {
+    /// From now on.
+    pub flow: QueueFlow,
+}
+
+/// The backends of a service.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct BackendList {
+    /// Those that it has, the preferred one first.
+    pub backends: Vec<ServiceBackend>,
+    /// Those that this machine can't run.
+    pub unavailable: Vec<MissingBackend>,
+}
+
+/// A backend of a service.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct ServiceBackend {
+    /// Its name.
+    pub backend: String,
+    /// Its version.
+    pub version: String,
+    /// How strong its wall is: `none`, `shared_kernel`, `own_kernel`.
+    pub isolation: String,
+    /// Its layers.
+    pub layers: Layers,
+    /// Whether evaluations are run on it now.
+    pub in_use: bool,
+    /// Why not.
+    pub out_because: Option<String>,
+}
+
+/// A backend that this machine can't run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct MissingBackend {
+    /// Its name.
+    pub backend: String,
+    /// Why not.
+    pub reason: String,
+    /// What a person can do about it.
+    pub hint: Option<String>,
+}
+
+/// A key to be made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CreateKey {
+    /// What people call it: who has it, or what for.
+    pub name: String,
+    /// `viewer`, `submitter`, `reviewer` or `admin`.
+    pub role: String,
+    /// Whose evaluations it is for; without it, `default`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub project: Option<String>,
+}
+
+/// A key that was made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct CreatedKey {
+    /// The key itself. It is told here and never again.
+    pub secret: String,
+    /// All else about it.
+    pub key: Key,
+}
+
+/// A key, without what opens anything.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Key {
+    /// Its id.
+    pub id: String,
+    /// What people call it.
+    pub name: String,
+    /// What it may do.
+    pub role: String,
+    /// Whose evaluations it is for.
+    pub project: String,
+    /// When it was made, by RFC 3339.
+    pub created_at: String,
+    /// Since when it opens nothing any more.
+    pub revoked_at: Option<String>,
+    /// When it was last used, to within a minute.
+    pub last_used_at: Option<String>,
+}
+
+/// Keys.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct KeyList {
+    /// The oldest first.
+    pub keys: Vec<Key>,
+}
