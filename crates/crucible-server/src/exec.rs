@@ -1,7 +1,7 @@
 //! Runs a command in a sandbox: the answer waits for its end, or comes line by line while it runs.
 
-use crate::SandboxService;
-use crate::problem::{Problem, sandbox_id};
+use crate::problem::Problem;
+use crate::{Caller, SandboxService};
 use axum::Json;
 use axum::body::{Body, Bytes};
 use axum::extract::rejection::{JsonRejection, QueryRejection};
@@ -13,7 +13,7 @@ use base64::engine::general_purpose::STANDARD;
 use crucible_api::v1::{
     self, ExecEnded, ExecEvent, ExecOutcome, ExecRequest, OutputStream, ProblemDetail, milliseconds,
 };
-use crucible_core::{Error, ErrorKind, GuestPath, Result, Status, TimeSpan};
+use crucible_core::{Error, ErrorKind, GuestPath, Result, Role, Status, TimeSpan};
 use crucible_engine::{CommandEnded, CommandOutput, ExecSpec, OutputBound, RunningCommand, Session};
 use serde::Deserialize;
 use std::sync::Arc;
@@ -26,23 +26,31 @@ pub(crate) const PIECE: usize = 32 << 10;
 const PLACES: usize = 4;
 
 /// How the answer is to come.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(crate) struct Manner {
     /// Whether it comes line by line.
     #[serde(default)]
     stream: bool,
 }
 
+/// Run a command in a sandbox
+///
+/// The answer waits for its end, or comes line by line as `ExecEvent`s with `stream=true`.
+#[utoipa::path(post, path = "/v1/sandboxes/{id}/exec", tag = "sandboxes", params(("id" = String, Path, description = "Its id"), Manner), request_body = ExecRequest,
+    responses((status = 200, description = "How it ended", content((ExecOutcome = "application/json"), (String = "application/x-ndjson")))))]
 pub(crate) async fn exec(
     State(service): State<SandboxService>,
+    caller: Caller,
     Path(id): Path<String>,
     manner: std::result::Result<Query<Manner>, QueryRejection>,
     request: std::result::Result<Json<ExecRequest>, JsonRejection>,
 ) -> std::result::Result<Response, Problem> {
     let Query(Manner { stream }) = manner?;
     let Json(request) = request?;
-    let session = service.sessions.find(sandbox_id(&id)?)?;
+    caller.needs(Role::Submitter)?;
+    let session = service.find(&caller, &id)?;
     let input = input(&request)?;
     let spec = spec(request)?;
     if stream {

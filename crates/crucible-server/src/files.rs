@@ -1,7 +1,7 @@
 //! Files of a sandbox: read, written, listed, removed. None is held in memory.
 
-use crate::SandboxService;
-use crate::problem::{Problem, sandbox_id};
+use crate::problem::Problem;
+use crate::{Caller, SandboxService};
 use axum::Json;
 use axum::body::{Body, BodyDataStream};
 use axum::extract::rejection::QueryRejection;
@@ -24,9 +24,11 @@ const PIECE: usize = 64 << 10;
 const REST: Duration = Duration::from_secs(30);
 
 /// Which file.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(crate) struct Place {
+    /// Where: below the work folder, or absolute.
     path: String,
     /// Whether a file that is written may be executed.
     #[serde(default)]
@@ -35,20 +37,29 @@ pub(crate) struct Place {
 
 type Asked = Result<Query<Place>, QueryRejection>;
 
-fn find(service: &SandboxService, id: &str, asked: Asked) -> Result<(Arc<Session>, GuestPath, Executable), Problem> {
+fn find(
+    service: &SandboxService,
+    caller: &Caller,
+    id: &str,
+    asked: Asked,
+) -> Result<(Arc<Session>, GuestPath, Executable), Problem> {
     let Query(Place { path, executable }) = asked?;
-    let session = service.sessions.find(sandbox_id(id)?)?;
+    let session = service.find(caller, id)?;
     let executable = if executable { Executable::Yes } else { Executable::No };
     Ok((session, GuestPath::parse(&path)?, executable))
 }
 
 /// A file's bytes, or what is in a folder as JSON.
+/// Read a file, or list a folder
+#[utoipa::path(get, path = "/v1/sandboxes/{id}/files", tag = "sandboxes", params(("id" = String, Path, description = "Its id"), Place),
+    responses((status = 200, description = "A file's bytes, or what is in a folder", content((Vec<u8> = "application/octet-stream"), (FileList = "application/json")))))]
 pub(crate) async fn read(
     State(service): State<SandboxService>,
+    caller: Caller,
     Path(id): Path<String>,
     asked: Asked,
 ) -> Result<Response, Problem> {
-    let (session, path, _) = find(&service, &id, asked)?;
+    let (session, path, _) = find(&service, &caller, &id, asked)?;
     match session.read_file(&path).await {
         Ok(content) => {
             let headers = [(header::CONTENT_TYPE, "application/octet-stream")];
@@ -67,14 +78,18 @@ pub(crate) async fn read(
 }
 
 /// Puts a file in.
+/// Write a file
+#[utoipa::path(put, path = "/v1/sandboxes/{id}/files", tag = "sandboxes", params(("id" = String, Path, description = "Its id"), Place), request_body(content = Vec<u8>, content_type = "application/octet-stream"),
+    responses((status = 204, description = "It is written")))]
 pub(crate) async fn write(
     State(service): State<SandboxService>,
+    caller: Caller,
     Path(id): Path<String>,
     asked: Asked,
     headers: HeaderMap,
     body: Body,
 ) -> Result<StatusCode, Problem> {
-    let (session, path, executable) = find(&service, &id, asked)?;
+    let (session, path, executable) = find(&service, &caller, &id, asked)?;
     let length = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     let most = session.limits().disk;
     if length.is_some_and(|length| length > most.get()) {
@@ -123,12 +138,16 @@ async fn take_the_rest(mut body: BodyDataStream) {
 }
 
 /// Removes a file, a link or an empty folder.
+/// Remove a file, a link or an empty folder
+#[utoipa::path(delete, path = "/v1/sandboxes/{id}/files", tag = "sandboxes", params(("id" = String, Path, description = "Its id"), Place),
+    responses((status = 204, description = "It is gone")))]
 pub(crate) async fn remove(
     State(service): State<SandboxService>,
+    caller: Caller,
     Path(id): Path<String>,
     asked: Asked,
 ) -> Result<StatusCode, Problem> {
-    let (session, path, _) = find(&service, &id, asked)?;
+    let (session, path, _) = find(&service, &caller, &id, asked)?;
     session.remove_file(&path).await?;
     Ok(StatusCode::NO_CONTENT)
 }

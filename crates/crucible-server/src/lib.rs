@@ -1,38 +1,61 @@
-//! The HTTP interface: sandboxes that stay open, over any listener that axum serves.
+//! The HTTP interface: evaluations, events, sandboxes that stay open, and how the service is, over any listener that axum serves.
 //!
 //! Invariants: a body is bounded, and one that is too large is refused before it is read whole; every failure is a problem
-//! document that says what was wrong and holds no path of the host; what a caller leaves half-way is ended.
+//! document that says what was wrong and holds no path of the host; what a caller leaves half-way is ended; what belongs to
+//! another project isn't there.
 //!
 //! It reads no configuration: what a request leaves out is filled in by the [`SpecReader`] that it is given. It opens no
-//! listener and knows nobody: whoever may connect may do everything.
+//! listener.
 
+mod api;
+mod caller;
+mod evaluations;
 mod exec;
+mod feed;
 mod files;
+mod keys;
+mod metrics;
+mod openapi;
 mod problem;
+mod records;
 mod sandboxes;
 mod socket;
+mod status;
 
+pub use api::{Api, ApiParts, routes};
+pub use caller::{Access, Caller, KeyRing, hash, make_key};
+pub use keys::told as key_document;
+pub use metrics::Metrics;
+pub use records::JsonRecords;
 pub use sandboxes::document as sandbox_document;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware;
-use axum::routing::{get, post};
-use crucible_api::v1::CreateSandbox;
-use crucible_core::Result;
-use crucible_engine::{SessionSpec, Sessions};
-use std::sync::Arc;
+use crucible_api::v1::{CreateSandbox, SubmitEvaluation};
+use crucible_core::{Error, ErrorKind, EvaluationSpec, ProjectId, Result, SandboxId};
+use crucible_engine::{Session, SessionSpec, Sessions};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 /// The most bytes of a request that isn't a file.
 pub const MOST_BODY: usize = 16 << 20;
 
-/// Makes what a session is made for of a request.
+/// Makes what is to be run of what was asked for.
 pub trait SpecReader: Send + Sync {
-    /// What is meant by a request, with what it leaves out filled in.
+    /// What session is meant by a request, with what it leaves out filled in.
     ///
     /// # Errors
     /// `InvalidInput` or `NotFound`, naming the part of the request that is wrong; `Refused` where none may be made here.
     fn session_spec(&self, request: &CreateSandbox) -> Result<SessionSpec>;
+
+    /// What evaluation is meant by a request, with what it leaves out filled in, under a new id.
+    ///
+    /// # Errors
+    /// As [`SpecReader::session_spec`].
+    fn evaluation_spec(&self, request: SubmitEvaluation) -> Result<EvaluationSpec>;
 }
 
 /// What the routes work with.
@@ -40,31 +63,71 @@ pub trait SpecReader: Send + Sync {
 pub struct SandboxService {
     sessions: Arc<Sessions>,
     specs: Arc<dyn SpecReader>,
+    /// Whose each is, where that matters.
+    owners: Option<Arc<Owners>>,
 }
 
+type Owners = Mutex<HashMap<SandboxId, ProjectId>>;
+
 impl SandboxService {
-    /// Over these sessions.
+    /// Over these sessions, which whoever may connect may use.
     #[must_use]
     pub fn new(sessions: Arc<Sessions>, specs: Arc<dyn SpecReader>) -> Self {
-        Self { sessions, specs }
+        Self { sessions, specs, owners: None }
+    }
+
+    /// The same, in which each belongs to the project of whoever made it.
+    #[must_use]
+    pub fn owned_by_projects(mut self) -> Self {
+        self.owners = Some(Arc::default());
+        self
+    }
+
+    /// Notes whose a new one is, and forgets those that are gone.
+    fn own(&self, caller: &Caller, id: SandboxId) {
+        let Some(owners) = &self.owners else { return };
+        let living: Vec<_> = self.sessions.list().iter().map(|session| session.id()).collect();
+        let mut owners = owners.lock().unwrap_or_else(PoisonError::into_inner);
+        owners.retain(|id, _| living.contains(id));
+        owners.insert(id, caller.project.clone());
+    }
+
+    fn may_see(&self, caller: &Caller, id: SandboxId) -> bool {
+        let Some(owners) = &self.owners else { return true };
+        let owners = owners.lock().unwrap_or_else(PoisonError::into_inner);
+        owners.get(&id).map_or(caller.sees().is_none(), |project| caller.sees_those_of(project))
+    }
+
+    /// The sandbox of an id. Another project's isn't there.
+    fn find(&self, caller: &Caller, id: &str) -> Result<Arc<Session>> {
+        let missing = || {
+            let shown: String = id.chars().take(64).collect();
+            Error::new(ErrorKind::NotFound, "find the sandbox", format!("there is no sandbox {shown:?}"))
+        };
+        let id: SandboxId = id.parse().map_err(|_| missing())?;
+        if self.may_see(caller, id) { self.sessions.find(id) } else { Err(missing()) }
     }
 }
 
-/// The routes below `/v1/sandboxes`.
+/// The routes below `/v1/sandboxes`, with what is where nothing is.
 pub fn sandbox_routes(service: SandboxService) -> Router {
-    Router::new()
-        .route("/v1/sandboxes", get(sandboxes::list).post(sandboxes::create))
-        .route("/v1/sandboxes/{id}", get(sandboxes::show).delete(sandboxes::destroy))
-        .route("/v1/sandboxes/{id}/fork", post(sandboxes::fork))
-        .route("/v1/sandboxes/{id}/exec", post(exec::exec).get(socket::converse))
-        .layer(DefaultBodyLimit::max(MOST_BODY))
-        .layer(middleware::from_fn(problem::refuse_large_bodies))
-        // Bounded by what the sandbox may hold instead.
-        .route(
-            "/v1/sandboxes/{id}/files",
-            get(files::read).put(files::write).delete(files::remove).layer(DefaultBodyLimit::disable()),
-        )
+    Router::from(sandbox_router().with_state(service))
         .fallback(problem::no_such_route)
         .method_not_allowed_fallback(problem::no_such_method)
-        .with_state(service)
+}
+
+/// The routes below `/v1/sandboxes`, described.
+fn sandbox_router() -> OpenApiRouter<SandboxService> {
+    // Bounded by what the sandbox may hold instead.
+    let files = OpenApiRouter::new()
+        .routes(routes!(files::read, files::write, files::remove))
+        .layer(DefaultBodyLimit::disable());
+    OpenApiRouter::new()
+        .routes(routes!(sandboxes::list, sandboxes::create))
+        .routes(routes!(sandboxes::show, sandboxes::destroy))
+        .routes(routes!(sandboxes::fork))
+        .routes(routes!(exec::exec, socket::converse))
+        .layer(DefaultBodyLimit::max(MOST_BODY))
+        .layer(middleware::from_fn(problem::refuse_large_bodies))
+        .merge(files)
 }

@@ -7,7 +7,10 @@ use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use crucible_api::v1::{HttpProblem, PROBLEM_TYPE};
-use crucible_core::{Error, ErrorKind, SandboxId};
+use crucible_core::{Error, ErrorKind};
+
+/// Seconds after which a caller may try again where there was too much to do.
+const RETRY_AFTER: &str = "5";
 
 /// A failure on its way to the caller.
 #[derive(Debug)]
@@ -44,14 +47,28 @@ fn of_rejection(status: StatusCode, text: String) -> Problem {
         return Problem::too_large(format!("the body is larger than {} bytes", crate::MOST_BODY));
     }
     let error = Error::new(ErrorKind::InvalidInput, "read the request", text);
-    Problem(Box::new(HttpProblem::with_status(&error, 400, "the request is wrong")))
+    let (status, title) = match status {
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => (415, "the body isn't JSON"),
+        _ => (400, "the request is wrong"),
+    };
+    Problem(Box::new(HttpProblem::with_status(&error, status, title)))
 }
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.0.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let mut response = (status, Json(self.0)).into_response();
-        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM_TYPE));
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM_TYPE));
+        match status {
+            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
+                headers.insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER));
+            }
+            StatusCode::UNAUTHORIZED => {
+                headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            }
+            _ => {}
+        }
         response
     }
 }
@@ -68,12 +85,11 @@ pub(crate) async fn refuse_large_bodies(request: Request, next: Next) -> Respons
     }
 }
 
-/// Reads an id. One that isn't any names nothing.
-pub(crate) fn sandbox_id(text: &str) -> Result<SandboxId, Problem> {
-    text.parse().map_err(|_| {
-        let shown: String = text.chars().take(64).collect();
-        Error::new(ErrorKind::NotFound, "find the sandbox", format!("there is no sandbox {shown:?}")).into()
-    })
+/// What is answered where something broke that never should.
+pub(crate) fn broke_down() -> Response {
+    let error =
+        Error::new(ErrorKind::Infrastructure, "answer the request", "something went wrong in the service itself");
+    Problem::from(error).into_response()
 }
 
 pub(crate) async fn no_such_route(uri: Uri) -> Problem {

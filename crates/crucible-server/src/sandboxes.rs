@@ -1,14 +1,14 @@
 //! Making, listing, showing, forking and removing sandboxes.
 
-use crate::SandboxService;
-use crate::problem::{Problem, sandbox_id};
+use crate::problem::Problem;
+use crate::{Caller, SandboxService};
 use axum::Json;
 use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use crucible_api::v1::{CreateSandbox, Sandbox, SandboxList, SandboxState, SandboxUsage, sandbox_protection};
-use crucible_core::{Error, ErrorKind, LiveFeature, SandboxId, rfc3339};
+use crucible_core::{Error, ErrorKind, LiveFeature, Role, SandboxId, rfc3339};
 use crucible_engine::Session;
 use serde::Deserialize;
 
@@ -46,15 +46,23 @@ pub async fn document(session: &Session) -> Sandbox {
 }
 
 /// Which page of a list is asked for.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(crate) struct Page {
+    /// How many; 100 where it isn't said.
+    #[param(minimum = 1, maximum = 1000)]
     limit: Option<usize>,
+    /// Where the page before ended.
     cursor: Option<String>,
 }
 
+/// List open sandboxes, the oldest first
+#[utoipa::path(get, path = "/v1/sandboxes", tag = "sandboxes", params(Page),
+    responses((status = 200, description = "One page", body = SandboxList)))]
 pub(crate) async fn list(
     State(service): State<SandboxService>,
+    caller: Caller,
     page: Result<Query<Page>, QueryRejection>,
 ) -> Result<Json<SandboxList>, Problem> {
     let Query(Page { limit, cursor }) = page?;
@@ -70,7 +78,7 @@ pub(crate) async fn list(
         None => None,
     };
     let mut sessions = service.sessions.list();
-    sessions.retain(|session| after.is_none_or(|after| session.id() > after));
+    sessions.retain(|session| after.is_none_or(|after| session.id() > after) && service.may_see(&caller, session.id()));
     let is_more = sessions.len() > limit;
     sessions.truncate(limit);
     let mut sandboxes = Vec::with_capacity(sessions.len());
@@ -81,13 +89,19 @@ pub(crate) async fn list(
     Ok(Json(SandboxList { sandboxes, cursor }))
 }
 
+/// Make a sandbox that stays open
+#[utoipa::path(post, path = "/v1/sandboxes", tag = "sandboxes", request_body = CreateSandbox,
+    responses((status = 201, description = "It", body = Sandbox)))]
 pub(crate) async fn create(
     State(service): State<SandboxService>,
+    caller: Caller,
     request: Result<Json<CreateSandbox>, JsonRejection>,
 ) -> Result<impl IntoResponse, Problem> {
     let Json(request) = request?;
     let spec = service.specs.session_spec(&request)?;
+    caller.needs(Role::Submitter)?;
     let session = service.sessions.open(spec).await?;
+    service.own(&caller, session.id());
     Ok(created(document(&session).await))
 }
 
@@ -96,26 +110,41 @@ fn created(sandbox: Sandbox) -> impl IntoResponse {
     (StatusCode::CREATED, [(header::LOCATION, place)], Json(sandbox))
 }
 
+/// Show a sandbox
+#[utoipa::path(get, path = "/v1/sandboxes/{id}", tag = "sandboxes", params(("id" = String, Path, description = "Its id")),
+    responses((status = 200, description = "It", body = Sandbox)))]
 pub(crate) async fn show(
     State(service): State<SandboxService>,
+    caller: Caller,
     Path(id): Path<String>,
 ) -> Result<Json<Sandbox>, Problem> {
-    let session = service.sessions.find(sandbox_id(&id)?)?;
+    let session = service.find(&caller, &id)?;
     Ok(Json(document(&session).await))
 }
 
+/// Remove a sandbox
+#[utoipa::path(delete, path = "/v1/sandboxes/{id}", tag = "sandboxes", params(("id" = String, Path, description = "Its id")),
+    responses((status = 204, description = "Nothing of it is left")))]
 pub(crate) async fn destroy(
     State(service): State<SandboxService>,
+    caller: Caller,
     Path(id): Path<String>,
 ) -> Result<StatusCode, Problem> {
-    service.sessions.find(sandbox_id(&id)?)?.destroy().await?;
+    caller.needs(Role::Submitter)?;
+    service.find(&caller, &id)?.destroy().await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
+/// Make another sandbox with the same files
+#[utoipa::path(post, path = "/v1/sandboxes/{id}/fork", tag = "sandboxes", params(("id" = String, Path, description = "Its id")),
+    responses((status = 201, description = "The other one", body = Sandbox)))]
 pub(crate) async fn fork(
     State(service): State<SandboxService>,
+    caller: Caller,
     Path(id): Path<String>,
 ) -> Result<impl IntoResponse, Problem> {
-    let session = service.sessions.fork(sandbox_id(&id)?).await?;
+    caller.needs(Role::Submitter)?;
+    let session = service.sessions.fork(service.find(&caller, &id)?.id()).await?;
+    service.own(&caller, session.id());
     Ok(created(document(&session).await))
 }

@@ -4,15 +4,15 @@
 //! are standard input from the caller, and output to it, with the stream's tag as the first byte. Where the caller goes away,
 //! the command is ended.
 
-use crate::SandboxService;
 use crate::exec::{PIECE, input, last_event, pump, spec};
-use crate::problem::{Problem, sandbox_id};
+use crate::problem::Problem;
+use crate::{Caller, SandboxService};
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade, close_code};
 use axum::extract::{Path, State};
 use axum::response::Response;
 use crucible_api::v1::{ExecControl, ExecEvent, OutputStream, ProblemDetail};
-use crucible_core::{Error, ErrorKind, Result, Signal};
+use crucible_core::{Error, ErrorKind, Result, Role, Signal};
 use crucible_engine::{CommandHandle, RunningCommand, Session};
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,12 +26,19 @@ const PLACES: usize = 8;
 /// How long a caller may take to say what it wants.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// Talk with a command in a sandbox, over a WebSocket
+///
+/// Text messages are `ExecControl` to it and `ExecEvent` from it; binary ones are its streams.
+#[utoipa::path(get, path = "/v1/sandboxes/{id}/exec", tag = "sandboxes", params(("id" = String, Path, description = "Its id")),
+    responses((status = 101, description = "The conversation begins")))]
 pub(crate) async fn converse(
     State(service): State<SandboxService>,
+    caller: Caller,
     Path(id): Path<String>,
     upgrade: std::result::Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> std::result::Result<Response, Problem> {
-    let session = service.sessions.find(sandbox_id(&id)?)?;
+    caller.needs(Role::Submitter)?;
+    let session = service.find(&caller, &id)?;
     let upgrade = upgrade.map_err(|rejection| {
         Error::new(ErrorKind::InvalidInput, "begin the conversation", rejection.to_string())
             .with_hint("POST runs a command without a conversation")

@@ -62,9 +62,9 @@ impl From<&[core::SelfTest]> for SelfTestReport {
     }
 }
 
-impl From<&core::SelfTest> for ComponentReport {
-    fn from(test: &core::SelfTest) -> Self {
-        let check = |check: &core::Check| CheckReport {
+impl From<&core::Check> for CheckReport {
+    fn from(check: &core::Check) -> Self {
+        Self {
             name: check.name.clone(),
             status: match check.status {
                 core::CheckStatus::Passed => CheckStatus::Passed,
@@ -73,11 +73,16 @@ impl From<&core::SelfTest> for ComponentReport {
             },
             seen: check.seen.clone(),
             mend: check.mend.clone(),
-        };
+        }
+    }
+}
+
+impl From<&core::SelfTest> for ComponentReport {
+    fn from(test: &core::SelfTest) -> Self {
         Self {
             component: test.component.clone(),
             healthy: test.is_healthy(),
-            checks: test.checks.iter().map(check).collect(),
+            checks: test.checks.iter().map(CheckReport::from).collect(),
         }
     }
 }

@@ -204,8 +204,9 @@ impl Service {
             }
             _ => (FinalState::Finished, kind::FINISHED),
         };
-        let mut change = self.change(last);
-        change.events.splice(0..0, events);
+        let at = SystemTime::now();
+        let mut change = Change { events, ..Change::at(at) };
+        change.events.push(self.parts.records.ended(last, &outcome, at));
         record(&mut change, &outcome, self.parts.records.as_ref())?;
         Ok(Conclusion::Final(state, Box::new(change)))
     }

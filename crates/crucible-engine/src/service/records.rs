@@ -64,6 +64,9 @@ pub trait Records: Send + Sync {
     /// An event of which nothing is told but that it happened.
     fn plain(&self, kind: &'static str, at: SystemTime) -> NewEvent;
 
+    /// The end of an evaluation, with what came of it in brief.
+    fn ended(&self, kind: &'static str, outcome: &Outcome, at: SystemTime) -> NewEvent;
+
     /// What Crucible failed at, as an event.
     fn failed(&self, kind: &'static str, error: &Error, at: SystemTime) -> NewEvent;
 }

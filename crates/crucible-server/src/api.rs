@@ -1,0 +1,135 @@
+//! The whole interface: what the routes work with, and which there are.
+
+use crate::caller::{self, Access};
+use crate::metrics::Metrics;
+use crate::records::JsonRecords;
+use crate::{MOST_BODY, SandboxService, SpecReader, evaluations, feed, keys, openapi, problem, status};
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::http::{HeaderName, HeaderValue, header};
+use axum::middleware::{self, Next};
+use axum::response::Response;
+use crucible_api::v1::MissingBackend;
+use crucible_core::ProjectStore;
+use crucible_engine::{Health, Service, Sessions};
+use std::sync::Arc;
+use std::time::Instant;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::compression::CompressionLayer;
+use tower_http::compression::predicate::{NotForContentType, Predicate as _, SizeAbove};
+use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, RequestId, SetRequestIdLayer};
+use tracing::Instrument as _;
+
+/// Answers smaller than this aren't compressed.
+const COMPRESSED_FROM: u64 = 1024;
+/// What a request is called in logs and in its answer.
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// What the interface is made of.
+pub struct ApiParts {
+    /// Accepts and runs evaluations.
+    pub service: Arc<Service>,
+    /// Knows how the parts are.
+    pub health: Arc<Health>,
+    /// Keeps sandboxes open.
+    pub sessions: Arc<Sessions>,
+    /// Fills in what requests leave out.
+    pub specs: Arc<dyn SpecReader>,
+    /// Who is let in.
+    pub access: Access,
+    /// Knows what projects may have.
+    pub projects: Arc<dyn ProjectStore>,
+    /// Backends that this machine can't run, and why.
+    pub missing: Vec<MissingBackend>,
+    /// Counts.
+    pub metrics: Metrics,
+}
+
+/// The interface's state. Cheap to clone.
+#[derive(Clone)]
+pub struct Api(Arc<ApiParts>);
+
+impl std::ops::Deref for Api {
+    type Target = ApiParts;
+
+    fn deref(&self) -> &ApiParts {
+        &self.0
+    }
+}
+
+impl Api {
+    /// Of these parts.
+    #[must_use]
+    pub fn new(parts: ApiParts) -> Self {
+        Self(Arc::new(parts))
+    }
+
+    /// What writes the records of a service behind this interface.
+    #[must_use]
+    pub const fn records() -> JsonRecords {
+        JsonRecords
+    }
+}
+
+/// Every route.
+pub fn routes(api: Api) -> Router {
+    let sandboxes = SandboxService::new(Arc::clone(&api.sessions), Arc::clone(&api.specs)).owned_by_projects();
+    let (evaluations, description) = openapi::collect(api.clone(), sandboxes);
+    let guarded = evaluations.layer(middleware::from_fn_with_state(api.clone(), caller::identify));
+    let not_events = NotForContentType::new("text/event-stream");
+    let compression = CompressionLayer::new().compress_when(SizeAbove::new(COMPRESSED_FROM).and(not_events));
+    Router::new()
+        .route("/healthz", axum::routing::get(status::healthz))
+        .route("/readyz", axum::routing::get(status::readyz))
+        .with_state(api.clone())
+        .merge(openapi::pages(description))
+        .merge(guarded)
+        .fallback(problem::no_such_route)
+        .method_not_allowed_fallback(problem::no_such_method)
+        .layer(middleware::from_fn_with_state(api, observe))
+        .layer(compression)
+        .layer(CatchPanicLayer::custom(|_| problem::broke_down()))
+        .layer(PropagateRequestIdLayer::new(REQUEST_ID))
+        .layer(SetRequestIdLayer::new(REQUEST_ID, MakeRequestUuid))
+}
+
+/// The routes that need no sandbox.
+pub(crate) fn service_routes() -> utoipa_axum::router::OpenApiRouter<Api> {
+    use utoipa_axum::{router::OpenApiRouter, routes};
+    OpenApiRouter::new()
+        .routes(routes!(evaluations::submit, evaluations::list))
+        .routes(routes!(evaluations::submit_batch))
+        .routes(routes!(evaluations::show, evaluations::cancel))
+        .routes(routes!(evaluations::decide))
+        .routes(routes!(feed::of_evaluation))
+        .routes(routes!(feed::firehose))
+        .routes(routes!(status::components))
+        .routes(routes!(status::queue, status::set_flow))
+        .routes(routes!(status::backends))
+        .routes(routes!(status::metrics))
+        .routes(routes!(keys::list, keys::create))
+        .routes(routes!(keys::revoke))
+        .layer(DefaultBodyLimit::max(MOST_BODY))
+        .layer(middleware::from_fn(problem::refuse_large_bodies))
+}
+
+/// Counts and logs every request, under its own id.
+async fn observe(State(api): State<Api>, request: Request, next: Next) -> Response {
+    let id = request.extensions().get::<RequestId>().map(|id| id.header_value().clone());
+    let id = id.as_ref().and_then(|id| id.to_str().ok()).unwrap_or("-").to_owned();
+    let method = request.method().clone();
+    let route = request
+        .extensions()
+        .get::<axum::extract::MatchedPath>()
+        .map_or_else(|| "none".to_owned(), |path| path.as_str().to_owned());
+    let begun = Instant::now();
+    let span = tracing::info_span!("request", id, %method, route);
+    let mut response = next.run(request).instrument(span.clone()).await;
+    let (took, code) = (begun.elapsed(), response.status().as_u16());
+    span.in_scope(|| tracing::debug!(status = code, took_ms = took.as_secs_f64() * 1e3, "answered"));
+    api.metrics.request(&route, method.as_str(), code, took);
+    let headers = response.headers_mut();
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("private, no-cache"));
+    headers.entry(header::X_CONTENT_TYPE_OPTIONS).or_insert(HeaderValue::from_static("nosniff"));
+    response
+}

@@ -1,0 +1,176 @@
+//! Counts for Prometheus: conventional names, base units.
+//!
+//! What runs come to is counted from the events that the store has committed, so that a count never says what the store
+//! doesn't.
+
+use crucible_core::{Delivery, EventBus, EventFilter, QueueStatistics, StoredEvent};
+use crucible_engine::kind;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+use serde::Deserialize;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Seconds: from what a warm run takes to the longest timeouts.
+const TIMES: [f64; 14] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0, 600.0];
+
+fn times() -> Histogram {
+    Histogram::new(TIMES)
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RequestLabels {
+    route: String,
+    method: String,
+    status: u16,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RouteLabels {
+    route: String,
+    method: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RunLabels {
+    state: String,
+    backend: String,
+    status: String,
+    validity: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StageLabels {
+    stage: &'static str,
+    backend: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct KindLabels {
+    kind: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct TaskLabels {
+    state: &'static str,
+}
+
+/// The counts of one service. Cheap to clone.
+#[derive(Clone)]
+pub struct Metrics(Arc<Counted>);
+
+struct Counted {
+    registry: Registry,
+    requests: Family<RequestLabels, Counter>,
+    request_times: Family<RouteLabels, Histogram, fn() -> Histogram>,
+    evaluations: Family<RunLabels, Counter>,
+    stages: Family<StageLabels, Histogram, fn() -> Histogram>,
+    events: Family<KindLabels, Counter>,
+    missed: Counter,
+    tasks: Family<TaskLabels, Gauge>,
+    oldest: Gauge<f64, std::sync::atomic::AtomicU64>,
+    running: Gauge,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut registry = Registry::with_prefix("crucible");
+        let (requests, evaluations, events) = (Family::default(), Family::default(), Family::default());
+        let request_times = Family::new_with_constructor(times as fn() -> Histogram);
+        let stages = Family::new_with_constructor(times as fn() -> Histogram);
+        let (missed, tasks, oldest, running) =
+            (Counter::default(), Family::default(), Gauge::default(), Gauge::default());
+        registry.register("http_requests", "Requests that were answered", Family::clone(&requests));
+        let help = "Until the head of an answer was there";
+        registry.register_with_unit("http_request_duration", help, Unit::Seconds, Family::clone(&request_times));
+        registry.register("evaluations", "Evaluations that got their final state", Family::clone(&evaluations));
+        let help = "Where the time of evaluations went";
+        registry.register_with_unit("evaluation_stage", help, Unit::Seconds, Family::clone(&stages));
+        registry.register("events", "Events that were committed", Family::clone(&events));
+        registry.register("events_uncounted", "Events that came too fast to be counted here", missed.clone());
+        registry.register("queue_tasks", "Tasks in the queue", Family::clone(&tasks));
+        let help = "How long the task that waits longest has waited";
+        registry.register_with_unit("queue_oldest_age", help, Unit::Seconds, oldest.clone());
+        registry.register("running_evaluations", "Evaluations that run on this node", running.clone());
+        let counted =
+            Counted { registry, requests, request_times, evaluations, stages, events, missed, tasks, oldest, running };
+        Self(Arc::new(counted))
+    }
+}
+
+/// What an evaluation's last event tells.
+#[derive(Deserialize)]
+#[serde(default)]
+#[derive(Default)]
+struct Ended {
+    backend: String,
+    status: String,
+    validity: String,
+    timings: std::collections::BTreeMap<String, f64>,
+}
+
+impl Metrics {
+    pub(crate) fn request(&self, route: &str, method: &str, status: u16, took: Duration) {
+        // Whatever method somebody invents is one.
+        let method = match method {
+            "GET" | "HEAD" | "POST" | "PUT" | "DELETE" | "OPTIONS" | "PATCH" => method,
+            _ => "other",
+        };
+        let (route, method) = (route.to_owned(), method.to_owned());
+        self.0.requests.get_or_create(&RequestLabels { route: route.clone(), method: method.clone(), status }).inc();
+        self.0.request_times.get_or_create(&RouteLabels { route, method }).observe(took.as_secs_f64());
+    }
+
+    /// Counts what a bus tells, for as long as there is one.
+    pub async fn count(self, bus: Arc<dyn EventBus>) {
+        let filter = EventFilter { kinds: BTreeSet::new(), ..EventFilter::default() };
+        let mut events = bus.subscribe(filter);
+        drop(bus);
+        while let Some(delivery) = events.next().await {
+            match delivery {
+                Delivery::Events(events) => events.iter().for_each(|event| self.event(event)),
+                Delivery::Missed { count, .. } => drop(self.0.missed.inc_by(count)),
+            }
+        }
+    }
+
+    fn event(&self, event: &StoredEvent) {
+        self.0.events.get_or_create(&KindLabels { kind: event.kind.clone().into_owned() }).inc();
+        if !kind::is_last(&event.kind) {
+            return;
+        }
+        let ended: Ended = serde_json::from_slice(&event.body).unwrap_or_default();
+        let Ended { backend, status, validity, timings } = ended;
+        for stage in ["queue", "scan", "create", "posture", "exec", "destroy"] {
+            if let Some(took) = timings.get(&format!("{stage}_ms")) {
+                let labels = StageLabels { stage, backend: backend.clone() };
+                self.0.stages.get_or_create(&labels).observe(took / 1e3);
+            }
+        }
+        let state = event.kind.clone().into_owned();
+        self.0.evaluations.get_or_create(&RunLabels { state, backend, status, validity }).inc();
+    }
+
+    /// Everything in Prometheus's text format.
+    pub(crate) fn text(&self, queue: &QueueStatistics, running: usize) -> String {
+        let counted = &self.0;
+        let all = queue.all;
+        for (state, count) in
+            [("waiting", all.waiting), ("delayed", all.delayed), ("leased", all.leased), ("dead", all.dead)]
+        {
+            counted.tasks.get_or_create(&TaskLabels { state }).set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
+        counted.oldest.set(queue.oldest.unwrap_or_default().as_secs_f64());
+        counted.running.set(i64::try_from(running).unwrap_or(i64::MAX));
+        let mut text = String::new();
+        // Writing to a text never fails.
+        let _ = encode(&mut text, &counted.registry);
+        text.strip_suffix("# EOF\n").map(str::to_owned).unwrap_or(text)
+    }
+}
