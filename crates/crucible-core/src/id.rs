@@ -20,6 +20,18 @@ macro_rules! id {
             pub fn generate() -> Self {
                 Self(Uuid::now_v7())
             }
+
+            /// Its 16 bytes, in the order in which ids are sorted.
+            #[must_use]
+            pub const fn to_bytes(self) -> [u8; 16] {
+                self.0.into_bytes()
+            }
+
+            /// The id with those bytes.
+            #[must_use]
+            pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+                Self(Uuid::from_bytes(bytes))
+            }
         }
 
         impl fmt::Display for $name {

@@ -11,7 +11,9 @@ mod attack;
 mod backend;
 mod baseline;
 mod before;
+mod bus;
 mod capabilities;
+mod clock;
 mod component;
 mod control;
 mod error;
@@ -27,11 +29,14 @@ mod network;
 mod outcome;
 mod path;
 mod policy;
+mod queue;
 mod report;
 mod review;
 mod scan;
 mod spec;
+mod store;
 mod suggest;
+mod tenancy;
 mod tripwire;
 mod units;
 
@@ -46,7 +51,9 @@ pub use baseline::{
     Profile, Tally,
 };
 pub use before::Before;
+pub use bus::{Delivery, EventBus, EventFilter, GlobalNumber, NewEvent, StoredEvent, Subscription};
 pub use capabilities::{Ability, Capabilities, Enforcement, Isolation};
+pub use clock::Clock;
 pub use component::{Check, CheckStatus, Component, Passed, SelfTest};
 pub use control::{ControlArms, ControlSandbox};
 pub use error::{Error, ErrorKind, Result};
@@ -67,11 +74,21 @@ pub use outcome::{
 };
 pub use path::{GuestPath, HostPath};
 pub use policy::{During, Policy, UnenforcedLimits, UnseenPosture, Unwatched};
+pub use queue::{
+    CancelledTask, DeadTask, Enqueued, Flow, GivenBack, Lease, LeaseKey, LeaseRequest, LeaseState, LeaseToken,
+    Priority, Queue, QueueStatistics, Task, TaskCounts,
+};
 pub use report::{ReportContext, ReportNode, UserKind, overall, rfc3339};
 pub use review::{HeldEvaluation, HeldList, HeldRecord, HeldState, HeldSummary, ReviewClaim, ReviewStore};
 pub use scan::{Finding, Import, Region, ScanFile, ScanReport, Scanner, Severity, Unread};
 pub use spec::{EvaluationSpec, InputFile, Program};
+pub use store::{
+    Cancellation, CancelledEvaluation, Change, Created, Decided, Document, EvaluationState, EvaluationSummary,
+    FencingToken, FinalState, Forgotten, Indexed, NewEvaluation, Page, ProjectUse, Query, Retention, Started, Step,
+    Store, StoreCare, StoreCheck, StoredEvaluation, Unfinished,
+};
 pub use suggest::nearest;
+pub use tenancy::{KeyHash, KeyId, KeyRecord, KeyStore, ProjectId, ProjectStore, Quotas, Role};
 pub use tripwire::{
     TouchKind, TouchRecord, Touched, Tripwire, TripwireKind, TripwireRecord, TripwireWatch, WatchedPlace,
 };
