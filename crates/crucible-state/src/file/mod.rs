@@ -3,7 +3,7 @@
 mod baseline;
 mod folder;
 mod place;
-mod private;
+pub(crate) mod private;
 mod review;
 
 pub use baseline::{FileBaselines, MOST_LABELS};

@@ -14,7 +14,7 @@ use std::path::Path;
 const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
 /// What isn't the caller's alone.
-pub(super) fn refuse(message: &str) -> io::Error {
+pub(crate) fn refuse(message: &str) -> io::Error {
     io::Error::new(io::ErrorKind::PermissionDenied, message)
 }
 
@@ -22,7 +22,7 @@ pub(super) fn refuse(message: &str) -> io::Error {
 ///
 /// # Errors
 /// `NotFound` where there is none; `PermissionDenied` where it isn't the caller's alone.
-pub(super) fn open(path: &Path) -> io::Result<OwnedFd> {
+pub(crate) fn open(path: &Path) -> io::Result<OwnedFd> {
     open_in(CWD, path)
 }
 
@@ -30,7 +30,7 @@ pub(super) fn open(path: &Path) -> io::Result<OwnedFd> {
 ///
 /// # Errors
 /// As [`open`].
-pub(super) fn open_in(folder: impl AsFd, name: impl rustix::path::Arg) -> io::Result<OwnedFd> {
+pub(crate) fn open_in(folder: impl AsFd, name: impl rustix::path::Arg) -> io::Result<OwnedFd> {
     let folder = match openat(folder, name, FOLDER, Mode::empty()) {
         Ok(folder) => folder,
         Err(Errno::LOOP | Errno::NOTDIR) => return Err(refuse("the folder is a link, or no folder")),
@@ -50,7 +50,7 @@ pub(super) fn open_in(folder: impl AsFd, name: impl rustix::path::Arg) -> io::Re
 ///
 /// # Errors
 /// As [`open`], or where it can't be made.
-pub(super) fn open_or_create(path: &Path) -> io::Result<OwnedFd> {
+pub(crate) fn open_or_create(path: &Path) -> io::Result<OwnedFd> {
     match open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             DirBuilder::new().recursive(true).mode(0o700).create(path)?;

@@ -9,13 +9,14 @@
 mod folder;
 mod record;
 
+use crate::documents::{self, Malformed};
 use async_trait::async_trait;
 use crucible_core::{
     Check, Component, Error, ErrorKind, EvaluationId, EvaluationSpec, HeldEvaluation, HeldList, HeldRecord, HeldState,
     HeldSummary, HostPath, Passed, Program, Result, Review, ReviewClaim, ReviewStore, SelfTest,
 };
 use folder::{Added, Folder};
-use record::{Malformed, Screening};
+use record::Screening;
 use std::io;
 
 const SCREENING: &str = "held.json";
@@ -156,12 +157,12 @@ fn screening(folder: &Folder, id: EvaluationId) -> Done<Screening> {
 
 fn specification(folder: &Folder, id: EvaluationId) -> Done<EvaluationSpec> {
     let bytes = folder.read(SPECIFICATION, MOST_SPECIFICATION)?;
-    record::read_specification(&bytes, id).map_err(|why| Failure::Malformed(SPECIFICATION, why))
+    documents::read_specification(&bytes, id).map_err(|why| Failure::Malformed(SPECIFICATION, why))
 }
 
 fn review(folder: &Folder) -> Done<Option<Review>> {
     match folder.read(REVIEW, MOST_REVIEW) {
-        Ok(bytes) => record::read_review(&bytes).map(Some).map_err(|why| Failure::Malformed(REVIEW, why)),
+        Ok(bytes) => documents::read_review(&bytes).map(Some).map_err(|why| Failure::Malformed(REVIEW, why)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error.into()),
     }
@@ -216,7 +217,7 @@ impl ReviewStore for FileReviews {
         let (policy, program) = (spec.policy.name.clone(), brief(spec));
         let (findings, admission) = (findings.clone(), admission.clone());
         let screening = Screening { id, at: *at, policy, program, findings, admission }.write().map_err(malformed)?;
-        let specification = record::write_specification(spec).map_err(malformed)?;
+        let specification = documents::write_specification(spec).map_err(malformed)?;
         for (bytes, most) in [(&screening, MOST_SCREENING), (&specification, MOST_SPECIFICATION)] {
             if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > most {
                 let message = format!("the evaluation takes {} bytes, more than the {most} that are kept", bytes.len());
@@ -259,7 +260,7 @@ impl ReviewStore for FileReviews {
             let folder = reviews.entry(id)?;
             // What can't be run can't be decided about.
             screening(&folder, id)?;
-            let bytes = record::write_review(&decided).map_err(|why| Failure::Malformed(REVIEW, why))?;
+            let bytes = documents::write_review(&decided).map_err(|why| Failure::Malformed(REVIEW, why))?;
             if folder.add(REVIEW, &bytes)? == Added::Now {
                 return Ok(());
             }

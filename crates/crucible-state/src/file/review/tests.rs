@@ -327,17 +327,17 @@ proptest! {
     fn no_bytes_make_a_reader_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
         let id = EvaluationId::generate();
         prop_assert!(Screening::read(&bytes, id).is_err());
-        prop_assert!(record::read_specification(&bytes, id).is_err());
-        prop_assert!(record::read_review(&bytes).is_err());
+        prop_assert!(documents::read_specification(&bytes, id).is_err());
+        prop_assert!(documents::read_review(&bytes).is_err());
     }
 
     #[test]
     fn a_changed_byte_is_an_error_or_another_record(at in 0_usize..2000, byte in any::<u8>()) {
         let held = held(b"print(1)");
-        let mut bytes = record::write_specification(&held.spec).unwrap();
+        let mut bytes = documents::write_specification(&held.spec).unwrap();
         let at = at % bytes.len();
         bytes[at] = byte;
-        let _either = record::read_specification(&bytes, held.spec.id);
+        let _either = documents::read_specification(&bytes, held.spec.id);
     }
 
     #[test]
@@ -345,8 +345,8 @@ proptest! {
         let held = held(&code);
         let command = EvaluationSpec { program: Program::Command { argv }, label: None, ..held.spec.clone() };
         for spec in [held.spec, command] {
-            let bytes = record::write_specification(&spec).unwrap();
-            prop_assert_eq!(record::read_specification(&bytes, spec.id).unwrap(), spec);
+            let bytes = documents::write_specification(&spec).unwrap();
+            prop_assert_eq!(documents::read_specification(&bytes, spec.id).unwrap(), spec);
         }
     }
 }

@@ -1,0 +1,138 @@
+//! The folder with the database, and who may serve it.
+//!
+//! Invariant: one process at a time, by a lock that ends with it. Folder and files are their owner's alone. What is damaged, of a
+//! later version or another program's is refused, and left as it is.
+
+use super::blobs::Blobs;
+use super::failure::{Done, Failure};
+use super::migrations;
+use super::readers::Readers;
+use super::writer::Writer;
+use crate::file::private;
+use crucible_core::{HostPath, Result};
+use rusqlite::{Connection, OpenFlags};
+use rustix::fs::{FlockOperation, Mode, OFlags, flock, openat};
+use rustix::io::Errno;
+use std::fs::File;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The database's file.
+pub(super) const DATABASE: &str = "crucible.db";
+const LOCK: &str = ".lock";
+const OPERATION: &str = "open the store";
+/// A database larger than this is looked through by `check` alone, and not each time that it is opened.
+const LARGE: u64 = 256 << 20;
+/// How long a connection waits for another one's lock. Only backups and checks make one wait.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// More statements than a connection ever has.
+const STATEMENTS: usize = 128;
+/// After how many pages in the log they go to the main file. Ones that come and go between are written there once.
+const PAGES_IN_LOG: i64 = 4000;
+
+/// What a connection is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Access {
+    Read,
+    Write,
+}
+
+pub(super) fn connect(path: &Path, access: Access) -> Done<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(PATIENCE)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    match access {
+        Access::Read => connection.pragma_update(None, "query_only", "ON")?,
+        Access::Write => {
+            connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
+            connection.pragma_update(None, "synchronous", "FULL")?;
+            connection.pragma_update(None, "wal_autocheckpoint", PAGES_IN_LOG)?;
+        }
+    }
+    Ok(connection)
+}
+
+/// What the parts of one folder share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    // The writer comes first: it ends, and with it the last connection that writes, before the lock is let go.
+    pub(super) writer: Writer,
+    pub(super) readers: Arc<Readers>,
+    pub(super) blobs: Blobs,
+    pub(super) folder: HostPath,
+    _lock: File,
+}
+
+/// An open folder, whose store and queue this process serves.
+#[derive(Clone, Debug)]
+pub struct SqliteFolder {
+    shared: Arc<Shared>,
+}
+
+impl SqliteFolder {
+    /// Opens the folder, making it first where there is none. It waits for the disk.
+    ///
+    /// # Errors
+    /// `Unavailable` where another process serves it, where others may enter it, or where its database is of a later version;
+    /// `Io` where it is damaged or can't be read or written.
+    pub fn open(folder: &HostPath) -> Result<Self> {
+        let shared = open(folder).map_err(|failure| {
+            let error = failure.told(OPERATION);
+            let message = format!("the store in {folder} can't be opened: {error}");
+            let told = crucible_core::Error::new(error.kind(), OPERATION, message);
+            match error.hint() {
+                Some(hint) => told.with_hint(hint.to_owned()),
+                None => told,
+            }
+        })?;
+        Ok(Self { shared: Arc::new(shared) })
+    }
+
+    pub(super) fn shared(&self) -> Arc<Shared> {
+        Arc::clone(&self.shared)
+    }
+}
+
+fn open(folder: &HostPath) -> Done<Shared> {
+    let opened = private::open_or_create(folder.as_path()).map_err(|error| {
+        if error.kind() == std::io::ErrorKind::PermissionDenied && error.raw_os_error().is_none() {
+            return Failure::unavailable(error.to_string());
+        }
+        error.into()
+    })?;
+    let create = |name: &str| {
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        openat(&opened, name, flags, Mode::RUSR | Mode::WUSR).map(File::from).map_err(std::io::Error::from)
+    };
+    let lock = create(LOCK)?;
+    match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => {}
+        Err(Errno::WOULDBLOCK) => {
+            return Err(Failure::unavailable("another process serves it".to_owned())
+                .hint("end that one first, or use another folder"));
+        }
+        Err(error) => return Err(std::io::Error::from(error).into()),
+    }
+    // SQLite makes its other files with the database's permissions.
+    let file = create(DATABASE)?;
+    let size = file.metadata()?.len();
+    drop(file);
+    let path = folder.as_path().join(DATABASE);
+    let mut connection = connect(&path, Access::Write)?;
+    if size <= LARGE {
+        let seen: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+        if seen != "ok" {
+            return Err(Failure::damaged(format!("its database is damaged: {seen}")));
+        }
+    }
+    migrations::apply(&mut connection)?;
+    Ok(Shared {
+        writer: Writer::start(connection)?,
+        readers: Arc::new(Readers::new(&path)),
+        blobs: Blobs::open(&folder.as_path().join("blobs"))?,
+        folder: folder.clone(),
+        _lock: lock,
+    })
+}
