@@ -3,17 +3,18 @@
 use crate::caller::{self, Access};
 use crate::metrics::Metrics;
 use crate::records::JsonRecords;
-use crate::{MOST_BODY, SandboxService, SpecReader, evaluations, feed, keys, openapi, problem, status};
+use crate::{MOST_BODY, SandboxService, SpecReader, evaluations, feed, keys, openapi, problem, status, store};
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{HeaderName, HeaderValue, header};
 use axum::middleware::{self, Next};
 use axum::response::Response;
 use crucible_api::v1::MissingBackend;
-use crucible_core::ProjectStore;
+use crucible_core::{HostPath, ProjectStore, StoreCare};
 use crucible_engine::{Health, Service, Sessions};
 use std::sync::Arc;
 use std::time::Instant;
+use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::{NotForContentType, Predicate as _, SizeAbove};
@@ -43,6 +44,12 @@ pub struct ApiParts {
     pub missing: Vec<MissingBackend>,
     /// Counts.
     pub metrics: Metrics,
+    /// Cares for what is kept.
+    pub care: Arc<dyn StoreCare>,
+    /// The folder that backups go to.
+    pub backups: HostPath,
+    /// Ends what would go on for ever when the service stops.
+    pub closing: CancellationToken,
 }
 
 /// The interface's state. Cheap to clone.
@@ -109,6 +116,9 @@ pub(crate) fn service_routes() -> utoipa_axum::router::OpenApiRouter<Api> {
         .routes(routes!(status::metrics))
         .routes(routes!(keys::list, keys::create))
         .routes(routes!(keys::revoke))
+        .routes(routes!(store::check))
+        .routes(routes!(store::backup))
+        .routes(routes!(store::forget))
         .layer(DefaultBodyLimit::max(MOST_BODY))
         .layer(middleware::from_fn(problem::refuse_large_bodies))
 }

@@ -136,7 +136,8 @@ impl Feed {
                 }
                 continue;
             }
-            match self.live.next().await? {
+            let closing = self.api.closing.clone();
+            match closing.run_until_cancelled(self.live.next()).await?? {
                 Delivery::Missed { .. } => self.is_behind = true,
                 Delivery::Events(events) => {
                     for event in events {

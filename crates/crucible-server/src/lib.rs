@@ -21,6 +21,7 @@ mod records;
 mod sandboxes;
 mod socket;
 mod status;
+mod store;
 
 pub use api::{Api, ApiParts, routes};
 pub use caller::{Access, Caller, KeyRing, hash, make_key};
@@ -28,6 +29,7 @@ pub use keys::told as key_document;
 pub use metrics::Metrics;
 pub use records::JsonRecords;
 pub use sandboxes::document as sandbox_document;
+pub use store::retention;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;

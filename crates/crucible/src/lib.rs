@@ -27,12 +27,12 @@ pub mod attack;
 pub mod compose;
 pub mod config;
 mod facade;
+mod http_specs;
 mod rule_files;
-mod sandbox_specs;
 
 pub use crucible_core::{
     ByteSize, CpuCount, Error, ErrorKind, EvaluationId, EvaluationSpec, GuestPath, InputFile, Label, LimitKind, Limits,
     Outcome, Policy, Program, Result, Status, TimeSpan,
 };
 pub use facade::{Builder, Crucible, run};
-pub use sandbox_specs::ConfiguredSpecs;
+pub use http_specs::ConfiguredSpecs;

@@ -4,9 +4,13 @@
 //! bytes are handed on as they come. Each request has a connection of its own.
 
 mod conversation;
+mod evaluations;
+mod events;
 mod transport;
 
 pub use conversation::{Conversation, Heard, Listener, Speaker};
+pub use evaluations::ListQuery;
+pub use events::Events;
 
 use crate::v1::{CreateSandbox, ExecRequest, FileList, HttpProblem, Sandbox, SandboxList};
 use crucible_core::{Error, ErrorKind, Result};
@@ -64,9 +68,16 @@ impl std::str::FromStr for Address {
 }
 
 /// A service.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Client {
     address: Address,
+    key: Option<String>,
+}
+
+impl std::fmt::Debug for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Client").field("address", &self.address).finish_non_exhaustive()
+    }
 }
 
 /// What lies at a path of a sandbox.
@@ -93,7 +104,23 @@ impl Client {
     /// The service at an address. Nothing is asked of it yet.
     #[must_use]
     pub const fn new(address: Address) -> Self {
-        Self { address }
+        Self { address, key: None }
+    }
+
+    /// The same, with a key that it shows.
+    ///
+    /// # Errors
+    /// `InvalidInput` for what can't be in a request's head.
+    pub fn with_key(mut self, key: String) -> Result<Self> {
+        if key.is_empty() || !key.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(Error::new(
+                ErrorKind::InvalidInput,
+                "read the key",
+                "it isn't what a service's key looks like",
+            ));
+        }
+        self.key = Some(key);
+        Ok(self)
     }
 
     /// Makes a sandbox.
@@ -205,6 +232,9 @@ impl Client {
     async fn request(&self, method: Method, path: &str, body: Body, length: Option<u64>) -> Result<Response<Incoming>> {
         let stream = transport::connect(&self.address).await?;
         let mut request = Request::builder().method(method).uri(path).header(header::HOST, self.host());
+        if let Some(key) = &self.key {
+            request = request.header(header::AUTHORIZATION, format!("Bearer {key}"));
+        }
         if let Some(length) = length {
             request = request.header(header::CONTENT_LENGTH, length);
         } else {

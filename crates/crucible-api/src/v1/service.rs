@@ -180,3 +180,65 @@ pub struct KeyList {
     /// The oldest first.
     pub keys: Vec<Key>,
 }
+
+/// What looking through a store found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct StoreChecked {
+    /// Whether nothing is damaged.
+    pub sound: bool,
+    /// Evaluations that were looked at.
+    pub evaluations: u64,
+    /// Files of large documents that were looked at.
+    pub blobs: u64,
+    /// What is wrong, one line each.
+    pub damage: Vec<String>,
+    /// Files that nothing refers to; they do no harm, and go with the next collection.
+    pub orphans: u64,
+}
+
+impl From<crucible_core::StoreCheck> for StoreChecked {
+    fn from(check: crucible_core::StoreCheck) -> Self {
+        let crucible_core::StoreCheck { evaluations, blobs, damage, orphans } = check;
+        Self { sound: damage.is_empty(), evaluations, blobs, damage, orphans }
+    }
+}
+
+/// What a store is to forget. Only what has its final state ever is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct StoreForget {
+    /// What came to its end this long ago: `30d`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub older_than: Option<String>,
+    /// The oldest, until all takes no more than this: `10GiB`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub larger_than: Option<String>,
+}
+
+/// What a store forgot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct StoreForgotten {
+    /// Evaluations.
+    pub evaluations: u64,
+    /// Their events.
+    pub events: u64,
+    /// Files of large documents that nothing refers to any more.
+    pub blobs: u64,
+    /// Bytes of those files.
+    pub bytes: u64,
+}
+
+impl From<crucible_core::Forgotten> for StoreForgotten {
+    fn from(forgotten: crucible_core::Forgotten) -> Self {
+        let crucible_core::Forgotten { evaluations, events, blobs, bytes } = forgotten;
+        Self { evaluations, events, blobs, bytes }
+    }
+}
+
+/// A backup to be made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct StoreBackup {
+    /// What its folder among the service's backups is called: ASCII letters, digits and `-_.`.
+    pub name: String,
+}

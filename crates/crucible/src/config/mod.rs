@@ -20,7 +20,7 @@ pub use policy::{
 pub(crate) use source::read_settings;
 pub use source::{Origin, is_file};
 
-use crucible_core::{Error, ErrorKind, HostPath, Limits, NetworkPolicy, Policy, Result, nearest};
+use crucible_core::{Error, ErrorKind, HostPath, Limits, NetworkPolicy, Policy, Result, TimeSpan, nearest};
 use crucible_engine::LanguageTable;
 use environment::ConfigurationFile;
 use source::Source;
@@ -63,6 +63,17 @@ pub struct Setting<'a> {
     pub value: &'a Value,
     /// Where it came from.
     pub origin: &'a Origin,
+}
+
+/// Who a service lets in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Auth {
+    /// Whoever has a key.
+    Keys,
+    /// Whoever can reach it.
+    None,
+    /// Whoever can reach it, if only this machine can; else whoever has a key.
+    Auto,
 }
 
 /// Every setting, read and checked.
@@ -306,6 +317,96 @@ impl Configuration {
     pub fn sandbox_folder(&self) -> Option<HostPath> {
         let usual = || self.data_folder.as_ref().map(|folder| HostPath::new(folder.join("crucible/sandboxes")));
         self.path("sandbox.folder").or_else(usual)
+    }
+
+    /// The folder with all that a service keeps; `None` where there is no user's folder to have it in.
+    #[must_use]
+    pub fn service_folder(&self) -> Option<HostPath> {
+        let usual = || self.data_folder.as_ref().map(|folder| HostPath::new(folder.join("crucible/service")));
+        self.path("serve.data").or_else(usual)
+    }
+
+    /// Where a service listens.
+    ///
+    /// # Errors
+    /// `Configuration` for what is no address with a port.
+    pub fn listen(&self) -> Result<std::net::SocketAddr> {
+        let text = self.values.text("serve.listen").unwrap_or_default();
+        let text = text.replace("localhost", "127.0.0.1");
+        text.parse().map_err(|_| self.wrong("serve.listen", "it is no address with a port, like 127.0.0.1:8080"))
+    }
+
+    /// Who a service lets in.
+    ///
+    /// # Errors
+    /// `Configuration` for another word than `keys`, `none` and `auto`.
+    pub fn auth(&self) -> Result<Auth> {
+        match self.values.text("serve.auth") {
+            Some("keys") => Ok(Auth::Keys),
+            Some("none") => Ok(Auth::None),
+            Some(AUTO) => Ok(Auth::Auto),
+            _ => Err(self.wrong("serve.auth", "it is neither keys, none nor auto")),
+        }
+    }
+
+    /// How many evaluations a service runs at one time; `None` where it is to be found out.
+    ///
+    /// # Errors
+    /// `Configuration` for what isn't a number.
+    pub fn most_running(&self) -> Result<Option<u32>> {
+        if self.values.text("serve.most_running") == Some(AUTO) {
+            return Ok(None);
+        }
+        match self.values.parse_number("serve.most_running")? {
+            0 => Err(self.wrong("serve.most_running", "nothing would ever run")),
+            most => Ok(Some(most)),
+        }
+    }
+
+    /// How many evaluations may wait at a service.
+    ///
+    /// # Errors
+    /// `Configuration` for what isn't a number.
+    pub fn most_queued(&self) -> Result<u32> {
+        self.values.parse_number("serve.most_queued")
+    }
+
+    /// How often a service tries an evaluation at which it fails.
+    ///
+    /// # Errors
+    /// `Configuration` for what isn't a number, or none.
+    pub fn attempts(&self) -> Result<u32> {
+        match self.values.parse_number("serve.attempts")? {
+            0 => Err(self.wrong("serve.attempts", "nothing would ever run")),
+            attempts => Ok(attempts),
+        }
+    }
+
+    /// How long a service keeps what came of evaluations; `None` for ever.
+    ///
+    /// # Errors
+    /// `Configuration` for what is neither a time nor `never`.
+    pub fn keep(&self) -> Result<Option<TimeSpan>> {
+        match self.values.text("serve.keep") {
+            None | Some("never") => Ok(None),
+            Some(text) => text
+                .parse()
+                .map(Some)
+                .map_err(|_| self.wrong("serve.keep", "it is neither a time, like 30d, nor never")),
+        }
+    }
+
+    /// Where the service is that is talked to.
+    #[must_use]
+    pub fn server(&self) -> &str {
+        self.values.text("client.server").unwrap_or_default()
+    }
+
+    fn wrong(&self, key: &str, what: &str) -> Error {
+        match self.values.get(key) {
+            Some(Located { origin, .. }) => values::wrong(key, origin, what.to_owned()),
+            None => Error::new(ErrorKind::Configuration, "read the configuration", format!("{key}: {what}")),
+        }
     }
 
     /// A policy that is named beside the configuration: a built-in one, or a file if it holds a slash or ends in `.toml`.

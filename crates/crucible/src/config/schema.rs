@@ -115,6 +115,19 @@ const SECTIONS: &[(&str, Node)] = &[
     ("review", Node::Section(&[("folder", Node::Text)])),
     ("baseline", Node::Section(&[("folder", Node::Text)])),
     ("sandbox", Node::Section(&[("folder", Node::Text)])),
+    (
+        "serve",
+        Node::Section(&[
+            ("listen", Node::Text),
+            ("data", Node::Text),
+            ("auth", Node::Text),
+            ("most_running", Node::Text),
+            ("most_queued", Node::Text),
+            ("attempts", Node::Text),
+            ("keep", Node::Text),
+        ]),
+    ),
+    ("client", Node::Section(&[("server", Node::Text)])),
     ("presets", Node::Named(&PRESET)),
     ("languages", Node::Named(&LANGUAGE)),
 ];

@@ -12,8 +12,8 @@ use crate::output;
 use crate::signals::Signals;
 use crucible::compose;
 use crucible::config::{Configuration, Environment};
-use crucible_api::v1::{CreateSandbox, ProblemDetail};
-use crucible_core::{Discard, Error, ErrorKind, Result};
+use crucible_api::v1::{CreateSandbox, ProblemDetail, SubmitEvaluation};
+use crucible_core::{Discard, Error, ErrorKind, EvaluationSpec, Result};
 use crucible_engine::{MOST_SESSIONS, Session, SessionSpec, Sessions};
 use crucible_server::{SandboxService, SpecReader, sandbox_document, sandbox_routes};
 use crucible_state::file::{SandboxPlace, SandboxPlaces};
@@ -189,6 +189,11 @@ impl Keeper {
 struct KeepsWhatItHas;
 
 impl SpecReader for KeepsWhatItHas {
+    fn evaluation_spec(&self, _request: SubmitEvaluation) -> Result<EvaluationSpec> {
+        let message = "this process keeps a sandbox, and takes no evaluations";
+        Err(Error::new(ErrorKind::Refused, "submit the evaluation", message).with_hint("use `crucible serve`"))
+    }
+
     fn session_spec(&self, _request: &CreateSandbox) -> Result<SessionSpec> {
         let message = "this process keeps a sandbox that it was started for, and makes no others";
         Err(Error::new(ErrorKind::Refused, "create the sandbox", message).with_hint("use `crucible sandbox create`"))
