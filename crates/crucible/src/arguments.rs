@@ -16,6 +16,7 @@ mod attack;
 mod attest;
 mod baseline;
 mod bench;
+mod client;
 mod image;
 mod io;
 mod policy;
@@ -23,12 +24,14 @@ mod review;
 mod runtime;
 mod sandbox;
 mod scan;
+mod serve;
 mod settings;
 
 pub(crate) use attack::{AttackArguments, RangeArguments};
 pub(crate) use attest::{AttestListArguments, AttestVerb, AttestVerifyArguments};
 pub(crate) use baseline::BaselineVerb;
 pub(crate) use bench::BenchArguments;
+pub(crate) use client::{CancelArguments, GetArguments, ListArguments, ServerFlags, SubmitArguments, WatchArguments};
 pub(crate) use image::ImageVerb;
 pub(crate) use io::{Controls, Existing, FileFlag, IoFlags, Reporting};
 pub(crate) use policy::{
@@ -43,6 +46,10 @@ pub(crate) use sandbox::{
 };
 pub(crate) use scan::{
     Detail, RulesExplainArguments, RulesListArguments, RulesTestArguments, RulesVerb, ScanArguments, ScanFormat,
+};
+pub(crate) use serve::{
+    DataFlags, KeysCreateArguments, KeysListArguments, KeysPlace, KeysRevokeArguments, KeysVerb, LogFormat,
+    ServeArguments, StoreBackupArguments, StoreCheckArguments, StoreGcArguments, StoreVerb,
 };
 pub(crate) use settings::SettingFlags;
 
@@ -86,6 +93,24 @@ pub(crate) enum Verb {
     /// Keep a sandbox open for many commands: create, exec, cp, ls, shell, fork, list, rm
     #[command(subcommand)]
     Sandbox(Box<SandboxVerb>),
+    /// Serve evaluations over HTTP: queue them, run them, keep what came of them
+    Serve(ServeArguments),
+    /// Submit programs to a service
+    Submit(Box<SubmitArguments>),
+    /// Show an evaluation of a service, with what came of it
+    Get(GetArguments),
+    /// List a service's evaluations
+    List(ListArguments),
+    /// Follow an evaluation of a service as it goes
+    Watch(WatchArguments),
+    /// Cancel evaluations of a service
+    Cancel(CancelArguments),
+    /// Keys that a service lets in: create, list, revoke
+    #[command(subcommand)]
+    Keys(KeysVerb),
+    /// What a service keeps: check, backup, gc
+    #[command(subcommand)]
+    Store(StoreVerb),
     /// Have every component test itself
     SelfTest(SelfTestArguments),
     /// Say what this machine can and can't enforce, with the mend for each

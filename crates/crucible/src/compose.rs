@@ -3,7 +3,9 @@
 //! It starts only what a request needs, because starting a backend costs time.
 
 use crate::config::{AUTO, Chosen, Configuration, PolicyFile, Problem};
+use crate::http_specs::ConfiguredSpecs;
 use crate::rule_files::{RuleFiles, RuleFolder};
+use crucible_api::v1::MissingBackend;
 use crucible_backends::docker::{DockerBackend, DockerConfig, Hardening};
 use crucible_backends::gvisor::{GvisorBackend, GvisorConfig};
 pub use crucible_backends::jail::Ahead;
@@ -12,16 +14,23 @@ use crucible_backends::subprocess::{SubprocessBackend, SubprocessConfig};
 use crucible_backends::wasm::runtimes::RuntimeFolder;
 use crucible_backends::wasm::{Note, WasmBackend, WasmConfig, WorkerProgram};
 use crucible_core::{
-    Backend, Error, ErrorKind, HostPath, Isolation, Language, Layer, Policy, Result, ReviewStore, SandboxId,
-    SandboxRequest, Scanner, Severity, SuiteResult, nearest,
+    Backend, Component, Discard, Error, ErrorKind, EventBus, HostPath, Isolation, Language, Layer, Policy,
+    ProjectStore, Result, ReviewStore, SandboxId, SandboxRequest, Scanner, Severity, StoreCare, SuiteResult, nearest,
 };
-use crucible_engine::{Engine, NodeFacts};
+use crucible_engine::{
+    Breakers, Engine, Health, MOST_SESSIONS, NodeFacts, Service, ServiceParts, ServiceSettings, Sessions,
+};
 use crucible_evidence::{EvidenceFolder, Node, Protection, StoredAttestation, StoredAttestations};
 use crucible_scan::{RuleSet, SourceScanner};
+use crucible_server::{Access, ApiParts, JsonRecords, Metrics, SpecReader};
+use crucible_state::SystemClock;
 use crucible_state::file::{FileBaselines, FileReviews, SandboxPlaces};
+use crucible_state::memory::MemoryBus;
+use crucible_state::sqlite::{SqliteFolder, SqliteQueue, SqliteStore};
 use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
 
 /// The native Linux jail.
 pub const JAIL: &str = "jail";
@@ -328,6 +337,140 @@ pub async fn start_engine_to_choose(
         }
     }
     Ok((unscanned_engine(backends, configuration).with_scanner(scanner(configuration)?), missing))
+}
+
+/// A service that is put together and doesn't run yet.
+pub struct Composed {
+    /// All that the interface needs.
+    pub parts: ServedParts,
+    /// Keeps evaluations, keys and projects.
+    pub store: Arc<SqliteStore>,
+    /// Says which is next.
+    pub queue: Arc<SqliteQueue>,
+    /// The backends that this machine can't run.
+    pub missing: Vec<MissingBackend>,
+}
+
+/// What is served.
+pub struct ServedParts {
+    /// Accepts and runs evaluations.
+    pub service: Arc<Service>,
+    /// Knows how the parts are.
+    pub health: Arc<Health>,
+    /// Keeps sandboxes open.
+    pub sessions: Arc<Sessions>,
+    specs: Arc<dyn SpecReader>,
+    backups: HostPath,
+}
+
+impl ServedParts {
+    /// The parts of an interface.
+    #[must_use]
+    pub fn into_api(
+        self,
+        access: Access,
+        metrics: Metrics,
+        missing: Vec<MissingBackend>,
+        closing: CancellationToken,
+        store: &Arc<SqliteStore>,
+    ) -> ApiParts {
+        let Self { service, health, sessions, specs, backups } = self;
+        let (projects, care) = (Arc::clone(store) as Arc<dyn ProjectStore>, Arc::clone(store) as Arc<dyn StoreCare>);
+        ApiParts { service, health, sessions, specs, access, projects, missing, metrics, care, backups, closing }
+    }
+}
+
+/// The folder of a service.
+///
+/// # Errors
+/// `Configuration` where there is no user's folder to have it in, and none is set.
+pub fn service_folder(configuration: &Configuration) -> Result<HostPath> {
+    configuration.service_folder().ok_or_else(|| {
+        let message = "there is no folder for what the service keeps";
+        Error::new(ErrorKind::Configuration, "find the service's folder", message)
+            .with_hint("set serve.data, XDG_DATA_HOME or HOME")
+    })
+}
+
+/// Opens what a service keeps, for this process alone.
+///
+/// # Errors
+/// As [`service_folder`]; `Unavailable` where another process serves it; `Io`.
+pub fn service_store(configuration: &Configuration) -> Result<(SqliteFolder, Arc<SqliteStore>, Arc<MemoryBus>)> {
+    let folder = SqliteFolder::open(&service_folder(configuration)?)?;
+    let bus = Arc::new(MemoryBus::default());
+    let store = Arc::new(SqliteStore::new(&folder, Arc::clone(&bus) as Arc<dyn EventBus>));
+    Ok((folder, store, bus))
+}
+
+/// Puts a service together: every backend that this machine can run, the engine, and what is kept in its folder.
+///
+/// # Errors
+/// As [`service_store`] and [`scanner`]; `Configuration` for settings that can't be.
+pub async fn service(configuration: &Configuration, unsafe_backends: Unsafe) -> Result<Composed> {
+    let (folder, store, bus) = service_store(configuration)?;
+    let queue = Arc::new(SqliteQueue::load(&folder, Arc::new(SystemClock)).await?);
+    let (mut backends, mut missing): (Vec<Arc<dyn Backend>>, _) = (Vec::new(), Vec::new());
+    for name in BACKENDS {
+        if name == SUBPROCESS && unsafe_backends == Unsafe::Refused {
+            continue;
+        }
+        match start(name, configuration, Ahead::One).await {
+            Ok(backend) => backends.push(backend),
+            Err(error) => missing.push(MissingBackend {
+                backend: name.to_owned(),
+                reason: error.to_string(),
+                hint: error.hint().map(str::to_owned),
+            }),
+        }
+    }
+    let breakers = Arc::new(Breakers::default());
+    let scanner = scanner(configuration)?;
+    let engine = unscanned_engine(backends.clone(), configuration)
+        .with_scanner(Arc::clone(&scanner))
+        .with_breakers(Arc::clone(&breakers));
+    let engine = Arc::new(engine);
+    let names = backends.iter().map(|backend| backend.name().to_owned()).collect();
+    let mut components: Vec<Arc<dyn Component>> = vec![
+        Arc::clone(&engine) as _,
+        Arc::clone(&store) as _,
+        Arc::clone(&queue) as _,
+        Arc::clone(&bus) as _,
+        scanner as _,
+    ];
+    components.extend(backends.into_iter().map(|backend| -> Arc<dyn Component> { backend }));
+    if let Ok(evidence) = evidence(configuration) {
+        components.push(Arc::new(evidence) as _);
+    }
+    let health = Arc::new(Health::new(components, names, Arc::clone(&breakers)));
+    let parts = ServiceParts {
+        engine: Arc::clone(&engine),
+        store: Arc::clone(&store) as _,
+        queue: Arc::clone(&queue) as _,
+        bus: bus as _,
+        records: Arc::new(JsonRecords),
+        breakers,
+        node: node_name(),
+    };
+    let service = Arc::new(Service::new(parts, service_settings(configuration)?));
+    let sessions = Arc::new(Sessions::new(engine, Arc::new(Discard), MOST_SESSIONS));
+    let specs = Arc::new(ConfiguredSpecs::new(configuration.clone(), unsafe_backends));
+    let backups = HostPath::new(service_folder(configuration)?.as_path().join("backups"));
+    Ok(Composed { parts: ServedParts { service, health, sessions, specs, backups }, store, queue, missing })
+}
+
+fn service_settings(configuration: &Configuration) -> Result<ServiceSettings> {
+    let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let memory = rustix::system::sysinfo();
+    let memory = memory.totalram.saturating_mul(memory.mem_unit.into());
+    let usual = ServiceSettings::for_machine(processors, memory);
+    let most_running = configuration.most_running()?.and_then(|most| usize::try_from(most).ok());
+    Ok(ServiceSettings {
+        most_running: most_running.unwrap_or(usual.most_running),
+        most_queued: configuration.most_queued()?.into(),
+        attempts: configuration.attempts()?,
+        ..usual
+    })
 }
 
 /// The same without a look at programs: for those whose programs are Crucible's own.

@@ -3,6 +3,7 @@
 mod attack;
 mod attest;
 mod baseline;
+mod client;
 mod collect;
 mod completions;
 mod config_show;
@@ -11,6 +12,7 @@ mod evaluate;
 mod held;
 mod image;
 mod input;
+mod keys;
 mod policy;
 mod review;
 mod rules;
@@ -18,6 +20,8 @@ mod runtime;
 mod sandbox;
 mod scan;
 mod self_test;
+mod serve;
+mod store;
 
 use crate::arguments::{Arguments, ConfigVerb, Verb};
 use crate::bench;
@@ -32,6 +36,14 @@ pub(crate) fn dispatch(arguments: Arguments) -> Exit {
         Verb::Run(arguments) => evaluate::run(*arguments),
         Verb::Exec(arguments) => evaluate::exec(*arguments),
         Verb::Sandbox(verb) => sandbox::sandbox(*verb),
+        Verb::Serve(arguments) => serve::serve(&arguments),
+        Verb::Submit(arguments) => client::submit::submit(&arguments),
+        Verb::Get(arguments) => client::get(&arguments),
+        Verb::List(arguments) => client::list(&arguments),
+        Verb::Watch(arguments) => client::watch::watch(&arguments),
+        Verb::Cancel(arguments) => client::cancel(&arguments),
+        Verb::Keys(verb) => keys::keys(&verb),
+        Verb::Store(verb) => store::store(&verb),
         Verb::SelfTest(arguments) => self_test::self_test(&arguments),
         Verb::Doctor(arguments) => doctor::doctor(&arguments),
         Verb::Scan(arguments) => scan::scan(&arguments),
