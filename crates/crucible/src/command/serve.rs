@@ -43,7 +43,9 @@ pub(crate) fn serve(arguments: &ServeArguments) -> Result<Exit> {
 
 fn log(format: LogFormat) {
     use tracing_subscriber::filter::LevelFilter;
-    let builder = tracing_subscriber::fmt().with_max_level(LevelFilter::INFO).with_writer(std::io::stderr);
+    let is_terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
+    let builder = tracing_subscriber::fmt().with_max_level(LevelFilter::INFO).with_ansi(is_terminal);
+    let builder = builder.with_writer(std::io::stderr);
     // Fails where somebody set one up before, which is then as good.
     let _set = match format {
         LogFormat::Text => builder.with_target(false).try_init().is_ok(),
