@@ -3,14 +3,16 @@
 use crate::api::{Api, service_routes};
 use crate::{SandboxService, sandbox_router};
 use axum::Router;
-use axum::http::header;
+use axum::http::{HeaderValue, header};
 use axum::response::IntoResponse as _;
 use axum::routing::get;
 use crucible_api::v1::{EvaluationEvent, HttpProblem, PROBLEM_TYPE};
+use tower_http::set_header::SetResponseHeaderLayer;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{Content, OpenApi, Ref, Response, ResponseBuilder};
 use utoipa::{Modify, OpenApi as _};
 use utoipa_axum::router::OpenApiRouter;
+use utoipa_swagger_ui::{Config, SwaggerUi};
 
 #[derive(utoipa::OpenApi)]
 #[openapi(
@@ -74,12 +76,17 @@ pub(crate) fn collect(api: Api, sandboxes: SandboxService) -> (Router, OpenApi) 
     (router.merge(sandboxes), described)
 }
 
-/// The description of the interface as JSON.
+/// The description of the interface as JSON, and as a page at `/docs`.
 pub(crate) fn pages(description: OpenApi) -> Router {
     let text = description.to_json().unwrap_or_default();
     let answer = move || {
         let text = text.clone();
         async move { ([(header::CONTENT_TYPE, "application/json")], text).into_response() }
     };
-    Router::new().route("/openapi.json", get(answer))
+    // It brings its own scripts, and styles that are set by them.
+    let policy = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'";
+    let page = Router::from(SwaggerUi::new("/docs").config(Config::new(["/openapi.json"])));
+    let page = page
+        .layer(SetResponseHeaderLayer::overriding(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy)));
+    Router::new().route("/openapi.json", get(answer)).merge(page)
 }

@@ -31,7 +31,9 @@ pub(crate) use attack::{AttackArguments, RangeArguments};
 pub(crate) use attest::{AttestListArguments, AttestVerb, AttestVerifyArguments};
 pub(crate) use baseline::BaselineVerb;
 pub(crate) use bench::BenchArguments;
-pub(crate) use client::{CancelArguments, GetArguments, ListArguments, ServerFlags, SubmitArguments, WatchArguments};
+pub(crate) use client::{
+    CancelArguments, DemoArguments, GetArguments, ListArguments, ServerFlags, SubmitArguments, WatchArguments,
+};
 pub(crate) use image::ImageVerb;
 pub(crate) use io::{Controls, Existing, FileFlag, IoFlags, Reporting};
 pub(crate) use policy::{
@@ -105,6 +107,8 @@ pub(crate) enum Verb {
     Watch(WatchArguments),
     /// Cancel evaluations of a service
     Cancel(CancelArguments),
+    /// Show five things on a running service: a program, hostile ones, load, live events, its parts
+    Demo(DemoArguments),
     /// Keys that a service lets in: create, list, revoke
     #[command(subcommand)]
     Keys(KeysVerb),

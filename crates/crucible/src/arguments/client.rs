@@ -145,3 +145,17 @@ pub(crate) struct CancelArguments {
     #[command(flatten)]
     pub(crate) server: ServerFlags,
 }
+
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  crucible serve &
+  crucible demo
+
+Its hostile samples bound themselves, reach for nothing beyond this machine's loopback, and are never
+sent to a backend that isolates nothing.")]
+pub(crate) struct DemoArguments {
+    /// The service [default: client.server of the configuration, http://127.0.0.1:8080]
+    #[arg(long, value_name = "URL")]
+    pub(crate) server: Option<String>,
+}

@@ -7,6 +7,7 @@ mod client;
 mod collect;
 mod completions;
 mod config_show;
+mod demo;
 mod doctor;
 mod evaluate;
 mod held;
@@ -42,6 +43,7 @@ pub(crate) fn dispatch(arguments: Arguments) -> Exit {
         Verb::List(arguments) => client::list(&arguments),
         Verb::Watch(arguments) => client::watch::watch(&arguments),
         Verb::Cancel(arguments) => client::cancel(&arguments),
+        Verb::Demo(arguments) => demo::demo(&arguments),
         Verb::Keys(verb) => keys::keys(&verb),
         Verb::Store(verb) => store::store(&verb),
         Verb::SelfTest(arguments) => self_test::self_test(&arguments),

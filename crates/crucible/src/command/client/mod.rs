@@ -158,11 +158,11 @@ fn in_words(evaluation: &Evaluation) -> String {
 }
 
 /// A word of the wire.
-fn word(value: &impl serde::Serialize) -> String {
+pub(super) fn word(value: &impl serde::Serialize) -> String {
     serde_json::to_value(value).ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
 }
 
-fn ending(outcome: &Outcome) -> String {
+pub(super) fn ending(outcome: &Outcome) -> String {
     match (outcome.status, outcome.exit_code, outcome.signal, &outcome.limit) {
         (Status::Exited, Some(code), ..) => format!("exited with {code}"),
         (Status::Signaled, _, Some(signal), _) => format!("ended by signal {signal}"),
