@@ -60,9 +60,10 @@ pub(crate) fn admit(engine: &Engine, spec: &EvaluationSpec) -> Result<Admitted> 
 pub(crate) fn choose(engine: &Engine, spec: &EvaluationSpec, wall: &Wall) -> Result<Arc<dyn Backend>> {
     let operation = "choose the backend";
     if spec.backend != AUTO {
-        let Some(backend) = engine.backends().iter().find(|backend| backend.name() == spec.backend) else {
+        let backends = engine.backends();
+        let Some(backend) = backends.iter().find(|backend| backend.name() == spec.backend) else {
             let shown: String = spec.backend.chars().take(64).collect();
-            let known: Vec<_> = engine.backends().iter().map(|backend| backend.name()).chain([AUTO]).collect();
+            let known: Vec<_> = backends.iter().map(|backend| backend.name()).chain([AUTO]).collect();
             let hint = match nearest(&spec.backend, known.iter().copied()) {
                 Some(near) => format!("did you mean '{near}'?"),
                 None => format!("backends here: {}", known.join(", ")),
@@ -76,7 +77,7 @@ pub(crate) fn choose(engine: &Engine, spec: &EvaluationSpec, wall: &Wall) -> Res
     }
     // The first refusal is the one that matters: it comes from the backend that would have been chosen.
     let mut refusal = None;
-    for backend in engine.backends() {
+    for backend in engine.backends().iter() {
         if backend.capabilities().isolation == Isolation::None {
             continue;
         }

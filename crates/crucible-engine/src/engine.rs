@@ -10,7 +10,7 @@ use crucible_core::{
     Scanner,
 };
 use crucible_evidence::{AttestationIndex, NoAttestations};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use tokio::io::AsyncRead;
 use tokio_util::sync::CancellationToken;
 
@@ -43,7 +43,7 @@ pub enum Evaluated {
 
 /// Runs evaluations on the backends it was given.
 pub struct Engine {
-    backends: Vec<Arc<dyn Backend>>,
+    backends: RwLock<Arc<[Arc<dyn Backend>]>>,
     languages: LanguageTable,
     maximum: Limits,
     node: NodeFacts,
@@ -62,7 +62,7 @@ impl Engine {
     pub fn new(backends: Vec<Arc<dyn Backend>>, languages: LanguageTable, maximum: Limits, node: NodeFacts) -> Self {
         let attestations = Arc::new(NoAttestations);
         Self {
-            backends,
+            backends: RwLock::new(backends.into()),
             languages,
             maximum,
             node,
@@ -124,8 +124,20 @@ impl Engine {
 
     /// The backends, in the order of preference.
     #[must_use]
-    pub fn backends(&self) -> &[Arc<dyn Backend>] {
-        &self.backends
+    pub fn backends(&self) -> Arc<[Arc<dyn Backend>]> {
+        Arc::clone(&self.backends.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Uses a backend from now on, in the place of the one with its name; one with a name of its own comes last. What runs on
+    /// the former one comes to its end there.
+    pub fn replace_backend(&self, backend: Arc<dyn Backend>) {
+        let mut backends = self.backends.write().unwrap_or_else(PoisonError::into_inner);
+        let mut all = backends.to_vec();
+        match all.iter_mut().find(|known| known.name() == backend.name()) {
+            Some(known) => *known = backend,
+            None => all.push(backend),
+        }
+        *backends = all.into();
     }
 
     /// The languages that programs may be written in.

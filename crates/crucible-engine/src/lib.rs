@@ -43,7 +43,7 @@ pub use metric::Metric;
 pub use screening::{Screened, Wall, decide, in_words as finding_in_words};
 pub use service::{
     Breakers, ComponentHealth, Drained, Health, MOST_BATCH, Records, Recovered, Service, ServiceParts, ServiceSettings,
-    Submission, Submitted, kind,
+    Starter, Submission, Submitted, kind,
 };
 pub use session::{
     CommandEnd, CommandEnded, CommandFinished, CommandHandle, CommandOutput, EndReason, ExecSpec, Executable,

@@ -9,7 +9,6 @@ use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{HeaderName, HeaderValue, header};
 use axum::middleware::{self, Next};
 use axum::response::Response;
-use crucible_api::v1::MissingBackend;
 use crucible_core::{HostPath, ProjectStore, StoreCare};
 use crucible_engine::{Health, Service, Sessions};
 use std::sync::Arc;
@@ -40,8 +39,6 @@ pub struct ApiParts {
     pub access: Access,
     /// Knows what projects may have.
     pub projects: Arc<dyn ProjectStore>,
-    /// Backends that this machine can't run, and why.
-    pub missing: Vec<MissingBackend>,
     /// Counts.
     pub metrics: Metrics,
     /// Cares for what is kept.

@@ -9,8 +9,8 @@ use axum::extract::rejection::JsonRejection;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use crucible_api::v1::{
-    BackendList, CheckReport, Component, ComponentList, ProjectQueue, QueueFlow, QueueReport, ServiceBackend,
-    SetQueueFlow, milliseconds, sandbox_protection,
+    BackendList, CheckReport, Component, ComponentList, MissingBackend, ProjectQueue, QueueFlow, QueueReport,
+    ServiceBackend, SetQueueFlow, milliseconds, sandbox_protection,
 };
 use crucible_core::{CheckStatus, Flow, Result, Role, TaskCounts, rfc3339};
 use crucible_engine::ComponentHealth;
@@ -120,7 +120,8 @@ pub(crate) async fn set_flow(
     responses((status = 200, description = "Those that there are, and those that this machine can't run", body = BackendList)))]
 pub(crate) async fn backends(State(api): State<Api>, _caller: Caller) -> Json<BackendList> {
     let parts = api.service.parts();
-    let told = parts.engine.backends().iter().map(|backend| {
+    let all = parts.engine.backends();
+    let told = all.iter().map(|backend| {
         let can = backend.capabilities();
         let (isolation, layers) = sandbox_protection(can.isolation, &can.layers);
         let out_because = parts.breakers.why_out(backend.name());
@@ -133,7 +134,12 @@ pub(crate) async fn backends(State(api): State<Api>, _caller: Caller) -> Json<Ba
             out_because,
         }
     });
-    Json(BackendList { backends: told.collect(), unavailable: api.missing.clone() })
+    let absent = api.health.backends().into_iter().filter(|health| health.test.is_absent()).map(|health| {
+        let first = health.test.checks.into_iter().next();
+        let (reason, hint) = first.map(|check| (check.seen, check.mend)).unwrap_or_default();
+        MissingBackend { backend: health.test.component, reason, hint: Some(hint).filter(|hint| !hint.is_empty()) }
+    });
+    Json(BackendList { backends: told.collect(), unavailable: absent.collect() })
 }
 
 /// Show counts for Prometheus

@@ -5,7 +5,7 @@
 use crate::config::{AUTO, Chosen, Configuration, PolicyFile, Problem};
 use crate::http_specs::ConfiguredSpecs;
 use crate::rule_files::{RuleFiles, RuleFolder};
-use crucible_api::v1::MissingBackend;
+use async_trait::async_trait;
 use crucible_backends::docker::{DockerBackend, DockerConfig, Hardening};
 use crucible_backends::gvisor::{GvisorBackend, GvisorConfig};
 pub use crucible_backends::jail::Ahead;
@@ -18,7 +18,7 @@ use crucible_core::{
     ProjectStore, Result, ReviewStore, SandboxId, SandboxRequest, Scanner, Severity, StoreCare, SuiteResult, nearest,
 };
 use crucible_engine::{
-    Breakers, Engine, Health, MOST_SESSIONS, NodeFacts, Service, ServiceParts, ServiceSettings, Sessions,
+    Breakers, Engine, Health, MOST_SESSIONS, NodeFacts, Service, ServiceParts, ServiceSettings, Sessions, Starter,
 };
 use crucible_evidence::{EvidenceFolder, Node, Protection, StoredAttestation, StoredAttestations};
 use crucible_scan::{RuleSet, SourceScanner};
@@ -347,8 +347,23 @@ pub struct Composed {
     pub store: Arc<SqliteStore>,
     /// Says which is next.
     pub queue: Arc<SqliteQueue>,
-    /// The backends that this machine can't run.
-    pub missing: Vec<MissingBackend>,
+}
+
+/// Starts a backend by its name and the configuration.
+struct ConfiguredBackend {
+    name: &'static str,
+    configuration: Configuration,
+}
+
+#[async_trait]
+impl Starter for ConfiguredBackend {
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    async fn start(&self) -> Result<Arc<dyn Backend>> {
+        start(self.name, &self.configuration, Ahead::One).await
+    }
 }
 
 /// What is served.
@@ -370,13 +385,12 @@ impl ServedParts {
         self,
         access: Access,
         metrics: Metrics,
-        missing: Vec<MissingBackend>,
         closing: CancellationToken,
         store: &Arc<SqliteStore>,
     ) -> ApiParts {
         let Self { service, health, sessions, specs, backups } = self;
         let (projects, care) = (Arc::clone(store) as Arc<dyn ProjectStore>, Arc::clone(store) as Arc<dyn StoreCare>);
-        ApiParts { service, health, sessions, specs, access, projects, missing, metrics, care, backups, closing }
+        ApiParts { service, health, sessions, specs, access, projects, metrics, care, backups, closing }
     }
 }
 
@@ -410,27 +424,22 @@ pub fn service_store(configuration: &Configuration) -> Result<(SqliteFolder, Arc
 pub async fn service(configuration: &Configuration, unsafe_backends: Unsafe) -> Result<Composed> {
     let (folder, store, bus) = service_store(configuration)?;
     let queue = Arc::new(SqliteQueue::load(&folder, Arc::new(SystemClock)).await?);
-    let (mut backends, mut missing): (Vec<Arc<dyn Backend>>, _) = (Vec::new(), Vec::new());
+    let mut backends: Vec<Arc<dyn Backend>> = Vec::new();
+    let mut starters: Vec<Box<dyn Starter>> = Vec::new();
     for name in BACKENDS {
         if name == SUBPROCESS && unsafe_backends == Unsafe::Refused {
             continue;
         }
-        match start(name, configuration, Ahead::One).await {
-            Ok(backend) => backends.push(backend),
-            Err(error) => missing.push(MissingBackend {
-                backend: name.to_owned(),
-                reason: error.to_string(),
-                hint: error.hint().map(str::to_owned),
-            }),
-        }
+        // What can't be started now is tried again, and told of, whenever the parts are tested.
+        backends.extend(start(name, configuration, Ahead::One).await.ok());
+        starters.push(Box::new(ConfiguredBackend { name, configuration: configuration.clone() }));
     }
     let breakers = Arc::new(Breakers::default());
     let scanner = scanner(configuration)?;
-    let engine = unscanned_engine(backends.clone(), configuration)
+    let engine = unscanned_engine(backends, configuration)
         .with_scanner(Arc::clone(&scanner))
         .with_breakers(Arc::clone(&breakers));
     let engine = Arc::new(engine);
-    let names = backends.iter().map(|backend| backend.name().to_owned()).collect();
     let mut components: Vec<Arc<dyn Component>> = vec![
         Arc::clone(&engine) as _,
         Arc::clone(&store) as _,
@@ -438,11 +447,10 @@ pub async fn service(configuration: &Configuration, unsafe_backends: Unsafe) -> 
         Arc::clone(&bus) as _,
         scanner as _,
     ];
-    components.extend(backends.into_iter().map(|backend| -> Arc<dyn Component> { backend }));
     if let Ok(evidence) = evidence(configuration) {
         components.push(Arc::new(evidence) as _);
     }
-    let health = Arc::new(Health::new(components, names, Arc::clone(&breakers)));
+    let health = Arc::new(Health::new(Arc::clone(&engine), components, starters, Arc::clone(&breakers)));
     let parts = ServiceParts {
         engine: Arc::clone(&engine),
         store: Arc::clone(&store) as _,
@@ -456,7 +464,7 @@ pub async fn service(configuration: &Configuration, unsafe_backends: Unsafe) -> 
     let sessions = Arc::new(Sessions::new(engine, Arc::new(Discard), MOST_SESSIONS));
     let specs = Arc::new(ConfiguredSpecs::new(configuration.clone(), unsafe_backends));
     let backups = HostPath::new(service_folder(configuration)?.as_path().join("backups"));
-    Ok(Composed { parts: ServedParts { service, health, sessions, specs, backups }, store, queue, missing })
+    Ok(Composed { parts: ServedParts { service, health, sessions, specs, backups }, store, queue })
 }
 
 fn service_settings(configuration: &Configuration) -> Result<ServiceSettings> {

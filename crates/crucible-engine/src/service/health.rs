@@ -1,8 +1,10 @@
-//! How the parts are: each tests itself at the start and from time to time, and a backend that fails is out of use until it
-//! passes again.
+//! How the parts are: each tests itself at the start and from time to time. A backend that fails is started anew, and is out of
+//! use until it passes again; one that this machine didn't have is used once it has.
 
 use super::breaker::Breakers;
-use crucible_core::{Check, Component, SelfTest};
+use crate::engine::Engine;
+use async_trait::async_trait;
+use crucible_core::{Backend, Check, Component, ErrorKind, Result, SelfTest};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 use tokio_util::sync::CancellationToken;
@@ -21,20 +23,48 @@ pub struct ComponentHealth {
     pub took: Duration,
 }
 
-/// What is tested, in the order in which it is told.
+/// Starts a backend: for the first time, or anew where the one that there was has failed.
+#[async_trait]
+pub trait Starter: Send + Sync {
+    /// The backend's name.
+    fn name(&self) -> &str;
+
+    /// Starts it.
+    ///
+    /// # Errors
+    /// `Unavailable` where this machine doesn't have it; else why it can't be started.
+    async fn start(&self) -> Result<Arc<dyn Backend>>;
+}
+
+/// A backend that is kept in use, and what there is of it now.
+struct Kept {
+    starter: Box<dyn Starter>,
+    running: Option<Arc<dyn Backend>>,
+}
+
+/// What is tested: the parts that there is one of, and backends, which are started anew where they fail.
 pub struct Health {
-    components: Vec<Arc<dyn Component>>,
-    /// Those among them that are backends.
-    backends: Vec<String>,
+    engine: Arc<Engine>,
+    parts: Vec<Arc<dyn Component>>,
+    backends: tokio::sync::Mutex<Vec<Kept>>,
+    names: Vec<String>,
     breakers: Arc<Breakers>,
     latest: Mutex<Vec<ComponentHealth>>,
 }
 
 impl Health {
-    /// Of these parts, of which those named are backends. Nothing is tested yet.
+    /// Of these parts, and of backends with what the engine has of them now. Nothing is tested yet.
     #[must_use]
-    pub fn new(components: Vec<Arc<dyn Component>>, backends: Vec<String>, breakers: Arc<Breakers>) -> Self {
-        Self { components, backends, breakers, latest: Mutex::default() }
+    pub fn new(
+        engine: Arc<Engine>,
+        parts: Vec<Arc<dyn Component>>,
+        starters: Vec<Box<dyn Starter>>,
+        breakers: Arc<Breakers>,
+    ) -> Self {
+        let names = starters.iter().map(|starter| starter.name().to_owned()).collect();
+        let running = |name: &str| engine.backends().iter().find(|backend| backend.name() == name).cloned();
+        let kept = starters.into_iter().map(|starter| Kept { running: running(starter.name()), starter }).collect();
+        Self { engine, parts, backends: tokio::sync::Mutex::new(kept), names, breakers, latest: Mutex::default() }
     }
 
     fn latest(&self) -> MutexGuard<'_, Vec<ComponentHealth>> {
@@ -47,57 +77,95 @@ impl Health {
         self.latest().clone()
     }
 
+    /// Those of them that are of backends.
+    #[must_use]
+    pub fn backends(&self) -> Vec<ComponentHealth> {
+        let mut latest = self.report();
+        latest.retain(|health| self.names.contains(&health.test.component));
+        latest
+    }
+
     /// The parts that aren't well, among those that the service can't do without, with one line on each. Empty where all are;
     /// a backend is done without as long as another one is in use.
     #[must_use]
     pub fn unwell(&self) -> Vec<String> {
-        let latest = self.latest();
-        if latest.is_empty() {
+        let (backends, parts): (Vec<_>, Vec<_>) =
+            self.report().into_iter().partition(|health| self.names.contains(&health.test.component));
+        if parts.is_empty() {
             return vec!["no part has been tested yet".to_owned()];
         }
-        let is_backend = |health: &&ComponentHealth| self.backends.contains(&health.test.component);
-        let mut unwell: Vec<_> = latest
-            .iter()
-            .filter(|health| !is_backend(health) && !health.test.is_healthy() && !health.test.is_absent())
-            .map(|health| first_failure(&health.test))
-            .collect();
-        let backends: Vec<_> = latest.iter().filter(is_backend).collect();
+        let is_unwell = |health: &&ComponentHealth| !health.test.is_healthy() && !health.test.is_absent();
+        let mut unwell: Vec<_> = parts.iter().filter(is_unwell).map(|health| first_failure(&health.test)).collect();
         if !backends.iter().any(|health| health.test.is_healthy()) {
             unwell.push("no backend is in use".to_owned());
-            unwell.extend(
-                backends.iter().filter(|health| !health.test.is_absent()).map(|health| first_failure(&health.test)),
-            );
+            unwell.extend(backends.iter().filter(is_unwell).map(|health| first_failure(&health.test)));
         }
         unwell
     }
 
     /// Lets every part test itself, one after the other, and tells of each as soon as it has.
     pub async fn check(&self, mut tell: impl FnMut(&ComponentHealth)) {
-        for component in &self.components {
-            let (at, begun) = (SystemTime::now(), Instant::now());
-            let test = match tokio::time::timeout(PATIENCE, component.self_test()).await {
-                Ok(test) => test,
-                Err(_) => {
-                    let seen = format!("no answer within {} s", PATIENCE.as_secs());
-                    let check =
-                        Check::new("it tests itself in time", false.into(), seen).with_mend("start Crucible anew");
-                    SelfTest { component: component.name().to_owned(), checks: vec![check] }
-                }
-            };
-            if self.backends.contains(&test.component) {
-                if test.is_healthy() {
-                    self.breakers.close(&test.component);
-                } else {
-                    self.breakers.open(&test.component, first_failure(&test));
-                }
-            }
-            let health = ComponentHealth { test, at, took: begun.elapsed() };
+        for part in &self.parts {
+            let health = test(part.as_ref()).await;
             tell(&health);
-            let mut latest = self.latest();
-            match latest.iter_mut().find(|known| known.test.component == health.test.component) {
-                Some(known) => *known = health,
-                None => latest.push(health),
+            self.note(health);
+        }
+        for kept in self.backends.lock().await.iter_mut() {
+            let health = self.check_backend(kept).await;
+            if health.test.is_healthy() {
+                self.breakers.close(&health.test.component);
+            } else if !health.test.is_absent() {
+                self.breakers.open(&health.test.component, first_failure(&health.test));
             }
+            tell(&health);
+            self.note(health);
+        }
+    }
+
+    /// Tests a backend; where it fails, or isn't there, one that is started now takes its place.
+    async fn check_backend(&self, kept: &mut Kept) -> ComponentHealth {
+        let known = match &kept.running {
+            Some(backend) => {
+                let health = test(backend.as_ref()).await;
+                if health.test.is_healthy() {
+                    return health;
+                }
+                Some(health)
+            }
+            None => None,
+        };
+        let (at, begun) = (SystemTime::now(), Instant::now());
+        match kept.starter.start().await {
+            Ok(backend) => {
+                let health = test(backend.as_ref()).await;
+                if health.test.is_healthy() {
+                    if known.is_some() {
+                        tracing::warn!(backend = backend.name(), "the backend failed, and was started anew");
+                    }
+                    self.engine.replace_backend(Arc::clone(&backend));
+                    kept.running = Some(backend);
+                    return health;
+                }
+                known.unwrap_or(health)
+            }
+            Err(error) => known.unwrap_or_else(|| {
+                let name = "it can be started";
+                let check = match error.kind() {
+                    ErrorKind::Unavailable => Check::skipped(name, error.to_string()),
+                    _ => Check::new(name, false.into(), error.to_string()),
+                };
+                let checks = vec![check.with_mend(error.hint().unwrap_or_default())];
+                let test = SelfTest { component: kept.starter.name().to_owned(), checks };
+                ComponentHealth { test, at, took: begun.elapsed() }
+            }),
+        }
+    }
+
+    fn note(&self, health: ComponentHealth) {
+        let mut latest = self.latest();
+        match latest.iter_mut().find(|known| known.test.component == health.test.component) {
+            Some(known) => *known = health,
+            None => latest.push(health),
         }
     }
 
@@ -114,6 +182,20 @@ impl Health {
             }
         }
     }
+}
+
+/// Has a part test itself, within a time.
+async fn test<C: Component + ?Sized>(part: &C) -> ComponentHealth {
+    let (at, begun) = (SystemTime::now(), Instant::now());
+    let test = match tokio::time::timeout(PATIENCE, part.self_test()).await {
+        Ok(test) => test,
+        Err(_) => {
+            let seen = format!("no answer within {} s", PATIENCE.as_secs());
+            let check = Check::new("it tests itself in time", false.into(), seen).with_mend("start Crucible anew");
+            SelfTest { component: part.name().to_owned(), checks: vec![check] }
+        }
+    };
+    ComponentHealth { test, at, took: begun.elapsed() }
 }
 
 /// The first check that failed, in one line with its mend.

@@ -20,7 +20,7 @@ mod submission;
 
 pub use breaker::Breakers;
 pub use dispatcher::Drained;
-pub use health::{ComponentHealth, Health};
+pub use health::{ComponentHealth, Health, Starter};
 pub use records::{Records, kind};
 pub use recovery::Recovered;
 pub use settings::{MOST_BATCH, ServiceSettings};

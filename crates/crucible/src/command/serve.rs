@@ -69,11 +69,7 @@ async fn run(arguments: &ServeArguments, configuration: &Configuration) -> Resul
                 .with_hint("leave serve.auth as it is, or listen on 127.0.0.1"));
         }
     };
-    let Composed { parts, store, queue, missing } =
-        compose::service(configuration, arguments.unsafe_backends()).await?;
-    for missing in &missing {
-        say(&format!("➖ {}: not here: {}\n", missing.backend, missing.reason));
-    }
+    let Composed { parts, store, queue } = compose::service(configuration, arguments.unsafe_backends()).await?;
     if wants_keys && !store.keys(None).await?.iter().any(|key| key.revoked.is_none()) {
         let message = "there is no key, so that nobody could do anything";
         return Err(Error::new(ErrorKind::Refused, "let callers in", message)
@@ -96,7 +92,7 @@ async fn run(arguments: &ServeArguments, configuration: &Configuration) -> Resul
     let access = if wants_keys { Access::Keys(KeyRing::new(store.clone())) } else { Access::Local };
     let sessions = Arc::clone(&parts.sessions);
     let (service, health) = (Arc::clone(&parts.service), Arc::clone(&parts.health));
-    let api = Api::new(parts.into_api(access, metrics, missing, closing.clone(), &store));
+    let api = Api::new(parts.into_api(access, metrics, closing.clone(), &store));
     let over = closing.clone();
     let serving = axum::serve(listener, routes(api)).with_graceful_shutdown(over.cancelled_owned());
     let serving = tokio::spawn(serving.into_future());
