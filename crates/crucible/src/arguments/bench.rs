@@ -15,10 +15,12 @@ Examples:
   crucible bench scan --downloads DIR      the same, with what is fetched kept in a folder or already there
   crucible bench human-eval -b wasm        HumanEval's programs on a backend, next to plain CPython
   crucible bench wasm                      where the time of a WebAssembly program goes
+  crucible bench queue                     the durable queue against Redis Streams, and the queue in memory
+  crucible bench events                    the event bus, from one publisher to several subscribers
 
 docs/benchmarks.md says how each figure is made.")]
 pub(crate) struct BenchArguments {
-    /// Which benchmark: cold, backends, human-eval, scan, wasm
+    /// Which benchmark: cold, backends, human-eval, scan, wasm, queue, events
     #[arg(default_value = "cold")]
     name: String,
     /// How many rounds

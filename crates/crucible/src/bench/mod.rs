@@ -2,7 +2,9 @@
 
 mod backends;
 mod cold;
+mod events;
 mod human_eval;
+mod queue;
 mod report;
 mod scan;
 mod wasm;
@@ -27,7 +29,7 @@ pub(crate) struct Request {
 }
 
 /// The benchmarks there are.
-pub(crate) const NAMES: [&str; 5] = ["cold", "backends", "human-eval", "scan", "wasm"];
+pub(crate) const NAMES: [&str; 7] = ["cold", "backends", "human-eval", "scan", "wasm", "queue", "events"];
 
 /// Runs a benchmark and writes its result to standard output.
 ///
@@ -53,6 +55,8 @@ pub(crate) fn run(request: &Request) -> Result<()> {
         "human-eval" => human_eval::run(request),
         "scan" => scan::run(request),
         "wasm" => wasm::run(request),
+        "queue" => queue::run(request),
+        "events" => events::run(request),
         other => {
             let error = Error::new(ErrorKind::NotFound, "find the benchmark", format!("unknown benchmark {other:?}"));
             Err(match nearest(other, NAMES) {
