@@ -445,10 +445,10 @@ pub trait Store: Component {
     /// Adds events of whoever runs an evaluation.
     ///
     /// # Errors
-    /// `NotFound`; `Io`.
+    /// `NotFound`; `InvalidInput` for one that is too large; `Io`.
     async fn append(&self, id: EvaluationId, token: FencingToken, events: Vec<NewEvent>) -> Result<Step>;
 
-    /// An evaluation's events after a number, in order.
+    /// An evaluation's events after a number, in order. Fewer than `most` may come while there are more; none only at the end.
     ///
     /// # Errors
     /// `NotFound`; `Io`.
@@ -460,7 +460,7 @@ pub trait Store: Component {
         most: usize,
     ) -> Result<Vec<Arc<StoredEvent>>>;
 
-    /// The events of a project, or of all, after a number, in order.
+    /// The events of a project, or of all, after a number, in order. As many as [`Store::events`].
     ///
     /// # Errors
     /// `Io`.

@@ -8,13 +8,13 @@ use super::{SqliteFolder, SqliteQueue, SqliteStore};
 use crate::SystemClock;
 use crate::memory::MemoryBus;
 use crucible_core::{
-    Clock, Delivery, EvaluationId, EventBus, EventFilter, HostPath, Lease, LeaseRequest, Priority, ProjectId, Queue,
-    Store, Task,
+    Change, Clock, Delivery, ErrorKind, EvaluationId, EventBus, EventFilter, HostPath, Lease, LeaseRequest, NewEvent,
+    Priority, ProjectId, Queue, Started, Store, Task,
 };
 use crucible_testkit::clock::TestClock;
-use crucible_testkit::keeping::{evaluation, queue_failures, store_failures};
+use crucible_testkit::keeping::{evaluation, event, queue_failures, store_failures};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use tempfile::TempDir;
 
 fn path(folder: &TempDir) -> HostPath {
@@ -145,4 +145,29 @@ async fn many_at_once_share_commits_and_are_all_answered() {
     }
     assert_eq!(all.join_all().await.iter().sum::<usize>(), 600);
     assert_eq!(leased(queue.as_ref()).await.len(), 600);
+}
+
+#[tokio::test]
+async fn a_page_of_large_events_ends_early_and_none_is_left_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = store(&open(&folder));
+    let large = |bytes| NewEvent { body: vec![b'x'; bytes].into(), ..event("output") };
+    let new = evaluation();
+    let id = new.spec.id;
+    store.create(vec![new]).await.unwrap();
+    let begun = store.start(id, "node".to_owned(), Change::at(SystemTime::now())).await.unwrap();
+    let Started::Started { token, .. } = begun else { panic!("{begun:?}") };
+    let refused = store.append(id, token, vec![large((1 << 20) + 1)]).await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::InvalidInput);
+    store.append(id, token, vec![large(1 << 20); 40]).await.unwrap();
+    let mut numbers = Vec::new();
+    loop {
+        let page = store.events(None, id, numbers.last().copied().unwrap_or(0), 100).await.unwrap();
+        if page.is_empty() {
+            break;
+        }
+        assert!(page.len() < 20, "{} events of a megabyte in one page", page.len());
+        numbers.extend(page.iter().map(|event| event.number));
+    }
+    assert_eq!(numbers, (1..=41).collect::<Vec<_>>());
 }
