@@ -1,6 +1,7 @@
 //! The suites that every queue and every store goes through, and what only a store on a disk has to bear.
 
 mod care;
+mod careless;
 mod crash;
 mod faults;
 
