@@ -13,6 +13,7 @@ mod baseline;
 mod before;
 mod bus;
 mod capabilities;
+mod care;
 mod clock;
 mod component;
 mod control;
@@ -53,6 +54,7 @@ pub use baseline::{
 pub use before::Before;
 pub use bus::{Delivery, EventBus, EventFilter, GlobalNumber, NewEvent, StoredEvent, Subscription};
 pub use capabilities::{Ability, Capabilities, Enforcement, Isolation};
+pub use care::{Forgotten, Retention, StoreCare, StoreCheck};
 pub use clock::Clock;
 pub use component::{Check, CheckStatus, Component, Passed, SelfTest};
 pub use control::{ControlArms, ControlSandbox};
@@ -84,8 +86,8 @@ pub use scan::{Finding, Import, Region, ScanFile, ScanReport, Scanner, Severity,
 pub use spec::{EvaluationSpec, InputFile, Program};
 pub use store::{
     Cancellation, CancelledEvaluation, Change, Created, Decided, Document, EvaluationState, EvaluationSummary,
-    FencingToken, FinalState, Forgotten, Indexed, NewEvaluation, Page, ProjectUse, Query, Retention, Started, Step,
-    Store, StoreCare, StoreCheck, StoredEvaluation, Unfinished,
+    FencingToken, FinalState, Indexed, NewEvaluation, Page, ProjectUse, Query, Started, Step, Store, StoredEvaluation,
+    Unfinished,
 };
 pub use suggest::nearest;
 pub use tenancy::{KeyHash, KeyId, KeyRecord, KeyStore, ProjectId, ProjectStore, Quotas, Role};

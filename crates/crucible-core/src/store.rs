@@ -9,7 +9,6 @@ use crate::bus::{GlobalNumber, NewEvent, StoredEvent};
 use crate::component::Component;
 use crate::error::Result;
 use crate::id::EvaluationId;
-use crate::path::HostPath;
 use crate::queue::Priority;
 use crate::spec::EvaluationSpec;
 use crate::tenancy::ProjectId;
@@ -445,10 +444,10 @@ pub trait Store: Component {
     /// Adds events of whoever runs an evaluation.
     ///
     /// # Errors
-    /// `NotFound`; `Io`.
+    /// `NotFound`; `InvalidInput` for one that is too large; `Io`.
     async fn append(&self, id: EvaluationId, token: FencingToken, events: Vec<NewEvent>) -> Result<Step>;
 
-    /// An evaluation's events after a number, in order.
+    /// An evaluation's events after a number, in order. Fewer than `most` may come while there are more; none only at the end.
     ///
     /// # Errors
     /// `NotFound`; `Io`.
@@ -460,7 +459,7 @@ pub trait Store: Component {
         most: usize,
     ) -> Result<Vec<Arc<StoredEvent>>>;
 
-    /// The events of a project, or of all, after a number, in order.
+    /// The events of a project, or of all, after a number, in order. As many as [`Store::events`].
     ///
     /// # Errors
     /// `Io`.
@@ -476,63 +475,6 @@ pub trait Store: Component {
     /// # Errors
     /// `Io`.
     async fn latest_event(&self) -> Result<GlobalNumber>;
-}
-
-/// What may be forgotten. Only what has a final state ever is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Retention {
-    /// Whatever got its final state before this time.
-    pub finished_before: Option<SystemTime>,
-    /// The oldest, until all that is kept takes no more bytes than this.
-    pub most_bytes: Option<u64>,
-}
-
-/// What was forgotten.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Forgotten {
-    /// Evaluations.
-    pub evaluations: u64,
-    /// Their events.
-    pub events: u64,
-    /// Files of large documents that nothing refers to any more.
-    pub blobs: u64,
-    /// Bytes of those files.
-    pub bytes: u64,
-}
-
-/// What looking through everything that is kept found.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct StoreCheck {
-    /// Evaluations that were looked at.
-    pub evaluations: u64,
-    /// Files of large documents that were looked at.
-    pub blobs: u64,
-    /// What is wrong, one line each; empty where nothing is.
-    pub damage: Vec<String>,
-    /// Files that nothing refers to. They do no harm, and go with the next collection.
-    pub orphans: u64,
-}
-
-/// Care for a store, by a person or from time to time.
-#[async_trait]
-pub trait StoreCare: Store {
-    /// Forgets what may be forgotten.
-    ///
-    /// # Errors
-    /// `Io`.
-    async fn collect_garbage(&self, retention: Retention) -> Result<Forgotten>;
-
-    /// Writes a copy of everything into a folder that isn't there yet, as it was at one moment, while others write on.
-    ///
-    /// # Errors
-    /// `InvalidInput` where the folder is there already; `Io`, and then nothing is left of it.
-    async fn backup(&self, folder: &HostPath) -> Result<()>;
-
-    /// Looks through everything.
-    ///
-    /// # Errors
-    /// `Io` where it can't even be looked at.
-    async fn check(&self) -> Result<StoreCheck>;
 }
 
 #[cfg(test)]

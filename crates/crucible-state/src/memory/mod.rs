@@ -2,6 +2,8 @@
 
 mod bus;
 mod queue;
+#[cfg(test)]
+mod tests;
 
 pub use bus::MemoryBus;
 pub use queue::MemoryQueue;

@@ -185,6 +185,11 @@ impl Projects {
         })
     }
 
+    #[cfg(test)]
+    pub(super) const fn slots_used(&self) -> usize {
+        self.slots.len()
+    }
+
     pub(super) fn all_counts(&self) -> impl Iterator<Item = (ProjectId, TaskCounts)> {
         let counted = |slot: &Slot| self.slots.get(slot.0).map(|project| project.counts);
         self.names.iter().filter_map(move |(name, slot)| {

@@ -128,10 +128,15 @@ fn open(folder: &HostPath) -> Done<Shared> {
         }
     }
     migrations::apply(&mut connection)?;
+    let blobs = Blobs::open(&folder.as_path().join("blobs"))?;
+    // The names of what was made just now are on the disk before anything is answered.
+    rustix::fs::fsync(&opened).map_err(std::io::Error::from)?;
+    let above = folder.as_path().parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(above)?.sync_all()?;
     Ok(Shared {
         writer: Writer::start(connection)?,
         readers: Arc::new(Readers::new(&path)),
-        blobs: Blobs::open(&folder.as_path().join("blobs"))?,
+        blobs,
         folder: folder.clone(),
         _lock: lock,
     })

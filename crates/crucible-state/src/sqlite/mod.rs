@@ -10,6 +10,8 @@ mod migrations;
 mod queue;
 mod readers;
 mod store;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 pub use folder::SqliteFolder;

@@ -33,7 +33,8 @@ enum Written {
 struct Change<W, A, T> {
     work: Option<W>,
     after: A,
-    done: Done<T>,
+    /// `None` until it was tried.
+    done: Option<Done<T>>,
     answer: oneshot::Sender<Done<T>>,
 }
 
@@ -44,15 +45,20 @@ where
     T: Send,
 {
     fn write(&mut self, connection: &Connection) -> Written {
-        if let Some(work) = self.work.take() {
-            self.done = work(connection);
-        }
-        if self.done.is_ok() { Written::Yes } else { Written::No }
+        let Some(work) = self.work.take() else { return Written::No };
+        let done = work(connection);
+        let written = if done.is_ok() { Written::Yes } else { Written::No };
+        self.done = Some(done);
+        written
     }
 
     fn end(self: Box<Self>, committed: Done<()>) {
         let Self { after, done, answer, .. } = *self;
-        let done = done.and_then(|done| committed.map(|()| done));
+        let done = match (done, committed) {
+            (Some(Ok(done)), Ok(())) => Ok(done),
+            (Some(Err(failure)), _) | (_, Err(failure)) => Err(failure),
+            (None, Ok(())) => Err(Failure::stopped()),
+        };
         after(&done);
         // Whoever asked may have gone away.
         let _gone = answer.send(done);
@@ -95,7 +101,7 @@ impl Writer {
         after: impl FnOnce(&Done<T>) + Send + 'static,
     ) -> Done<T> {
         let (answer, answered) = oneshot::channel();
-        let part = Change { work: Some(work), after, done: Err(Failure::stopped()), answer };
+        let part = Change { work: Some(work), after, done: None, answer };
         let parts = self.parts.as_ref().ok_or_else(Failure::stopped)?;
         parts.send(Box::new(part)).await.map_err(|_| Failure::stopped())?;
         answered.await.unwrap_or_else(|_| Err(Failure::stopped()))

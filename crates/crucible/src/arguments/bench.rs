@@ -16,10 +16,12 @@ Examples:
   crucible bench human-eval -b wasm        HumanEval's programs on a backend, next to plain CPython
   crucible bench service                   what the service adds, reads and events a second, memory while idle
   crucible bench wasm                      where the time of a WebAssembly program goes
+  crucible bench queue                     the durable queue against Redis Streams, and the queue in memory
+  crucible bench events                    the event bus, from one publisher to several subscribers
 
 docs/benchmarks.md says how each figure is made.")]
 pub(crate) struct BenchArguments {
-    /// Which benchmark: cold, backends, human-eval, scan, service, wasm
+    /// Which benchmark: cold, backends, human-eval, scan, wasm, service, queue, events
     #[arg(default_value = "cold")]
     name: String,
     /// How many rounds

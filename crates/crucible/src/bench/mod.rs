@@ -2,7 +2,9 @@
 
 mod backends;
 mod cold;
+mod events;
 mod human_eval;
+mod queue;
 mod report;
 mod scan;
 mod service;
@@ -28,7 +30,7 @@ pub(crate) struct Request {
 }
 
 /// The benchmarks there are.
-pub(crate) const NAMES: [&str; 6] = ["cold", "backends", "human-eval", "scan", "service", "wasm"];
+pub(crate) const NAMES: [&str; 8] = ["cold", "backends", "human-eval", "scan", "wasm", "service", "queue", "events"];
 
 /// Runs a benchmark and writes its result to standard output.
 ///
@@ -55,6 +57,8 @@ pub(crate) fn run(request: &Request) -> Result<()> {
         "scan" => scan::run(request),
         "service" => service::run(request),
         "wasm" => wasm::run(request),
+        "queue" => queue::run(request),
+        "events" => events::run(request),
         other => {
             let error = Error::new(ErrorKind::NotFound, "find the benchmark", format!("unknown benchmark {other:?}"));
             Err(match nearest(other, NAMES) {

@@ -1,11 +1,17 @@
 //! Events, in the order in which they were committed.
 
 use super::super::failure::Done;
-use super::{MOST_ON_A_PAGE, microseconds, rows, signed, time, unsigned};
+use super::{MOST_ON_A_PAGE, invalid, microseconds, rows, signed, time, unsigned};
 use bytes::Bytes;
 use crucible_core::{EvaluationId, GlobalNumber, NewEvent, ProjectId, StoredEvent};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use std::sync::Arc;
+
+/// The most bytes of one event.
+const LARGEST: usize = 1 << 20;
+const LONGEST_KIND: usize = 64;
+/// From so many bytes on a page is full.
+const MOST_BYTES_ON_A_PAGE: usize = 16 << 20;
 
 /// Whose events they are.
 pub(super) struct Subject<'a> {
@@ -21,6 +27,9 @@ pub(super) fn insert(
     number: i64,
     event: &NewEvent,
 ) -> Done<Arc<StoredEvent>> {
+    if event.body.len() > LARGEST || event.kind.len() > LONGEST_KIND {
+        return Err(invalid(format!("an event has {LARGEST} bytes at most, and a kind of {LONGEST_KIND}")));
+    }
     connection
         .prepare_cached("INSERT INTO events (evaluation, number, project, at, kind, body) VALUES (?, ?, ?, ?, ?, ?)")?
         .execute(params![
@@ -49,27 +58,32 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Columns> {
     Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?, row.get(6)?))
 }
 
+/// The events of a page, which ends early where they are large. It has one at least, where there is one.
 fn collect(found: impl Iterator<Item = rusqlite::Result<Columns>>) -> Done<Vec<Arc<StoredEvent>>> {
     let mut last: Option<ProjectId> = None;
-    found
-        .map(|row| {
-            let (global, id, number, project, at, kind, body) = row?;
-            // Most of them are of the same project.
-            let project = match &last {
-                Some(last) if last.as_str() == project => last.clone(),
-                _ => last.insert(project.parse()?).clone(),
-            };
-            Ok(Arc::new(StoredEvent {
-                global: GlobalNumber(unsigned(global)),
-                project,
-                evaluation: EvaluationId::from_bytes(id),
-                number: unsigned(number),
-                at: time(at),
-                kind: kind.into(),
-                body: Bytes::from(body),
-            }))
-        })
-        .collect()
+    let (mut events, mut bytes) = (Vec::new(), 0);
+    for row in found {
+        let (global, id, number, project, at, kind, body) = row?;
+        // Most of them are of the same project.
+        let project = match &last {
+            Some(last) if last.as_str() == project => last.clone(),
+            _ => last.insert(project.parse()?).clone(),
+        };
+        bytes += body.len();
+        events.push(Arc::new(StoredEvent {
+            global: GlobalNumber(unsigned(global)),
+            project,
+            evaluation: EvaluationId::from_bytes(id),
+            number: unsigned(number),
+            at: time(at),
+            kind: kind.into(),
+            body: Bytes::from(body),
+        }));
+        if bytes >= MOST_BYTES_ON_A_PAGE {
+            break;
+        }
+    }
+    Ok(events)
 }
 
 pub(super) fn of_one(

@@ -12,8 +12,6 @@ mod keys;
 mod query;
 mod rows;
 mod steps;
-#[cfg(test)]
-mod tests;
 
 use super::blobs::Writing;
 use super::failure::{Done, Failure};
