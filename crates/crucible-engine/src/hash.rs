@@ -39,6 +39,28 @@ pub(crate) fn of_code(spec: &EvaluationSpec) -> String {
     hasher.finalize().to_hex().to_string()
 }
 
+/// BLAKE3 of everything that a program's result can depend on, as far as Crucible knows it, in hexadecimal: the code, its input and
+/// surroundings, limits and policy, and what runs it. `by` is the backend with its version, and the machine.
+pub(crate) fn of_everything(spec: &EvaluationSpec, policy: &str, by: &[&str]) -> String {
+    let EvaluationSpec { stdin, collect, tripwires, env, limits, .. } = spec;
+    let mut hasher = blake3::Hasher::new();
+    let mut part = |bytes: &[u8]| {
+        hasher.update(&count(bytes.len()));
+        hasher.update(bytes);
+    };
+    part(b"crucible run 1");
+    part(env!("CARGO_PKG_VERSION").as_bytes());
+    part(of_code(spec).as_bytes());
+    part(stdin);
+    // Their form for people tells every value.
+    part(format!("{collect:?} {tripwires:?} {env:?} {limits:?}").as_bytes());
+    part(policy.as_bytes());
+    for fact in by {
+        part(fact.as_bytes());
+    }
+    hasher.finalize().to_hex().to_string()
+}
+
 fn count(number: usize) -> [u8; 8] {
     u64::try_from(number).unwrap_or(u64::MAX).to_le_bytes()
 }

@@ -42,8 +42,8 @@ pub use languages::LanguageTable;
 pub use metric::Metric;
 pub use screening::{Screened, Wall, decide, in_words as finding_in_words};
 pub use service::{
-    Breakers, ComponentHealth, Drained, Health, MOST_BATCH, Records, Recovered, Service, ServiceParts, ServiceSettings,
-    Starter, Submission, Submitted, kind,
+    Breakers, ComponentHealth, Drained, Health, MOST_BATCH, Records, Recovered, Reuse, Service, ServiceParts,
+    ServiceSettings, Starter, Submission, Submitted, check_labels, kind,
 };
 pub use session::{
     CommandEnd, CommandEnded, CommandFinished, CommandHandle, CommandOutput, EndReason, ExecSpec, Executable,

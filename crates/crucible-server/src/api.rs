@@ -2,8 +2,11 @@
 
 use crate::caller::{self, Access};
 use crate::metrics::Metrics;
+use crate::rate::{self, Rate};
 use crate::records::JsonRecords;
-use crate::{MOST_BODY, SandboxService, SpecReader, evaluations, feed, keys, openapi, problem, status, store};
+use crate::{
+    MOST_BODY, SandboxService, SpecReader, evaluations, feed, keys, openapi, problem, projects, status, store,
+};
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{HeaderName, HeaderValue, header};
@@ -41,6 +44,8 @@ pub struct ApiParts {
     pub projects: Arc<dyn ProjectStore>,
     /// Counts.
     pub metrics: Metrics,
+    /// How many requests a key may make, where that is bounded.
+    pub rate: Option<Rate>,
     /// Cares for what is kept.
     pub care: Arc<dyn StoreCare>,
     /// The folder that backups go to.
@@ -79,7 +84,9 @@ impl Api {
 pub fn routes(api: Api) -> Router {
     let sandboxes = SandboxService::new(Arc::clone(&api.sessions), Arc::clone(&api.specs)).owned_by_projects();
     let (evaluations, description) = openapi::collect(api.clone(), sandboxes);
-    let guarded = evaluations.layer(middleware::from_fn_with_state(api.clone(), caller::identify));
+    let guarded = evaluations
+        .layer(middleware::from_fn_with_state(api.clone(), rate::limit))
+        .layer(middleware::from_fn_with_state(api.clone(), caller::identify));
     let not_events = NotForContentType::new("text/event-stream");
     let compression = CompressionLayer::new().compress_when(SizeAbove::new(COMPRESSED_FROM).and(not_events));
     Router::new()
@@ -113,6 +120,9 @@ pub(crate) fn service_routes() -> utoipa_axum::router::OpenApiRouter<Api> {
         .routes(routes!(status::metrics))
         .routes(routes!(keys::list, keys::create))
         .routes(routes!(keys::revoke))
+        .routes(routes!(evaluations::rerun))
+        .routes(routes!(projects::list))
+        .routes(routes!(projects::set))
         .routes(routes!(store::check))
         .routes(routes!(store::backup))
         .routes(routes!(store::forget))

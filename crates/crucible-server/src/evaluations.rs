@@ -17,7 +17,7 @@ use crucible_core::{
     Cancellation, Document, Error, ErrorKind, EvaluationId, EvaluationSummary, Result, Review, ReviewDecision, Role,
     StoredEvaluation, TimeSpan, rfc3339,
 };
-use crucible_engine::{MOST_BATCH, Submission, Submitted};
+use crucible_engine::{MOST_BATCH, Reuse, Submission, Submitted, check_labels};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
@@ -64,12 +64,14 @@ impl Waiting {
 }
 
 fn submission(api: &Api, request: SubmitEvaluation) -> Result<Submission> {
-    let SubmitEvaluation { labels, idempotency_key, priority, delay, .. } = &request;
+    let SubmitEvaluation { labels, idempotency_key, priority, delay, deterministic, .. } = &request;
+    check_labels(labels)?;
+    let reuse = if *deterministic { Reuse::IfTheSame } else { Reuse::Never };
     let delay = delay.as_ref().map(|text| text.parse::<TimeSpan>().map_err(|error| wrong(format!("delay: {error}"))));
     let (labels, idempotency_key, priority) = (labels.clone(), idempotency_key.clone(), *priority);
     let delay = delay.transpose()?.map_or(Duration::ZERO, TimeSpan::get);
     let spec = api.specs.evaluation_spec(request)?;
-    Ok(Submission { spec, labels, idempotency_key, priority: crucible_core::Priority(priority), delay })
+    Ok(Submission { spec, labels, idempotency_key, priority: crucible_core::Priority(priority), delay, reuse })
 }
 
 async fn quotas(api: &Api, caller: &Caller) -> Result<crucible_core::Quotas> {
@@ -376,6 +378,20 @@ pub(crate) async fn cancel(
     api.service.cancel(caller.sees(), id).await?;
     let now = api.service.parts().store.get(caller.sees(), id).await?;
     Ok((StatusCode::ACCEPTED, Json(Accepted { id: id.to_string(), state: now.summary.state.into() })))
+}
+
+/// Submit an evaluation again
+///
+/// As a new one, with the same specification, labels and priority.
+#[utoipa::path(post, path = "/v1/evaluations/{id}/rerun", tag = "evaluations", params(("id" = String, Path, description = "Its id")),
+    responses((status = 202, description = "The new one", body = Accepted)))]
+pub(crate) async fn rerun(State(api): State<Api>, caller: Caller, Path(id): Path<String>) -> Result<Response, Problem> {
+    caller.needs(Role::Submitter)?;
+    let quotas = quotas(&api, &caller).await?;
+    let id = api.service.rerun(caller.sees(), evaluation_id(&id)?, quotas).await?.id();
+    let place = [(header::LOCATION, format!("/v1/evaluations/{id}"))];
+    let accepted = Accepted { id: id.to_string(), state: EvaluationState::Queued };
+    Ok((StatusCode::ACCEPTED, place, Json(accepted)).into_response())
 }
 
 /// Decide about an evaluation that is held

@@ -22,7 +22,7 @@ use crucible_engine::{
 };
 use crucible_evidence::{EvidenceFolder, Node, Protection, StoredAttestation, StoredAttestations};
 use crucible_scan::{RuleSet, SourceScanner};
-use crucible_server::{Access, ApiParts, JsonRecords, Metrics, SpecReader};
+use crucible_server::{Access, ApiParts, JsonRecords, Metrics, Rate, SpecReader};
 use crucible_state::SystemClock;
 use crucible_state::file::{FileBaselines, FileReviews, SandboxPlaces};
 use crucible_state::memory::MemoryBus;
@@ -384,13 +384,14 @@ impl ServedParts {
     pub fn into_api(
         self,
         access: Access,
+        rate: Option<Rate>,
         metrics: Metrics,
         closing: CancellationToken,
         store: &Arc<SqliteStore>,
     ) -> ApiParts {
         let Self { service, health, sessions, specs, backups } = self;
         let (projects, care) = (Arc::clone(store) as Arc<dyn ProjectStore>, Arc::clone(store) as Arc<dyn StoreCare>);
-        ApiParts { service, health, sessions, specs, access, projects, metrics, care, backups, closing }
+        ApiParts { service, health, sessions, specs, access, rate, projects, metrics, care, backups, closing }
     }
 }
 
@@ -461,6 +462,7 @@ pub async fn service(configuration: &Configuration, unsafe_backends: Unsafe) -> 
         node: node_name(),
     };
     let service = Arc::new(Service::new(parts, service_settings(configuration)?));
+    service.heed(store.projects().await?).await?;
     let sessions = Arc::new(Sessions::new(engine, Arc::new(Discard), MOST_SESSIONS));
     let specs = Arc::new(ConfiguredSpecs::new(configuration.clone(), unsafe_backends));
     let backups = HostPath::new(service_folder(configuration)?.as_path().join("backups"));

@@ -37,8 +37,9 @@ pub use sandbox::{
 };
 pub use scan::{Import, Rule, RuleReferences, RulesInForce, ScanReport, ScannedFile, Unread};
 pub use service::{
-    BackendList, Component, ComponentList, CreateKey, CreatedKey, Key, KeyList, MissingBackend, ProjectQueue,
-    QueueFlow, QueueReport, ServiceBackend, SetQueueFlow, StoreBackup, StoreChecked, StoreForget, StoreForgotten,
+    BackendList, Component, ComponentList, CreateKey, CreatedKey, Key, KeyList, MissingBackend, Project, ProjectList,
+    ProjectQueue, ProjectQuotas, QueueFlow, QueueReport, ServiceBackend, SetQueueFlow, StoreBackup, StoreChecked,
+    StoreForget, StoreForgotten,
 };
 pub use submit::{
     Accepted, BatchAccepted, BatchResult, DecideEvaluation, ReviewDecision, SubmitBatch, SubmitEvaluation,

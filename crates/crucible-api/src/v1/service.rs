@@ -242,3 +242,31 @@ pub struct StoreBackup {
     /// What its folder among the service's backups is called: ASCII letters, digits and `-_.`.
     pub name: String,
 }
+
+/// The most that a project may have; `null` is no bound.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct ProjectQuotas {
+    /// Evaluations that run at one time.
+    pub most_running: Option<u32>,
+    /// Evaluations that wait at one time.
+    pub most_queued: Option<u64>,
+    /// Evaluations accepted in a day.
+    pub most_per_day: Option<u64>,
+}
+
+/// A project that has quotas of its own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Project {
+    /// Its name.
+    pub project: String,
+    /// The most that it may have.
+    pub quotas: ProjectQuotas,
+}
+
+/// Projects that have quotas of their own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ProjectList {
+    /// By name.
+    pub projects: Vec<Project>,
+}

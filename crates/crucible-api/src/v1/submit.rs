@@ -68,6 +68,10 @@ pub struct SubmitEvaluation {
     /// How long it is to wait at least: `30s`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub delay: Option<String>,
+    /// That its result depends on nothing but this request: an earlier one of the same project with the same program, input, limits,
+    /// policy, backend and machine then stands for it, and is answered with.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub deterministic: bool,
     /// Given again with the same request, it gives the same evaluation. At most 200 bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub idempotency_key: Option<String>,

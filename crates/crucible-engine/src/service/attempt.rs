@@ -249,14 +249,9 @@ impl Service {
         match conclusion {
             Conclusion::Nothing => Ok(()),
             Conclusion::Final(state, change) => {
-                let reason = (state == FinalState::Dead).then(|| "Crucible failed at it too often".to_owned());
+                // What was given up is found in the store; the queue has only what is to be done.
                 self.commit(id, || store.finish(id, token, state, Change::clone(&change))).await?;
-                if reason.is_none()
-                    || queue.bury(lease.key(), reason.unwrap_or_default()).await? == crucible_core::LeaseState::Lost
-                {
-                    return self.acknowledge(lease).await;
-                }
-                Ok(())
+                self.acknowledge(lease).await
             }
             Conclusion::Held(change) => {
                 let step = self.commit(id, || store.hold(id, token, Change::clone(&change))).await?;

@@ -24,12 +24,13 @@ pub use health::{ComponentHealth, Health, Starter};
 pub use records::{Records, kind};
 pub use recovery::Recovered;
 pub use settings::{MOST_BATCH, ServiceSettings};
-pub use submission::{Submission, Submitted};
+pub use submission::{Reuse, Submission, Submitted, check_labels};
 
 use crate::engine::Engine;
 use crucible_core::{
     CancelledEvaluation, Change, Decided, Delivery, Document, Error, ErrorKind, EvaluationId, EvaluationState,
-    EventBus, EventFilter, NewEvent, ProjectId, Queue, Result, Review, ReviewDecision, Store, StoredEvaluation, Task,
+    EventBus, EventFilter, NewEvent, ProjectId, Queue, Quotas, Result, Review, ReviewDecision, Store, StoredEvaluation,
+    Task,
 };
 use running::Running;
 use std::collections::BTreeMap;
@@ -136,6 +137,17 @@ impl Service {
                 }
             }
         }
+    }
+
+    /// Has projects run no more at one time than their quotas say. To be called at the start, since the queue doesn't keep it.
+    ///
+    /// # Errors
+    /// `Io`.
+    pub async fn heed(&self, quotas: impl IntoIterator<Item = (ProjectId, Quotas)> + Send) -> Result<()> {
+        for (project, quotas) in quotas.into_iter().collect::<Vec<_>>() {
+            self.parts.queue.set_most_running(project, quotas.most_running).await?;
+        }
+        Ok(())
     }
 
     /// Cancels an evaluation: it is ended where it runs, and never starts where it waits.

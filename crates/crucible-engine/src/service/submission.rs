@@ -1,10 +1,12 @@
 //! Taking evaluations in: each is looked at, counted against what its project may have, kept, and then queued.
 
 use super::{MOST_BATCH, Service, kind};
-use crate::admission;
+use crate::{admission, hash};
 use crucible_core::{
-    Created, Error, ErrorKind, EvaluationId, EvaluationSpec, NewEvaluation, Priority, ProjectId, Quotas, Result, Task,
+    Backend, Created, Error, ErrorKind, EvaluationId, EvaluationSpec, EvaluationState, NewEvaluation, Priority,
+    ProjectId, Query, Quotas, Result, Task,
 };
+use crucible_evidence::policy_hash;
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
@@ -25,7 +27,27 @@ pub struct Submission {
     pub priority: Priority,
     /// How long it is to wait at least.
     pub delay: Duration,
+    /// Whether an earlier result may stand for it.
+    pub reuse: Reuse,
 }
+
+/// Whether the result of an earlier evaluation may stand for a new one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Reuse {
+    /// It is run.
+    #[default]
+    Never,
+    /// Whoever asks says that its result depends on nothing but what Crucible knows: one of the same project whose program,
+    /// input, limits, policy, backend and machine were the same stands for it.
+    IfTheSame,
+}
+
+/// What labels begin with that are Crucible's own.
+const RESERVED: &str = "crucible.";
+/// The label by which an earlier evaluation is found that was the same.
+const SAME: &str = "crucible.same";
+/// The label that names the evaluation of which one is a rerun.
+const RERUN_OF: &str = "crucible.rerun_of";
 
 /// What became of a submission.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,13 +98,23 @@ impl Service {
         let at = SystemTime::now();
         let (mut all, mut new, mut tasks) = (Vec::with_capacity(submissions.len()), Vec::new(), Vec::new());
         for submission in submissions {
-            let Submission { spec, labels, idempotency_key, priority, delay } = submission;
-            if let Err(error) = admission::admit(&self.parts.engine, &spec) {
+            let Submission { spec, mut labels, idempotency_key, priority, delay, reuse } = submission;
+            let admitted = match admission::admit(&self.parts.engine, &spec) {
+                Ok(admitted) => Some(admitted),
                 // A backend that is out for a while is waited for.
-                if error.kind() != ErrorKind::Unavailable {
+                Err(error) if error.kind() == ErrorKind::Unavailable => None,
+                Err(error) => {
                     all.push(Err(error));
                     continue;
                 }
+            };
+            if let (Reuse::IfTheSame, Some(admitted)) = (reuse, &admitted) {
+                let same = self.sameness(&spec, admitted.backend.as_ref());
+                if let Some(id) = self.find_same(project, &same).await? {
+                    all.push(Ok(Submitted::Existing(id)));
+                    continue;
+                }
+                labels.insert(SAME.to_owned(), same);
             }
             all.push(Ok(Submitted::New(spec.id)));
             tasks.push(Task { delay, ..Task::new(spec.id, project.clone(), priority) });
@@ -92,7 +124,7 @@ impl Service {
         }
         let created = self.parts.store.create(new).await?;
         let mut accepted = Vec::with_capacity(tasks.len());
-        let kept = all.iter_mut().filter(|one| one.is_ok());
+        let kept = all.iter_mut().filter(|one| matches!(one, Ok(Submitted::New(_))));
         for ((one, created), task) in kept.zip(created).zip(tasks) {
             match created {
                 Created::New => accepted.push(task),
@@ -108,6 +140,41 @@ impl Service {
             self.parts.queue.enqueue(accepted).await?;
         }
         Ok(all)
+    }
+
+    /// Submits an evaluation again, as a new one, with the same specification but no review.
+    ///
+    /// # Errors
+    /// `NotFound`, and those of [`Service::submit`].
+    pub async fn rerun(&self, project: Option<&ProjectId>, id: EvaluationId, quotas: Quotas) -> Result<Submitted> {
+        let before = self.parts.store.get(project, id).await?.summary;
+        let mut spec = self.parts.store.specification(project, id).await?;
+        (spec.id, spec.review) = (EvaluationId::generate(), None);
+        let mut labels = before.labels;
+        labels.remove(SAME);
+        labels.insert(RERUN_OF.to_owned(), id.to_string());
+        let (idempotency_key, delay, reuse) = (None, Duration::ZERO, Reuse::Never);
+        let submission = Submission { spec, labels, idempotency_key, priority: before.priority, delay, reuse };
+        self.submit(&before.project, quotas, submission).await
+    }
+
+    /// Everything that a result depends on, in one word.
+    fn sameness(&self, spec: &EvaluationSpec, backend: &dyn Backend) -> String {
+        let (version, digest) = (backend.version(), backend.runtime_digest().unwrap_or_default());
+        let kernel = &self.parts.engine.node().kernel;
+        hash::of_everything(spec, &policy_hash(&spec.policy), &[backend.name(), &version, &digest, kernel])
+    }
+
+    async fn find_same(&self, project: &ProjectId, same: &str) -> Result<Option<EvaluationId>> {
+        let query = Query {
+            project: Some(project.clone()),
+            state: Some(EvaluationState::Finished),
+            validity: Some("valid".to_owned()),
+            label: Some((SAME.to_owned(), same.to_owned())),
+            limit: 1,
+            ..Query::default()
+        };
+        Ok(self.parts.store.list(query).await?.items.first().map(|found| found.id))
     }
 
     /// Refuses what is too much for this service, or for the project.
@@ -135,6 +202,20 @@ impl Service {
             return Err(overloaded(message));
         }
         Ok(())
+    }
+}
+
+/// Refuses labels that are Crucible's own.
+///
+/// # Errors
+/// `InvalidInput`, naming the label.
+pub fn check_labels(labels: &BTreeMap<String, String>) -> Result<()> {
+    match labels.keys().find(|name| name.starts_with(RESERVED)) {
+        None => Ok(()),
+        Some(name) => {
+            let message = format!("labels: {name:?} begins with {RESERVED:?}, as only Crucible's own do");
+            Err(Error::new(ErrorKind::InvalidInput, OPERATION, message))
+        }
     }
 }
 

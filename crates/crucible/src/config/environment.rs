@@ -76,6 +76,7 @@ pub const VARIABLES: &[Variable] = &[
     setting("CRUCIBLE_SERVE_AUTH", "serve.auth", "who is let in: keys, none or auto"),
     setting("CRUCIBLE_SERVE_MOST_RUNNING", "serve.most_running", "evaluations that run at one time"),
     setting("CRUCIBLE_SERVE_MOST_QUEUED", "serve.most_queued", "evaluations that may wait"),
+    setting("CRUCIBLE_SERVE_MOST_REQUESTS", "serve.most_requests", "requests that a key may make in a second"),
     setting("CRUCIBLE_SERVE_ATTEMPTS", "serve.attempts", "how often an evaluation is tried at which Crucible fails"),
     setting("CRUCIBLE_SERVE_KEEP", "serve.keep", "how long what came of evaluations is kept"),
     setting(

@@ -371,6 +371,20 @@ impl Configuration {
         self.values.parse_number("serve.most_queued")
     }
 
+    /// How many requests a key may make in a second; `None` for as many as it likes.
+    ///
+    /// # Errors
+    /// `Configuration` for what isn't a number, or none.
+    pub fn most_requests(&self) -> Result<Option<std::num::NonZeroU32>> {
+        if self.values.text("serve.most_requests") == Some("unbounded") {
+            return Ok(None);
+        }
+        let most = self.values.parse_number::<u32>("serve.most_requests")?;
+        std::num::NonZeroU32::new(most)
+            .map(Some)
+            .ok_or_else(|| self.wrong("serve.most_requests", "nothing would ever be answered"))
+    }
+
     /// How often a service tries an evaluation at which it fails.
     ///
     /// # Errors

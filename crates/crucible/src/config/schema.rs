@@ -123,6 +123,7 @@ const SECTIONS: &[(&str, Node)] = &[
             ("auth", Node::Text),
             ("most_running", Node::Text),
             ("most_queued", Node::Text),
+            ("most_requests", Node::Text),
             ("attempts", Node::Text),
             ("keep", Node::Text),
         ]),

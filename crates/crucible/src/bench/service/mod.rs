@@ -88,7 +88,7 @@ async fn measure(configuration: &Configuration, rounds: u32, idle_bytes: Option<
     let Composed { parts, store, queue } = compose::service(configuration, Unsafe::Refused).await?;
     let service = Arc::clone(&parts.service);
     let (stop, closing) = (CancellationToken::new(), CancellationToken::new());
-    let api = parts.into_api(Access::Local, Metrics::default(), closing.clone(), &store);
+    let api = parts.into_api(Access::Local, None, Metrics::default(), closing.clone(), &store);
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await;
     let listener = listener.map_err(|error| failed("listen", "there is no port").with_source(error))?;
     let address = listener.local_addr().map_err(|error| failed("listen", "there is no port").with_source(error))?;
