@@ -104,6 +104,8 @@ pub(crate) async fn submit(
     let submission = submission(&api, request)?;
     let submitted = api.service.submit(&caller.project, quotas(&api, &caller).await?, submission).await?;
     let id = submitted.id();
+    // Within the request's span: so its id leads to the evaluation's, and that to all that is said of the run.
+    tracing::info!(evaluation = %id, "accepted");
     let place = [(header::LOCATION, format!("/v1/evaluations/{id}"))];
     let now = match (wait, submitted) {
         (None, Submitted::New(_)) => {

@@ -133,6 +133,8 @@ impl Service {
                 match tokio::time::timeout_at(deadline, events.next()).await {
                     // Most events say nothing about the state.
                     Ok(Some(Delivery::Events(told))) if !told.iter().any(|event| kind::changes_state(&event.kind)) => {}
+                    // The service is about to be gone.
+                    Ok(None) => return Ok(evaluation),
                     _ => break,
                 }
             }
