@@ -8,8 +8,8 @@ use super::running::{Place, Stop};
 use super::{Records, Service, breaker, kind};
 use crate::engine::{Evaluated, RunIo};
 use crucible_core::{
-    Change, Error, ErrorKind, EvaluationId, EvaluationSpec, FencingToken, FinalState, GivenBack, Indexed, Lease,
-    Outcome, Result, Started, Status, Step, Validity,
+    Cancellation, Change, Error, ErrorKind, EvaluationId, EvaluationSpec, FencingToken, FinalState, GivenBack, Indexed,
+    Lease, Outcome, Result, Started, Status, Step, Validity,
 };
 use std::time::{Duration, SystemTime};
 use tokio_util::sync::CancellationToken;
@@ -86,7 +86,15 @@ impl Service {
     async fn try_once(&self, lease: &Lease) -> Result<()> {
         let id = lease.task.id;
         let place = self.running.enter(lease.key());
-        if self.is_backend_out(id).await? {
+        let spec = match self.parts.store.specification(None, id).await {
+            Ok(spec) => spec,
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                tracing::warn!("the queue has an evaluation that the store doesn't");
+                return self.acknowledge(lease).await;
+            }
+            Err(error) => return Err(error),
+        };
+        if self.waits_for_backend(&spec).await? {
             // Nothing was tried: it only waits for longer.
             let delay = self.settings.while_out;
             return self.parts.queue.give_back(lease.key(), GivenBack::Untried, delay).await.map(drop);
@@ -94,7 +102,7 @@ impl Service {
         let started = self.parts.store.start(id, self.parts.node.clone(), self.change(kind::STARTED)).await;
         match started {
             Ok(Started::Started { token, attempt }) => {
-                let conclusion = self.run(lease, &place, token, attempt).await?;
+                let conclusion = self.run(lease, spec, &place, token, attempt).await?;
                 self.conclude(lease, token, conclusion).await
             }
             Ok(Started::CancelRequested { token }) => {
@@ -106,36 +114,38 @@ impl Service {
                 tracing::debug!(%state, "nothing is to be run");
                 self.acknowledge(lease).await
             }
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                tracing::warn!("the queue has an evaluation that the store doesn't");
-                self.acknowledge(lease).await
-            }
             Err(error) => Err(error),
         }
     }
 
-    /// Whether what an evaluation is to be run on is out of use. It waits for that, and it costs it no try.
-    async fn is_backend_out(&self, id: EvaluationId) -> Result<bool> {
-        match self.parts.store.specification(None, id).await {
-            Ok(spec) => Ok(self.parts.engine.backend_for(&spec).is_err_and(|error| breaker::is_out(&error))),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
-            Err(error) => Err(error),
+    /// Whether an evaluation has to wait, since what it is to be run on is out of use. One that is to be ended doesn't.
+    async fn waits_for_backend(&self, spec: &EvaluationSpec) -> Result<bool> {
+        if !self.parts.engine.backend_for(spec).is_err_and(|error| breaker::is_out(&error)) {
+            return Ok(false);
         }
+        let now = self.parts.store.get(None, spec.id).await?.summary;
+        Ok(!now.state.is_final() && now.cancellation == Cancellation::NotRequested)
     }
 
     async fn acknowledge(&self, lease: &Lease) -> Result<()> {
         self.parts.queue.acknowledge(vec![lease.key()]).await.map(drop)
     }
 
-    /// Runs it, and decides what is to become of it. An error means that the store can't be read.
-    async fn run(&self, lease: &Lease, place: &Place<'_>, token: FencingToken, attempt: u32) -> Result<Conclusion> {
+    /// Runs it, and decides what is to become of it. An error means that what came of it can't be written down.
+    async fn run(
+        &self,
+        lease: &Lease,
+        spec: EvaluationSpec,
+        place: &Place<'_>,
+        token: FencingToken,
+        attempt: u32,
+    ) -> Result<Conclusion> {
         let id = lease.task.id;
         if attempt > MOST_STARTS {
             let message = format!("it was begun {attempt} times and never came to an end");
             let error = Error::new(ErrorKind::Infrastructure, "run the evaluation", message);
             return Ok(self.given_up(&error));
         }
-        let spec = self.parts.store.specification(None, id).await?;
         let backend = match self.parts.engine.backend_for(&spec) {
             Ok(backend) => backend,
             Err(error) => return Ok(self.after_failure(&error, lease, place, Vec::new())),

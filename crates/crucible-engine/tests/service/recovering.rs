@@ -83,6 +83,8 @@ async fn one_whose_end_was_wanted_before_the_process_died_is_cancelled_and_not_r
     let folder = bench.die().await;
     let mut next = Bench::in_folder(Plan::of(short()).on(QueueIn::Sqlite), folder).await;
     next.service.recover().await.unwrap();
+    // To be ended it needs nothing to run on.
+    next.breakers.open("fake", "it is out".to_owned());
     next.dispatch(PATIENCE);
     assert_eq!(next.result(id).await.summary.state, EvaluationState::Cancelled);
     assert_eq!(next.ledger.created(), 0);
