@@ -46,7 +46,7 @@ impl Random {
 
 /// What number a program has, and what it does.
 fn program(number: usize) -> Value {
-    let code = if number % 5 == 0 { format!("sleep 0.3; echo {number}") } else { format!("echo {number}") };
+    let code = if number.is_multiple_of(5) { format!("sleep 0.3; echo {number}") } else { format!("echo {number}") };
     json!({"code": code, "language": "bash", "labels": {"suite": "killed"}, "idempotency_key": format!("number {number}")})
 }
 
@@ -147,16 +147,19 @@ fn every_accepted_evaluation_has_exactly_one_result_whenever_the_service_is_kill
     }
     let ids = client.join().unwrap();
     assert_eq!(ids.iter().collect::<BTreeSet<_>>().len(), evaluations);
+    let mut interrupted = 0;
     for (number, id) in ids.iter().enumerate() {
         let found = server.result(id);
         assert_eq!(found["state"], "finished", "{number}: {found}");
         assert_eq!(found["outcome"]["stdout"], format!("{number}\n"), "{found}");
+        interrupted += u32::from(found["attempt"].as_u64().unwrap() > 1);
         let events: Vec<_> = server.follow(&format!("/v1/evaluations/{id}/events"), &[]).collect();
         assert!(events.iter().map(|event| event.id).eq(1..=u64::try_from(events.len()).unwrap()), "{events:?}");
         let kinds: Vec<&str> = events.iter().map(|event| event.kind.as_str()).collect();
         let last = kinds.iter().filter(|kind| ["finished", "failed", "cancelled", "dead"].contains(kind)).count();
         assert!(last == 1 && kinds.last() == Some(&"finished"), "{number}: {kinds:?}");
     }
+    eprintln!("{interrupted} of them were interrupted and begun again");
     let listed = list(&server);
     let listed: Vec<&str> = listed.iter().map(|one| one["id"].as_str().unwrap()).collect();
     assert_eq!(listed.len(), evaluations);

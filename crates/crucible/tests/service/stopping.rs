@@ -1,6 +1,7 @@
 //! How a service ends: what runs comes to its end, or is put back, and nothing that was accepted is lost.
 
 use crate::place::{Place, until};
+use crate::processes::{Process, below};
 use rustix::process::Signal;
 use serde_json::json;
 
@@ -69,4 +70,26 @@ fn a_service_that_still_tests_itself_ends_at_once() {
     let status = server.ended();
     assert!(status.success(), "{status}: {}", place.log());
     assert!(begun.elapsed() < std::time::Duration::from_secs(10), "{:?}", begun.elapsed());
+}
+
+#[test]
+fn sandboxes_that_are_open_end_with_the_service() {
+    let place = Place::new();
+    let mut server = place.serve(&[]);
+    let id = server.post("/v1/sandboxes", &json!({})).expect(201)["id"].as_str().unwrap().to_owned();
+    let command = json!({"command": ["sh", "-c", "echo on; while :; do sleep 0.1; done"]}).to_string();
+    let headers = [("content-type", "application/json")];
+    let path = format!("/v1/sandboxes/{id}/exec?stream=true");
+    let mut exec = server.open("POST", &path, &headers, command.as_bytes()).unwrap();
+    until("it writes", || String::from_utf8(exec.piece().unwrap().unwrap()).unwrap().contains("output").then_some(()));
+    let descendants = below(server.process());
+    server.signal(Signal::TERM);
+    let status = server.ended();
+    assert!(status.success(), "{status}: {}", place.log());
+    until("nothing of it runs", || {
+        let is_left = |process: &Process| {
+            Process::read(process.id).is_some_and(|now| now.started == process.started && now.is_running())
+        };
+        (!descendants.iter().any(is_left)).then_some(())
+    });
 }
