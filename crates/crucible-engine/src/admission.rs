@@ -6,8 +6,8 @@
 use crate::engine::Engine;
 use crate::screening::Wall;
 use crucible_core::{
-    Backend, Error, ErrorKind, EvaluationSpec, GuestPath, Isolation, Language, Limits, Program, Result, Tripwire,
-    nearest,
+    Backend, Error, ErrorKind, EvaluationSpec, GuestPath, Isolation, Language, Limits, Program, Result, ReviewDecision,
+    Tripwire, nearest,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -122,6 +122,10 @@ fn check_backend(engine: &Engine, backend: &dyn Backend, spec: &EvaluationSpec, 
             let message = format!("backend '{name}' reaches files in {} only, not {path}", GuestPath::WORK);
             return Err(invalid("check the files against the backend", message));
         }
+    }
+    if spec.review.as_ref().is_some_and(|review| review.decision == ReviewDecision::Rejected) {
+        // Nothing of it will run.
+        return Ok(());
     }
     // Last, so that what is wrong with the request is said in any case.
     engine.check_usable(name)

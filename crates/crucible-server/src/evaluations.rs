@@ -2,20 +2,21 @@
 
 use crate::api::Api;
 use crate::caller::Caller;
+use crate::path::Id;
 use crate::problem::Problem;
 use crate::records::HeldDocument;
 use axum::Json;
 use axum::extract::rejection::{JsonRejection, QueryRejection};
-use axum::extract::{Path, Query, State};
+use axum::extract::{Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use crucible_api::v1::{
     self, Accepted, BatchAccepted, BatchResult, DecideEvaluation, Evaluation, EvaluationList, EvaluationState,
-    HttpProblem, SubmitBatch, SubmitEvaluation,
+    HttpProblem, Object, SubmitBatch, SubmitEvaluation,
 };
 use crucible_core::{
-    Cancellation, Document, Error, ErrorKind, EvaluationId, EvaluationSummary, Result, Review, ReviewDecision, Role,
-    StoredEvaluation, TimeSpan, rfc3339,
+    Cancellation, Document, Error, ErrorKind, EvaluationId, EvaluationSummary, ProjectId, Result, Review,
+    ReviewDecision, Role, StoredEvaluation, TimeSpan, rfc3339,
 };
 use crucible_engine::{MOST_BATCH, Reuse, Submission, Submitted, check_labels};
 use serde::{Deserialize, Serialize};
@@ -90,11 +91,11 @@ pub(crate) async fn submit(
     caller: Caller,
     waiting: Result<Query<Waiting>, QueryRejection>,
     headers: HeaderMap,
-    request: Result<Json<SubmitEvaluation>, JsonRejection>,
+    request: Result<Json<Object<SubmitEvaluation>>, JsonRejection>,
 ) -> Result<Response, Problem> {
     caller.needs(Role::Submitter)?;
     let wait = waiting?.0.time()?;
-    let Json(mut request) = request?;
+    let Json(Object(mut request)) = request?;
     if let Some(key) = headers.get("idempotency-key") {
         let key = key.to_str().map_err(|_| wrong("Idempotency-Key: it isn't text"))?.to_owned();
         if request.idempotency_key.get_or_insert_with(|| key.clone()) != &key {
@@ -113,13 +114,26 @@ pub(crate) async fn submit(
             return Ok((StatusCode::ACCEPTED, place, Json(accepted)).into_response());
         }
         (None, Submitted::Existing(_)) => api.service.parts().store.get(Some(&caller.project), id).await?,
-        (Some(wait), _) => api.service.wait_for(Some(&caller.project), id, wait).await?,
+        (Some(wait), _) => wait_for(&api, Some(&caller.project), id, wait).await?,
     };
     if wait.is_some() && (now.summary.state.is_final() || now.summary.state == crucible_core::EvaluationState::Held) {
         return Ok((place, document(&now)?).into_response());
     }
     let accepted = Accepted { id: id.to_string(), state: now.summary.state.into() };
     Ok((StatusCode::ACCEPTED, place, Json(accepted)).into_response())
+}
+
+/// Waits for a result, and no longer than this service goes on.
+async fn wait_for(
+    api: &Api,
+    project: Option<&ProjectId>,
+    id: EvaluationId,
+    wait: Duration,
+) -> Result<StoredEvaluation> {
+    match api.closing.run_until_cancelled(api.service.wait_for(project, id, wait)).await {
+        Some(waited) => waited,
+        None => api.service.parts().store.get(project, id).await,
+    }
 }
 
 /// Submit many evaluations at once
@@ -131,10 +145,10 @@ pub(crate) async fn submit(
 pub(crate) async fn submit_batch(
     State(api): State<Api>,
     caller: Caller,
-    request: Result<Json<SubmitBatch>, JsonRejection>,
+    request: Result<Json<Object<SubmitBatch>>, JsonRejection>,
 ) -> Result<Json<BatchAccepted>, Problem> {
     caller.needs(Role::Submitter)?;
-    let Json(SubmitBatch { evaluations }) = request?;
+    let Json(Object(SubmitBatch { evaluations })) = request?;
     if evaluations.is_empty() || evaluations.len() > MOST_BATCH {
         return Err(wrong(format!("evaluations: there are {}, not 1 to {MOST_BATCH}", evaluations.len())).into());
     }
@@ -145,21 +159,30 @@ pub(crate) async fn submit_batch(
     }
     let submitted = api.service.submit_all(&caller.project, quotas(&api, &caller).await?, good).await?;
     let mut submitted = submitted.into_iter();
-    let results = results.into_iter().map(|read| {
+    let mut told = Vec::with_capacity(results.len());
+    for read in results {
         let result = read.and_then(|()| {
             submitted
                 .next()
                 .unwrap_or_else(|| Err(Error::new(ErrorKind::Infrastructure, "submit", "it was passed over")))
         });
-        match result {
+        told.push(match result {
             Ok(submitted) => {
-                let accepted = Accepted { id: submitted.id().to_string(), state: EvaluationState::Queued };
+                let accepted = Accepted { id: submitted.id().to_string(), state: state_of(&api, submitted).await? };
                 BatchResult { accepted: Some(accepted), problem: None }
             }
             Err(error) => BatchResult { accepted: None, problem: Some(HttpProblem::of(&error)) },
-        }
-    });
-    Ok(Json(BatchAccepted { results: results.collect() }))
+        });
+    }
+    Ok(Json(BatchAccepted { results: told }))
+}
+
+/// How far one is that was just asked for: a new one waits, another may have its result.
+async fn state_of(api: &Api, submitted: Submitted) -> Result<EvaluationState> {
+    match submitted {
+        Submitted::New(_) => Ok(EvaluationState::Queued),
+        Submitted::Existing(id) => Ok(api.service.parts().store.get(None, id).await?.summary.state.into()),
+    }
 }
 
 /// Which evaluations are to be listed.
@@ -329,9 +352,13 @@ fn document(of: &StoredEvaluation) -> Result<Response> {
         cancel_requested: summary.cancellation == Cancellation::Requested,
         review: review.as_ref().map(v1::Review::from),
     };
+    Ok((caching(summary), Json(told)).into_response())
+}
+
+/// What whoever keeps a copy has to know. A final state never changes any more.
+fn caching(summary: &EvaluationSummary) -> [(header::HeaderName, String); 2] {
     let cached = if summary.state.is_final() { "private, max-age=31536000, immutable" } else { "private, no-cache" };
-    let headers = [(header::ETAG, entity_tag(summary)), (header::CACHE_CONTROL, cached.to_owned())];
-    Ok((headers, Json(told)).into_response())
+    [(header::ETAG, entity_tag(summary)), (header::CACHE_CONTROL, cached.to_owned())]
 }
 
 fn entity_tag(summary: &EvaluationSummary) -> String {
@@ -349,18 +376,17 @@ fn knows(headers: &HeaderMap, tag: &str) -> bool {
 pub(crate) async fn show(
     State(api): State<Api>,
     caller: Caller,
-    Path(id): Path<String>,
+    Id(id): Id,
     waiting: Result<Query<Waiting>, QueryRejection>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let id = evaluation_id(&id)?;
     let evaluation = match waiting?.0.time()? {
-        Some(wait) => api.service.wait_for(caller.sees(), id, wait).await?,
+        Some(wait) => wait_for(&api, caller.sees(), id, wait).await?,
         None => api.service.parts().store.get(caller.sees(), id).await?,
     };
-    let tag = entity_tag(&evaluation.summary);
-    if knows(&headers, &tag) {
-        return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, tag)]).into_response());
+    if knows(&headers, &entity_tag(&evaluation.summary)) {
+        return Ok((StatusCode::NOT_MODIFIED, caching(&evaluation.summary)).into_response());
     }
     Ok(document(&evaluation)?)
 }
@@ -373,7 +399,7 @@ pub(crate) async fn show(
 pub(crate) async fn cancel(
     State(api): State<Api>,
     caller: Caller,
-    Path(id): Path<String>,
+    Id(id): Id,
 ) -> Result<(StatusCode, Json<Accepted>), Problem> {
     caller.needs(Role::Submitter)?;
     let id = evaluation_id(&id)?;
@@ -387,7 +413,7 @@ pub(crate) async fn cancel(
 /// As a new one, with the same specification, labels and priority.
 #[utoipa::path(post, path = "/v1/evaluations/{id}/rerun", tag = "evaluations", params(("id" = String, Path, description = "Its id")),
     responses((status = 202, description = "The new one", body = Accepted)))]
-pub(crate) async fn rerun(State(api): State<Api>, caller: Caller, Path(id): Path<String>) -> Result<Response, Problem> {
+pub(crate) async fn rerun(State(api): State<Api>, caller: Caller, Id(id): Id) -> Result<Response, Problem> {
     caller.needs(Role::Submitter)?;
     let quotas = quotas(&api, &caller).await?;
     let id = api.service.rerun(caller.sees(), evaluation_id(&id)?, quotas).await?.id();
@@ -403,12 +429,12 @@ pub(crate) async fn rerun(State(api): State<Api>, caller: Caller, Path(id): Path
 pub(crate) async fn decide(
     State(api): State<Api>,
     caller: Caller,
-    Path(id): Path<String>,
-    request: Result<Json<DecideEvaluation>, JsonRejection>,
+    Id(id): Id,
+    request: Result<Json<Object<DecideEvaluation>>, JsonRejection>,
 ) -> Result<Json<Accepted>, Problem> {
     caller.needs(Role::Reviewer)?;
     let id = evaluation_id(&id)?;
-    let Json(DecideEvaluation { decision, reason, by }) = request?;
+    let Json(Object(DecideEvaluation { decision, reason, by })) = request?;
     let decision = match decision {
         v1::ReviewDecision::Approved => ReviewDecision::Approved,
         v1::ReviewDecision::Rejected => ReviewDecision::Rejected,

@@ -1,17 +1,18 @@
 //! Runs a command in a sandbox: the answer waits for its end, or comes line by line while it runs.
 
+use crate::path::Id;
 use crate::problem::Problem;
 use crate::{Caller, SandboxService};
 use axum::Json;
 use axum::body::{Body, Bytes};
 use axum::extract::rejection::{JsonRejection, QueryRejection};
-use axum::extract::{Path, Query, State};
+use axum::extract::{Query, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use crucible_api::v1::{
-    self, ExecEnded, ExecEvent, ExecOutcome, ExecRequest, OutputStream, ProblemDetail, milliseconds,
+    self, ExecEnded, ExecEvent, ExecOutcome, ExecRequest, Object, OutputStream, ProblemDetail, milliseconds,
 };
 use crucible_core::{Error, ErrorKind, GuestPath, Result, Role, Status, TimeSpan};
 use crucible_engine::{CommandEnded, CommandOutput, ExecSpec, OutputBound, RunningCommand, Session};
@@ -43,12 +44,12 @@ pub(crate) struct Manner {
 pub(crate) async fn exec(
     State(service): State<SandboxService>,
     caller: Caller,
-    Path(id): Path<String>,
+    Id(id): Id,
     manner: std::result::Result<Query<Manner>, QueryRejection>,
-    request: std::result::Result<Json<ExecRequest>, JsonRejection>,
+    request: std::result::Result<Json<Object<ExecRequest>>, JsonRejection>,
 ) -> std::result::Result<Response, Problem> {
     let Query(Manner { stream }) = manner?;
-    let Json(request) = request?;
+    let Json(Object(request)) = request?;
     caller.needs(Role::Submitter)?;
     let session = service.find(&caller, &id)?;
     let input = input(&request)?;

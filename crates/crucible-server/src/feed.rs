@@ -6,13 +6,14 @@
 use crate::api::Api;
 use crate::caller::Caller;
 use crate::evaluations::evaluation_id;
+use crate::path::Id;
 use crate::problem::Problem;
 use crate::records;
 use axum::body::{Body, Bytes};
 use axum::extract::rejection::QueryRejection;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
-use axum::extract::{Path, Query, State};
+use axum::extract::{Query, State};
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use crucible_core::{
@@ -99,7 +100,7 @@ impl Feed {
         }
         self.last = number;
         match &self.scope {
-            Scope::Evaluation(_) => self.is_over = records::is_last(&event.kind),
+            Scope::Evaluation(_) => self.is_over |= records::is_last(&event.kind),
             Scope::Everything(filter) if !filter.wants(&event) => return,
             Scope::Everything(_) => {}
         }
@@ -109,14 +110,20 @@ impl Feed {
     async fn read_behind(&mut self) -> Result<()> {
         let store = &self.api.service.parts().store;
         let sees = self.sees.as_ref();
-        let events = match self.scope {
-            Scope::Evaluation(id) => store.events(sees, id, self.last, PAGE).await?,
-            Scope::Everything(_) => store.firehose(sees, GlobalNumber(self.last), PAGE).await?,
+        let (events, is_final) = match self.scope {
+            Scope::Evaluation(id) => {
+                // Before its events: the last of them is committed together with the final state.
+                let is_final = store.get(sees, id).await?.summary.state.is_final();
+                (store.events(sees, id, self.last, PAGE).await?, is_final)
+            }
+            Scope::Everything(_) => (store.firehose(sees, GlobalNumber(self.last), PAGE).await?, false),
         };
         self.is_behind = events.len() == PAGE;
         for event in events {
             self.take(event);
         }
+        // Whoever knows the last event already hears of none any more.
+        self.is_over |= is_final && !self.is_behind;
         Ok(())
     }
 
@@ -142,7 +149,7 @@ impl Feed {
                 Delivery::Events(events) => {
                     for event in events {
                         // One evaluation's numbers leave none out: a gap is something that the bus dropped.
-                        if matches!(self.scope, Scope::Evaluation(_)) && event.number > self.last + 1 {
+                        if matches!(self.scope, Scope::Evaluation(_)) && event.number > self.last.saturating_add(1) {
                             self.is_behind = true;
                             break;
                         }
@@ -247,10 +254,16 @@ fn answer(feed: Feed, headers: &HeaderMap, upgrade: Upgrade) -> Result<Response>
     }
 }
 
+/// The highest number that an event may ever have.
+const HIGHEST: u64 = i64::MAX.unsigned_abs();
+
 fn last_known(headers: &HeaderMap, after: Option<u64>) -> Result<Option<u64>> {
+    if after.is_some_and(|after| after > HIGHEST) {
+        return Err(Error::new(ErrorKind::InvalidInput, "read the request", "after: no event has such a number"));
+    }
     let Some(value) = headers.get("last-event-id") else { return Ok(after) };
-    let number = value.to_str().ok().and_then(|text| text.trim().parse().ok());
-    number.map(Some).ok_or_else(|| {
+    let number: Option<u64> = value.to_str().ok().and_then(|text| text.trim().parse().ok());
+    number.filter(|number| *number <= HIGHEST).map(Some).ok_or_else(|| {
         Error::new(ErrorKind::InvalidInput, "read the request", "Last-Event-ID: it is none that this service gave")
     })
 }
@@ -265,7 +278,7 @@ fn last_known(headers: &HeaderMap, after: Option<u64>) -> Result<Option<u64>> {
 pub(crate) async fn of_evaluation(
     State(api): State<Api>,
     caller: Caller,
-    Path(id): Path<String>,
+    Id(id): Id,
     from: Result<Query<From>, QueryRejection>,
     headers: HeaderMap,
     upgrade: Upgrade,

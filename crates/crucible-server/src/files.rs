@@ -1,15 +1,16 @@
 //! Files of a sandbox: read, written, listed, removed. None is held in memory.
 
+use crate::path::Id;
 use crate::problem::Problem;
 use crate::{Caller, SandboxService};
 use axum::Json;
 use axum::body::{Body, BodyDataStream};
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use crucible_api::v1::FileList;
-use crucible_core::{ErrorKind, GuestPath};
+use crucible_core::{ErrorKind, GuestPath, Role};
 use crucible_engine::{Executable, Session};
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use serde::Deserialize;
@@ -56,7 +57,7 @@ fn find(
 pub(crate) async fn read(
     State(service): State<SandboxService>,
     caller: Caller,
-    Path(id): Path<String>,
+    Id(id): Id,
     asked: Asked,
 ) -> Result<Response, Problem> {
     let (session, path, _) = find(&service, &caller, &id, asked)?;
@@ -84,11 +85,12 @@ pub(crate) async fn read(
 pub(crate) async fn write(
     State(service): State<SandboxService>,
     caller: Caller,
-    Path(id): Path<String>,
+    Id(id): Id,
     asked: Asked,
     headers: HeaderMap,
     body: Body,
 ) -> Result<StatusCode, Problem> {
+    caller.needs(Role::Submitter)?;
     let (session, path, executable) = find(&service, &caller, &id, asked)?;
     let length = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     let most = session.limits().disk;
@@ -144,9 +146,10 @@ async fn take_the_rest(mut body: BodyDataStream) {
 pub(crate) async fn remove(
     State(service): State<SandboxService>,
     caller: Caller,
-    Path(id): Path<String>,
+    Id(id): Id,
     asked: Asked,
 ) -> Result<StatusCode, Problem> {
+    caller.needs(Role::Submitter)?;
     let (session, path, _) = find(&service, &caller, &id, asked)?;
     session.remove_file(&path).await?;
     Ok(StatusCode::NO_CONTENT)

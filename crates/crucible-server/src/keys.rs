@@ -2,12 +2,13 @@
 
 use crate::api::Api;
 use crate::caller::{Access, Caller, KeyRing, make_key};
+use crate::path::Id;
 use crate::problem::Problem;
 use axum::Json;
+use axum::extract::State;
 use axum::extract::rejection::JsonRejection;
-use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use crucible_api::v1::{CreateKey, CreatedKey, Key, KeyList};
+use crucible_api::v1::{CreateKey, CreatedKey, Key, KeyList, Object};
 use crucible_core::{Error, ErrorKind, KeyRecord, Result, Role, rfc3339};
 use std::time::SystemTime;
 
@@ -48,10 +49,10 @@ pub(crate) async fn list(State(api): State<Api>, caller: Caller) -> Result<Json<
 pub(crate) async fn create(
     State(api): State<Api>,
     caller: Caller,
-    request: Result<Json<CreateKey>, JsonRejection>,
+    request: Result<Json<Object<CreateKey>>, JsonRejection>,
 ) -> Result<(StatusCode, Json<CreatedKey>), Problem> {
     caller.needs(Role::Admin)?;
-    let Json(CreateKey { name, role, project }) = request?;
+    let Json(Object(CreateKey { name, role, project })) = request?;
     let project = project.map_or_else(|| Ok(caller.project.clone()), |project| project.parse())?;
     let (secret, record) = make_key(&name, project, role.parse()?)?;
     ring(&api)?.store().add_key(record.clone()).await?;
@@ -61,11 +62,7 @@ pub(crate) async fn create(
 /// Revoke a key
 #[utoipa::path(delete, path = "/v1/keys/{id}", tag = "keys", params(("id" = String, Path, description = "Its id")),
     responses((status = 204, description = "It opens nothing any more")))]
-pub(crate) async fn revoke(
-    State(api): State<Api>,
-    caller: Caller,
-    Path(id): Path<String>,
-) -> Result<StatusCode, Problem> {
+pub(crate) async fn revoke(State(api): State<Api>, caller: Caller, Id(id): Id) -> Result<StatusCode, Problem> {
     caller.needs(Role::Admin)?;
     let ring = ring(&api)?;
     let shown: String = id.chars().take(64).collect();

@@ -16,6 +16,7 @@ mod files;
 mod keys;
 mod metrics;
 mod openapi;
+mod path;
 mod problem;
 mod projects;
 mod rate;

@@ -171,6 +171,55 @@ impl Metrics {
         let mut text = String::new();
         // Writing to a text never fails.
         let _ = encode(&mut text, &counted.registry);
-        text.strip_suffix("# EOF\n").map(str::to_owned).unwrap_or(text)
+        plain(&text)
+    }
+}
+
+/// OpenMetrics as Prometheus's older text format: there a counter is described under its whole name, and units and the end
+/// aren't told.
+fn plain(text: &str) -> String {
+    let counters: BTreeSet<&str> =
+        text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.strip_suffix(" counter")).collect();
+    let mut plain = String::with_capacity(text.len());
+    for line in text.lines() {
+        if line.starts_with("# UNIT ") || line == "# EOF" {
+            continue;
+        }
+        let described = ["# HELP ", "# TYPE "].iter().find_map(|start| {
+            let (name, rest) = line.strip_prefix(start)?.split_once(' ')?;
+            counters.contains(name).then(|| format!("{start}{name}_total {rest}\n"))
+        });
+        match described {
+            Some(described) => plain.push_str(&described),
+            None => {
+                plain.push_str(line);
+                plain.push('\n');
+            }
+        }
+    }
+    plain
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counters_are_described_under_their_whole_names_and_nothing_else_is() {
+        let metrics = Metrics::default();
+        metrics.request("/v1/queue", "GET", 200, Duration::from_millis(3));
+        metrics.request("/v1/queue", "BREW", 405, Duration::from_millis(3));
+        let text = metrics.text(&QueueStatistics::default(), 2);
+        for line in [
+            "# TYPE crucible_http_requests_total counter",
+            "crucible_http_requests_total{route=\"/v1/queue\",method=\"GET\",status=\"200\"} 1",
+            "crucible_http_requests_total{route=\"/v1/queue\",method=\"other\",status=\"405\"} 1",
+            "# TYPE crucible_http_request_duration_seconds histogram",
+            "# TYPE crucible_events_uncounted_total counter",
+            "crucible_running_evaluations 2",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line}\n{text}");
+        }
+        assert!(!text.contains("# UNIT") && !text.contains("# EOF"), "{text}");
     }
 }

@@ -9,7 +9,7 @@ use axum::routing::get;
 use crucible_api::v1::{EvaluationEvent, HttpProblem, PROBLEM_TYPE};
 use tower_http::set_header::SetResponseHeaderLayer;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
-use utoipa::openapi::{Content, OpenApi, Ref, Response, ResponseBuilder};
+use utoipa::openapi::{Content, OpenApi, Ref, RefOr, Response, ResponseBuilder};
 use utoipa::{Modify, OpenApi as _};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_swagger_ui::{Config, SwaggerUi};
@@ -26,7 +26,7 @@ struct Described;
 /// What every route may answer.
 struct Shared;
 
-const PROBLEMS: [(&str, &str); 9] = [
+const PROBLEMS: [(&str, &str); 10] = [
     ("400", "The request is wrong"),
     ("401", "There is no key, or one that opens nothing"),
     ("403", "The key, or the policy, doesn't allow it"),
@@ -35,6 +35,7 @@ const PROBLEMS: [(&str, &str); 9] = [
     ("413", "The body is too large"),
     ("415", "The body isn't JSON"),
     ("429", "There is too much to do; Retry-After says when to try again"),
+    ("500", "The service itself failed"),
     ("503", "This machine can't do it now"),
 ];
 
@@ -43,15 +44,30 @@ fn problem(description: &str) -> Response {
     ResponseBuilder::new().description(description).content(PROBLEM_TYPE, content).build()
 }
 
-/// Says of every operation by which problems it may be answered.
-fn add_problems(described: &mut OpenApi) {
+/// Says of every operation what it is called, which no other one is, and by which problems it may be answered.
+fn complete(described: &mut OpenApi) {
     for item in described.paths.paths.values_mut() {
         let operations = [&mut item.get, &mut item.put, &mut item.post, &mut item.delete];
         for operation in operations.into_iter().flatten() {
+            let tag = operation.tags.iter().flatten().next().cloned().unwrap_or_default();
+            operation.operation_id = operation.operation_id.take().map(|name| format!("{tag}_{name}"));
             for (status, description) in PROBLEMS {
                 let responses = &mut operation.responses.responses;
                 responses.entry(status.to_owned()).or_insert_with(|| problem(description).into());
             }
+        }
+    }
+}
+
+/// A stream of events has no end that a schema could speak of: what is in it says the description.
+fn leave_streams_open(described: &mut OpenApi) {
+    let operations = described.paths.paths.values_mut().filter_map(|item| item.get.as_mut());
+    let responses = operations.flat_map(|operation| operation.responses.responses.values_mut());
+    for response in responses {
+        if let RefOr::T(response) = response
+            && let Some(RefOr::T(content)) = response.content.get_mut("text/event-stream")
+        {
+            content.schema = None;
         }
     }
 }
@@ -72,7 +88,8 @@ pub(crate) fn collect(api: Api, sandboxes: SandboxService) -> (Router, OpenApi) 
         OpenApiRouter::with_openapi(Described::openapi()).merge(service_routes()).with_state(api).split_for_parts();
     let (sandboxes, more) = sandbox_router().with_state(sandboxes).split_for_parts();
     described.merge(more);
-    add_problems(&mut described);
+    complete(&mut described);
+    leave_streams_open(&mut described);
     (router.merge(sandboxes), described)
 }
 

@@ -2,11 +2,12 @@
 
 use crate::api::Api;
 use crate::caller::Caller;
+use crate::path::Id;
 use crate::problem::Problem;
 use axum::Json;
+use axum::extract::State;
 use axum::extract::rejection::JsonRejection;
-use axum::extract::{Path, State};
-use crucible_api::v1::{Project, ProjectList, ProjectQuotas};
+use crucible_api::v1::{Object, Project, ProjectList, ProjectQuotas};
 use crucible_core::{ProjectId, Quotas, Role};
 
 fn told((project, quotas): (ProjectId, Quotas)) -> Project {
@@ -28,11 +29,11 @@ pub(crate) async fn list(State(api): State<Api>, caller: Caller) -> Result<Json<
 pub(crate) async fn set(
     State(api): State<Api>,
     caller: Caller,
-    Path(project): Path<String>,
-    request: Result<Json<ProjectQuotas>, JsonRejection>,
+    Id(project): Id,
+    request: Result<Json<Object<ProjectQuotas>>, JsonRejection>,
 ) -> Result<Json<Project>, Problem> {
     caller.needs(Role::Admin)?;
-    let Json(ProjectQuotas { most_running, most_queued, most_per_day }) = request?;
+    let Json(Object(ProjectQuotas { most_running, most_queued, most_per_day })) = request?;
     let (project, quotas): (ProjectId, _) = (project.parse()?, Quotas { most_running, most_queued, most_per_day });
     api.projects.set_quotas(&project, quotas).await?;
     api.service.heed([(project.clone(), quotas)]).await?;

@@ -1,13 +1,14 @@
 //! Making, listing, showing, forking and removing sandboxes.
 
+use crate::path::Id;
 use crate::problem::Problem;
 use crate::{Caller, SandboxService};
 use axum::Json;
 use axum::extract::rejection::{JsonRejection, QueryRejection};
-use axum::extract::{Path, Query, State};
+use axum::extract::{Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
-use crucible_api::v1::{CreateSandbox, Sandbox, SandboxList, SandboxState, SandboxUsage, sandbox_protection};
+use crucible_api::v1::{CreateSandbox, Object, Sandbox, SandboxList, SandboxState, SandboxUsage, sandbox_protection};
 use crucible_core::{Error, ErrorKind, LiveFeature, Role, SandboxId, rfc3339};
 use crucible_engine::Session;
 use serde::Deserialize;
@@ -95,11 +96,11 @@ pub(crate) async fn list(
 pub(crate) async fn create(
     State(service): State<SandboxService>,
     caller: Caller,
-    request: Result<Json<CreateSandbox>, JsonRejection>,
+    request: Result<Json<Object<CreateSandbox>>, JsonRejection>,
 ) -> Result<impl IntoResponse, Problem> {
-    let Json(request) = request?;
-    let spec = service.specs.session_spec(&request)?;
     caller.needs(Role::Submitter)?;
+    let Json(Object(request)) = request?;
+    let spec = service.specs.session_spec(&request)?;
     let session = service.sessions.open(spec).await?;
     service.own(&caller, session.id());
     Ok(created(document(&session).await))
@@ -116,7 +117,7 @@ fn created(sandbox: Sandbox) -> impl IntoResponse {
 pub(crate) async fn show(
     State(service): State<SandboxService>,
     caller: Caller,
-    Path(id): Path<String>,
+    Id(id): Id,
 ) -> Result<Json<Sandbox>, Problem> {
     let session = service.find(&caller, &id)?;
     Ok(Json(document(&session).await))
@@ -128,7 +129,7 @@ pub(crate) async fn show(
 pub(crate) async fn destroy(
     State(service): State<SandboxService>,
     caller: Caller,
-    Path(id): Path<String>,
+    Id(id): Id,
 ) -> Result<StatusCode, Problem> {
     caller.needs(Role::Submitter)?;
     service.find(&caller, &id)?.destroy().await?;
@@ -141,7 +142,7 @@ pub(crate) async fn destroy(
 pub(crate) async fn fork(
     State(service): State<SandboxService>,
     caller: Caller,
-    Path(id): Path<String>,
+    Id(id): Id,
 ) -> Result<impl IntoResponse, Problem> {
     caller.needs(Role::Submitter)?;
     let session = service.sessions.fork(service.find(&caller, &id)?.id()).await?;

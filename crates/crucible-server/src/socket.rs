@@ -5,11 +5,12 @@
 //! the command is ended.
 
 use crate::exec::{PIECE, input, last_event, pump, spec};
+use crate::path::Id;
 use crate::problem::Problem;
 use crate::{Caller, SandboxService};
+use axum::extract::State;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade, close_code};
-use axum::extract::{Path, State};
 use axum::response::Response;
 use crucible_api::v1::{ExecControl, ExecEvent, OutputStream, ProblemDetail};
 use crucible_core::{Error, ErrorKind, Result, Role, Signal};
@@ -34,7 +35,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub(crate) async fn converse(
     State(service): State<SandboxService>,
     caller: Caller,
-    Path(id): Path<String>,
+    Id(id): Id,
     upgrade: std::result::Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> std::result::Result<Response, Problem> {
     caller.needs(Role::Submitter)?;

@@ -9,7 +9,7 @@ use axum::extract::rejection::JsonRejection;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use crucible_api::v1::{
-    BackendList, CheckReport, Component, ComponentList, MissingBackend, ProjectQueue, QueueFlow, QueueReport,
+    BackendList, CheckReport, Component, ComponentList, MissingBackend, Object, ProjectQueue, QueueFlow, QueueReport,
     ServiceBackend, SetQueueFlow, milliseconds, sandbox_protection,
 };
 use crucible_core::{CheckStatus, Flow, Result, Role, TaskCounts, rfc3339};
@@ -102,10 +102,10 @@ pub(crate) async fn queue(State(api): State<Api>, caller: Caller) -> Result<Json
 pub(crate) async fn set_flow(
     State(api): State<Api>,
     caller: Caller,
-    request: Result<Json<SetQueueFlow>, JsonRejection>,
+    request: Result<Json<Object<SetQueueFlow>>, JsonRejection>,
 ) -> Result<Json<QueueReport>, Problem> {
     caller.needs(Role::Admin)?;
-    let Json(SetQueueFlow { flow }) = request?;
+    let Json(Object(SetQueueFlow { flow })) = request?;
     let flow = match flow {
         QueueFlow::Open => Flow::Open,
         QueueFlow::Paused => Flow::Paused,

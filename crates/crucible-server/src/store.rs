@@ -7,7 +7,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::extract::rejection::JsonRejection;
 use axum::http::StatusCode;
-use crucible_api::v1::{StoreBackup, StoreChecked, StoreForget, StoreForgotten};
+use crucible_api::v1::{Object, StoreBackup, StoreChecked, StoreForget, StoreForgotten};
 use crucible_core::{ByteSize, Error, ErrorKind, HostPath, Result, Retention, Role, TimeSpan};
 use std::time::SystemTime;
 
@@ -48,10 +48,10 @@ pub(crate) async fn check(State(api): State<Api>, caller: Caller) -> Result<Json
 pub(crate) async fn backup(
     State(api): State<Api>,
     caller: Caller,
-    request: Result<Json<StoreBackup>, JsonRejection>,
+    request: Result<Json<Object<StoreBackup>>, JsonRejection>,
 ) -> Result<StatusCode, Problem> {
     caller.needs(Role::Admin)?;
-    let Json(StoreBackup { name }) = request?;
+    let Json(Object(StoreBackup { name })) = request?;
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
     let is_sound =
         !name.is_empty() && name.len() <= LONGEST_NAME && !name.starts_with('.') && name.bytes().all(is_plain);
@@ -59,7 +59,13 @@ pub(crate) async fn backup(
         let message = format!("name: it has 1 to {LONGEST_NAME} ASCII letters, digits or -_., and begins with no dot");
         return Err(wrong(message).into());
     }
-    api.care.backup(&HostPath::new(api.backups.as_path().join(name))).await?;
+    let folder = api.backups.as_path().join(name);
+    if folder.exists() {
+        // The store would name the folder, which is nobody's business.
+        let error = Error::new(ErrorKind::Conflict, "make a backup", "name: there is a backup of that name");
+        return Err(error.into());
+    }
+    api.care.backup(&HostPath::new(folder)).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -69,9 +75,9 @@ pub(crate) async fn backup(
 pub(crate) async fn forget(
     State(api): State<Api>,
     caller: Caller,
-    request: Result<Json<StoreForget>, JsonRejection>,
+    request: Result<Json<Object<StoreForget>>, JsonRejection>,
 ) -> Result<Json<StoreForgotten>, Problem> {
     caller.needs(Role::Admin)?;
-    let Json(what) = request?;
+    let Json(Object(what)) = request?;
     Ok(Json(api.care.collect_garbage(retention(&what)?).await?.into()))
 }

@@ -3,8 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use crucible_api::client::{Address, Client, Found, Heard, Upload};
-use crucible_api::v1::{CreateSandbox, ExecRequest, HttpProblem, OutputStream, Status};
-use crucible_core::{Discard, ErrorKind, Limits, LiveFeature, Policy, Result, Stream, TimeSpan};
+use crucible_api::v1::{CreateSandbox, ExecRequest, HttpProblem, OutputStream, Status, SubmitEvaluation};
+use crucible_core::{Discard, Error, ErrorKind, EvaluationSpec, Limits, LiveFeature, Policy, Result, Stream, TimeSpan};
 use crucible_engine::{Engine, LanguageTable, NodeFacts, SessionSpec, Sessions};
 use crucible_server::{MOST_BODY, SandboxService, SpecReader, sandbox_routes};
 use crucible_testkit::fake::{FakeBackend, Fault, Ledger, Script, Step, everything};
@@ -30,6 +30,10 @@ impl SpecReader for Plain {
             idle_timeout: time(&request.idle_timeout).unwrap_or(SessionSpec::IDLE_TIMEOUT),
             lifetime: time(&request.lifetime).unwrap_or(SessionSpec::LIFETIME),
         })
+    }
+
+    fn evaluation_spec(&self, _request: SubmitEvaluation) -> Result<EvaluationSpec> {
+        Err(Error::new(ErrorKind::Refused, "read the request", "there are sandboxes here and nothing else"))
     }
 }
 

@@ -462,11 +462,22 @@ pub async fn service(configuration: &Configuration, unsafe_backends: Unsafe) -> 
         node: node_name(),
     };
     let service = Arc::new(Service::new(parts, service_settings(configuration)?));
-    service.heed(store.projects().await?).await?;
     let sessions = Arc::new(Sessions::new(engine, Arc::new(Discard), MOST_SESSIONS));
     let specs = Arc::new(ConfiguredSpecs::new(configuration.clone(), unsafe_backends));
-    let backups = HostPath::new(service_folder(configuration)?.as_path().join("backups"));
+    let backups = backups(&service_folder(configuration)?)?;
     Ok(Composed { parts: ServedParts { service, health, sessions, specs, backups }, store, queue })
+}
+
+/// The folder for backups that are asked for over HTTP, inside the service's own.
+fn backups(folder: &HostPath) -> Result<HostPath> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    let backups = folder.as_path().join("backups");
+    match std::fs::DirBuilder::new().mode(0o700).create(&backups) {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
+            Err(Error::new(ErrorKind::Io, "make the folder for backups", "it can't be made").with_source(error))
+        }
+        _ => Ok(HostPath::new(backups)),
+    }
 }
 
 fn service_settings(configuration: &Configuration) -> Result<ServiceSettings> {

@@ -30,6 +30,9 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
 /// Used by tests alone, and by those of every crate.
 const TESTKIT: &str = "testkit";
 
+/// A real store and a real queue, for tests of what works with any. It knows the core alone.
+const STATE: &str = "state";
+
 /// The binary, which may depend on all of them but the testkit.
 const BINARY: &str = "crucible";
 
@@ -101,6 +104,7 @@ fn own(name: &str) -> Option<&str> {
 fn may_depend(name: &str, dependency: &str, kind: &str) -> bool {
     match dependency {
         TESTKIT => kind == "dev",
+        STATE if kind == "dev" => true,
         _ if name == BINARY => true,
         _ => MAY_DEPEND_ON.iter().any(|(known, allowed)| *known == name && allowed.contains(&dependency)),
     }

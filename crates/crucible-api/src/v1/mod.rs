@@ -3,6 +3,7 @@
 mod attack;
 mod evaluation;
 mod http_problem;
+mod object;
 mod observed;
 mod outcome;
 mod posture;
@@ -20,6 +21,7 @@ pub use attack::{
 };
 pub use evaluation::{Evaluation, EvaluationEvent, EvaluationList, EvaluationState, EvaluationSummary};
 pub use http_problem::{HttpProblem, PROBLEM_TYPE};
+pub use object::Object;
 pub use observed::{Anomaly, Baseline, Behavior, Coverage, Sample, Tripwire};
 pub use outcome::{
     Admission, CollectedFile, DecisionReason, Evidence, Finding, Outcome, RefusedFile, Review, Status, Timings, Usage,

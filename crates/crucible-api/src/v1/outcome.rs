@@ -2,7 +2,7 @@
 
 use super::observed::{Anomaly, Baseline, Behavior, Coverage, Sample, Tripwire, monitoring};
 use super::posture::PostureRecord;
-use super::protection::{Layers, LimitEnforcement, isolation, layers, limits};
+use super::protection::{Layer, Layers, LimitEnforcement, isolation, layers, limits};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use crucible_core as core;
@@ -242,9 +242,11 @@ pub struct Evidence {
     #[serde(default)]
     pub isolation: String,
     /// Every layer as it was applied.
+    #[schema(value_type = BTreeMap<String, Layer>)]
     pub layers: Layers,
     /// How every limit was enforced.
     #[serde(default)]
+    #[schema(value_type = BTreeMap<String, String>)]
     pub limits: LimitEnforcement,
     /// The kernel's release.
     pub kernel: String,

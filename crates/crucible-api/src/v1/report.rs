@@ -2,7 +2,7 @@
 
 use super::observed::{Coverage, monitoring};
 use super::problem::ProblemDetail;
-use super::protection::{Layers, LimitEnforcement, isolation, layers, limits};
+use super::protection::{Layer, Layers, LimitEnforcement, isolation, layers, limits};
 use crucible_core as core;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -108,8 +108,10 @@ pub struct BackendReport {
     /// How strong the wall is: `none`, `shared_kernel` or `own_kernel`.
     pub isolation: String,
     /// Every layer.
+    #[schema(value_type = BTreeMap<String, Layer>)]
     pub layers: Layers,
     /// How every limit is enforced.
+    #[schema(value_type = BTreeMap<String, String>)]
     pub limits: LimitEnforcement,
     /// How well each part of a run can be watched: `processes`, `system_calls`, `network`, `files`, `resources`.
     #[serde(default)]

@@ -1,8 +1,9 @@
 //! Sandboxes that stay open, on the wire: making one, commands in it, its files.
 
+use super::object;
 use super::outcome::Status;
 use super::problem::ProblemDetail;
-use super::protection::{Layers, isolation, layers};
+use super::protection::{Layer, Layers, isolation, layers};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use crucible_core as core;
@@ -63,6 +64,7 @@ pub struct Sandbox {
     /// What can be done in it: `terminals`, `signals`, `command_trees`, `users`, `files`, `forks`.
     pub features: Vec<String>,
     /// Its layers as they were applied.
+    #[schema(value_type = BTreeMap<String, Layer>)]
     pub layers: Layers,
     /// Commands and file transfers that are going on.
     pub busy: u64,
@@ -137,7 +139,7 @@ pub struct ExecRequest {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user: Option<String>,
     /// How large its terminal is; without it, it has three separate streams.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "object::maybe")]
     pub terminal: Option<TerminalSize>,
     /// How long it may take: `10s`.
     #[serde(skip_serializing_if = "Option::is_none")]

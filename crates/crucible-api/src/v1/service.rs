@@ -1,6 +1,6 @@
 //! How a service is, on the wire: its parts, its queue, its backends, its keys.
 
-use super::protection::Layers;
+use super::protection::{Layer, Layers};
 use super::report::CheckReport;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -115,6 +115,7 @@ pub struct ServiceBackend {
     /// How strong its wall is: `none`, `shared_kernel`, `own_kernel`.
     pub isolation: String,
     /// Its layers.
+    #[schema(value_type = BTreeMap<String, Layer>)]
     pub layers: Layers,
     /// Whether evaluations are run on it now.
     pub in_use: bool,

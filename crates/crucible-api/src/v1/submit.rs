@@ -2,6 +2,7 @@
 
 use super::evaluation::EvaluationState;
 use super::http_problem::HttpProblem;
+use super::object;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
@@ -27,7 +28,7 @@ pub struct SubmitEvaluation {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub command: Vec<String>,
     /// Files to put in before it starts. At most 4096.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "object::list")]
     pub files: Vec<SubmittedFile>,
     /// Files and folders to bring out after it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -107,6 +108,7 @@ pub struct Accepted {
 #[serde(deny_unknown_fields)]
 pub struct SubmitBatch {
     /// At most 1000.
+    #[serde(deserialize_with = "object::list")]
     pub evaluations: Vec<SubmitEvaluation>,
 }
 

@@ -5,11 +5,11 @@
 
 use super::recorder::Recorder;
 use super::running::{Place, Stop};
-use super::{Records, Service, kind};
+use super::{Records, Service, breaker, kind};
 use crate::engine::{Evaluated, RunIo};
 use crucible_core::{
-    Change, Error, ErrorKind, EvaluationId, EvaluationSpec, FencingToken, FinalState, GivenBack, Indexed, Lease,
-    Outcome, Result, Started, Status, Step, Validity,
+    Cancellation, Change, Error, ErrorKind, EvaluationId, EvaluationSpec, FencingToken, FinalState, GivenBack, Indexed,
+    Lease, Outcome, Result, Started, Status, Step, Validity,
 };
 use std::time::{Duration, SystemTime};
 use tokio_util::sync::CancellationToken;
@@ -19,6 +19,8 @@ use tracing::Instrument as _;
 const COMMITS: u32 = 5;
 /// How long to wait before it is tried again.
 const BEFORE_COMMIT: Duration = Duration::from_millis(500);
+/// How often one is begun that never comes to an end, since it takes the process along each time.
+const MOST_STARTS: u32 = 100;
 
 /// Puts an outcome into a change, with what it can be found by.
 pub(super) fn record(change: &mut Change, outcome: &Outcome, records: &dyn Records) -> Result<()> {
@@ -84,10 +86,23 @@ impl Service {
     async fn try_once(&self, lease: &Lease) -> Result<()> {
         let id = lease.task.id;
         let place = self.running.enter(lease.key());
+        let spec = match self.parts.store.specification(None, id).await {
+            Ok(spec) => spec,
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                tracing::warn!("the queue has an evaluation that the store doesn't");
+                return self.acknowledge(lease).await;
+            }
+            Err(error) => return Err(error),
+        };
+        if self.waits_for_backend(&spec).await? {
+            // Nothing was tried: it only waits for longer.
+            let delay = self.settings.while_out;
+            return self.parts.queue.give_back(lease.key(), GivenBack::Untried, delay).await.map(drop);
+        }
         let started = self.parts.store.start(id, self.parts.node.clone(), self.change(kind::STARTED)).await;
         match started {
             Ok(Started::Started { token, attempt }) => {
-                let conclusion = self.run(lease, &place, token, attempt).await?;
+                let conclusion = self.run(lease, spec, &place, token, attempt).await?;
                 self.conclude(lease, token, conclusion).await
             }
             Ok(Started::CancelRequested { token }) => {
@@ -99,30 +114,47 @@ impl Service {
                 tracing::debug!(%state, "nothing is to be run");
                 self.acknowledge(lease).await
             }
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                tracing::warn!("the queue has an evaluation that the store doesn't");
-                self.acknowledge(lease).await
-            }
             Err(error) => Err(error),
         }
+    }
+
+    /// Whether an evaluation has to wait, since what it is to be run on is out of use. One that is to be ended doesn't.
+    async fn waits_for_backend(&self, spec: &EvaluationSpec) -> Result<bool> {
+        if !self.parts.engine.backend_for(spec).is_err_and(|error| breaker::is_out(&error)) {
+            return Ok(false);
+        }
+        let now = self.parts.store.get(None, spec.id).await?.summary;
+        Ok(!now.state.is_final() && now.cancellation == Cancellation::NotRequested)
     }
 
     async fn acknowledge(&self, lease: &Lease) -> Result<()> {
         self.parts.queue.acknowledge(vec![lease.key()]).await.map(drop)
     }
 
-    /// Runs it, and decides what is to become of it. An error means that the store can't be read.
-    async fn run(&self, lease: &Lease, place: &Place<'_>, token: FencingToken, attempt: u32) -> Result<Conclusion> {
+    /// Runs it, and decides what is to become of it. An error means that what came of it can't be written down.
+    async fn run(
+        &self,
+        lease: &Lease,
+        spec: EvaluationSpec,
+        place: &Place<'_>,
+        token: FencingToken,
+        attempt: u32,
+    ) -> Result<Conclusion> {
         let id = lease.task.id;
-        let spec = self.parts.store.specification(None, id).await?;
+        if attempt > MOST_STARTS {
+            let message = format!("it was begun {attempt} times and never came to an end");
+            let error = Error::new(ErrorKind::Infrastructure, "run the evaluation", message);
+            return Ok(self.given_up(&error));
+        }
         let backend = match self.parts.engine.backend_for(&spec) {
             Ok(backend) => backend,
-            Err(error) => return Ok(self.after_failure(&error, attempt, place, Vec::new())),
+            Err(error) => return Ok(self.after_failure(&error, lease, place, Vec::new())),
         };
         let recorder = Recorder::new(self, id, token, place.token.clone());
         let evaluated = {
             let io = RunIo { stdin: None, events: &recorder, cancel: place.token.clone() };
-            let evaluation = self.with_room(&spec, &backend, self.parts.engine.evaluate_or_hold(spec.clone(), io));
+            let work = self.parts.engine.evaluate_or_hold(spec.clone(), io);
+            let evaluation = self.with_room(&spec, &backend, &place.token, work);
             let over = CancellationToken::new();
             let running = async {
                 let evaluated = evaluation.await;
@@ -135,7 +167,7 @@ impl Service {
         match evaluated {
             Ok(Evaluated::Finished(outcome)) => {
                 self.breakers().succeeded(&outcome.backend);
-                self.after_outcome(*outcome, lease, attempt, place, events)
+                self.after_outcome(*outcome, lease, place, events)
             }
             Ok(Evaluated::Held(held)) => {
                 let mut change = self.change(kind::HELD);
@@ -145,30 +177,36 @@ impl Service {
                 Ok(Conclusion::Held(Box::new(change)))
             }
             Err(error) => {
-                if matches!(error.kind(), ErrorKind::Infrastructure | ErrorKind::Unavailable) {
+                let is_its_fault = matches!(error.kind(), ErrorKind::Infrastructure | ErrorKind::Unavailable);
+                if is_its_fault && !breaker::is_out(&error) {
                     self.breakers().failed(&backend, &error);
                 }
-                Ok(self.after_failure(&error, attempt, place, events))
+                Ok(self.after_failure(&error, lease, place, events))
             }
         }
     }
 
-    /// Waits until there is memory for it, and a place on its backend.
+    /// Waits until there is memory for it, and a place on its backend. One that was cancelled meanwhile needs none.
     async fn with_room<T>(
         &self,
         spec: &EvaluationSpec,
         backend: &str,
+        cancel: &CancellationToken,
         work: impl Future<Output = Result<T>>,
     ) -> Result<T> {
         let most = self.settings.memory_mib();
         let wanted = usize::try_from(spec.limits.memory.get().saturating_add(spec.limits.disk.get()) >> 20);
         let wanted = u32::try_from(wanted.unwrap_or(most).clamp(1, most)).unwrap_or(u32::MAX);
         let closed = |_| Error::new(ErrorKind::Infrastructure, "wait for room", "the service is gone");
-        let _memory = self.memory.acquire_many(wanted).await.map_err(closed)?;
-        let _place = match self.places_on.get(backend) {
-            Some(places) => Some(places.acquire().await.map_err(closed)?),
-            None => None,
+        let room = async {
+            let memory = self.memory.acquire_many(wanted).await.map_err(closed)?;
+            let place = match self.places_on.get(backend) {
+                Some(places) => Some(places.acquire().await.map_err(closed)?),
+                None => None,
+            };
+            Ok::<_, Error>((memory, place))
         };
+        let _room = cancel.run_until_cancelled(room).await.transpose()?;
         work.await
     }
 
@@ -176,7 +214,6 @@ impl Service {
         &self,
         mut outcome: Outcome,
         lease: &Lease,
-        attempt: u32,
         place: &Place<'_>,
         events: Vec<crucible_core::NewEvent>,
     ) -> Result<Conclusion> {
@@ -195,7 +232,7 @@ impl Service {
                 let message = format!("the run is no result: {}", reasons.join(", "));
                 let error = Error::new(ErrorKind::Infrastructure, "run the evaluation", message);
                 self.breakers().failed(&outcome.backend, &error);
-                let mut conclusion = self.after_failure(&error, attempt, place, events);
+                let mut conclusion = self.after_failure(&error, lease, place, events);
                 // What there is of it is kept, for whoever looks for the reason.
                 if let Conclusion::Final(_, change) | Conclusion::Again(_, _, change) = &mut conclusion {
                     record(change, &outcome, self.parts.records.as_ref())?;
@@ -214,7 +251,7 @@ impl Service {
     fn after_failure(
         &self,
         error: &Error,
-        attempt: u32,
+        lease: &Lease,
         place: &Place<'_>,
         events: Vec<crucible_core::NewEvent>,
     ) -> Conclusion {
@@ -232,15 +269,27 @@ impl Service {
             }
             None => {}
         }
+        if breaker::is_out(error) {
+            return Conclusion::Again(GivenBack::Untried, self.settings.while_out, told(kind::RETRIED));
+        }
         let may_help = matches!(error.kind(), ErrorKind::Infrastructure | ErrorKind::Unavailable | ErrorKind::Io);
         if !may_help {
             return Conclusion::Final(FinalState::Failed, told(kind::FAILED));
         }
+        // What was interrupted by this node's end was no try.
+        let attempt = lease.task.attempt.saturating_add(1);
         if attempt >= self.settings.attempts {
             return Conclusion::Final(FinalState::Dead, told(kind::DEAD));
         }
         tracing::warn!(attempt, error = %error, "Crucible failed; it is tried again");
         Conclusion::Again(GivenBack::Tried, self.settings.delay_after(attempt), told(kind::RETRIED))
+    }
+
+    fn given_up(&self, error: &Error) -> Conclusion {
+        let at = SystemTime::now();
+        let events = vec![self.parts.records.failed(kind::DEAD, error, at)];
+        let change = Change { events, failure: Some(self.failure(error)), ..Change::at(at) };
+        Conclusion::Final(FinalState::Dead, Box::new(change))
     }
 
     /// Commits what is to become of it, and then tells the queue.

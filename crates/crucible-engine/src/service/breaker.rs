@@ -8,6 +8,8 @@ use crucible_core::{Error, ErrorKind, Result};
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+/// What is tried where a backend turns out to be out.
+const CHOOSE: &str = "choose the backend";
 /// After so many failures in a row a backend is out.
 const MOST_FAILURES: u32 = 5;
 
@@ -36,7 +38,7 @@ impl Breakers {
             None => Ok(()),
             Some(why) => {
                 let message = format!("the backend '{backend}' is out of use: {why}");
-                Err(Error::new(ErrorKind::Unavailable, "choose the backend", message).with_hint(
+                Err(Error::new(ErrorKind::Unavailable, CHOOSE, message).with_hint(
                     "it comes back by itself once its self-test passes; `crucible doctor` may say what is wrong",
                 ))
             }
@@ -90,6 +92,11 @@ impl Breakers {
     }
 }
 
+/// Whether this is why nothing was run: the backend that it takes is out of use, or not there.
+pub(super) fn is_out(error: &Error) -> bool {
+    error.kind() == ErrorKind::Unavailable && error.operation() == CHOOSE
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -111,7 +118,7 @@ mod tests {
         breakers.check("jail").unwrap();
         breakers.failed("jail", &failure());
         let error = breakers.check("jail").unwrap_err();
-        assert!(error.kind() == ErrorKind::Unavailable && error.to_string().contains("lost"), "{error}");
+        assert!(is_out(&error) && !is_out(&failure()) && error.to_string().contains("lost"), "{error}");
         breakers.check("docker").unwrap();
         breakers.close("jail");
         breakers.check("jail").unwrap();

@@ -24,7 +24,9 @@ impl Service {
     /// back into the queue.
     pub async fn dispatch(self: &Arc<Self>, stop: CancellationToken, patience: Duration) -> Drained {
         let mut attempts = JoinSet::new();
-        let heart = tokio::spawn(Arc::clone(self).keep_leases());
+        // Ends with this, however this ends.
+        let mut heart = JoinSet::new();
+        heart.spawn(Arc::clone(self).keep_leases());
         while let Some(place) = stop.run_until_cancelled(Arc::clone(&self.places).acquire_owned()).await {
             let Ok(first) = place else { break };
             let mut places = vec![first];
@@ -55,9 +57,7 @@ impl Service {
                 let _stopped = stop.run_until_cancelled(self.parts.queue.wait_for_work()).await.is_none();
             }
         }
-        let drained = self.drain(attempts, patience).await;
-        heart.abort();
-        drained
+        self.drain(attempts, patience).await
     }
 
     async fn drain(&self, mut attempts: JoinSet<()>, patience: Duration) -> Drained {
@@ -71,12 +71,13 @@ impl Service {
         Drained::PutBack
     }
 
-    /// Extends the leases of all that runs here, for as long as it does.
+    /// Extends the leases of all that runs here, for as long as it does, and queues what couldn't be queued before.
     async fn keep_leases(self: Arc<Self>) {
         let mut beat = tokio::time::interval(self.settings.lease / 3);
         beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             beat.tick().await;
+            self.enqueue_stranded().await;
             let leases = self.running.leases();
             if leases.is_empty() {
                 continue;

@@ -34,7 +34,7 @@ use crucible_core::{
 };
 use running::Running;
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
@@ -69,6 +69,10 @@ pub struct Service {
     memory: Semaphore,
     /// One permit for each evaluation that may run on a backend, where that is bounded.
     places_on: BTreeMap<String, Semaphore>,
+    /// What is accepted and couldn't be queued yet.
+    stranded: Mutex<Vec<Task>>,
+    /// How many each project may have running, where that is bounded, as the queue knows it.
+    bounds: Mutex<BTreeMap<ProjectId, u32>>,
 }
 
 impl Service {
@@ -79,7 +83,16 @@ impl Service {
         let memory = Semaphore::new(settings.memory_mib());
         let bounded = settings.most_running_on.iter();
         let places_on = bounded.map(|(name, most)| (name.clone(), Semaphore::new(*most))).collect();
-        Self { parts, settings, running: Running::default(), places, memory, places_on }
+        let (stranded, bounds) = (Mutex::default(), Mutex::default());
+        Self { parts, settings, running: Running::default(), places, memory, places_on, stranded, bounds }
+    }
+
+    fn stranded(&self) -> MutexGuard<'_, Vec<Task>> {
+        self.stranded.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn bounds(&self) -> MutexGuard<'_, BTreeMap<ProjectId, u32>> {
+        self.bounds.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What it is made of.
@@ -147,7 +160,7 @@ impl Service {
     /// `Io`.
     pub async fn heed(&self, quotas: impl IntoIterator<Item = (ProjectId, Quotas)> + Send) -> Result<()> {
         for (project, quotas) in quotas.into_iter().collect::<Vec<_>>() {
-            self.parts.queue.set_most_running(project, quotas.most_running).await?;
+            self.bound_running(&project, quotas).await?;
         }
         Ok(())
     }
@@ -201,7 +214,7 @@ impl Service {
             Decided::Committed(state) => {
                 if state == EvaluationState::Queued {
                     let task = Task { attempt: now.attempt, ..Task::new(id, now.project, now.priority) };
-                    self.parts.queue.enqueue(vec![task]).await?;
+                    self.enqueue(vec![task]).await;
                 }
                 Ok(state)
             }

@@ -24,8 +24,8 @@ pub struct ServiceSettings {
     pub longest_delay: Duration,
     /// How long a task is a dispatcher's that isn't heard from.
     pub lease: Duration,
-    /// How long a backend isn't used whose self-test failed, before it is tested again.
-    pub probation: Duration,
+    /// How long one waits whose backend is out of use, before it is looked again.
+    pub while_out: Duration,
 }
 
 impl ServiceSettings {
@@ -42,7 +42,7 @@ impl ServiceSettings {
             first_delay: Duration::from_secs(1),
             longest_delay: Duration::from_secs(60),
             lease: Duration::from_secs(30),
-            probation: Duration::from_secs(60),
+            while_out: Duration::from_secs(5),
         }
     }
 

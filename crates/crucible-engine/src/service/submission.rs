@@ -3,7 +3,7 @@
 use super::{MOST_BATCH, Service, kind};
 use crate::{admission, hash};
 use crucible_core::{
-    Backend, Created, Error, ErrorKind, EvaluationId, EvaluationSpec, EvaluationState, NewEvaluation, Priority,
+    Backend, Created, Error, ErrorKind, EvaluationId, EvaluationSpec, EvaluationState, Flow, NewEvaluation, Priority,
     ProjectId, Query, Quotas, Result, Task,
 };
 use crucible_evidence::policy_hash;
@@ -13,6 +13,11 @@ use std::time::{Duration, SystemTime};
 const OPERATION: &str = "submit the evaluation";
 /// What is meant by a day in a quota.
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+/// Labels of one evaluation, and bytes of a label's name or value.
+const MOST_LABELS: usize = 32;
+const LONGEST_LABEL: usize = 256;
+/// Bytes of an idempotency key.
+const LONGEST_KEY: usize = 200;
 
 /// An evaluation that somebody asks for.
 #[derive(Clone, Debug)]
@@ -73,7 +78,7 @@ impl Service {
     ///
     /// # Errors
     /// Those of admission (`InvalidInput`, `NotFound`, `Refused`); `Conflict` where its idempotency key was used for another
-    /// request; `Overloaded` where too many wait; `Unavailable` while the service drains; `Io`.
+    /// request; `Overloaded` where too many wait; `Unavailable` while the service drains, or can't keep anything.
     pub async fn submit(&self, project: &ProjectId, quotas: Quotas, submission: Submission) -> Result<Submitted> {
         let mut submitted = self.submit_all(project, quotas, vec![submission]).await?;
         submitted.pop().unwrap_or_else(|| Err(Error::new(ErrorKind::Infrastructure, OPERATION, "nothing became of it")))
@@ -83,7 +88,7 @@ impl Service {
     /// about the others.
     ///
     /// # Errors
-    /// `Overloaded`, `Unavailable` or `Io`, and then none is taken; `InvalidInput` for more than [`MOST_BATCH`].
+    /// `Overloaded` or `Unavailable`, and then none is taken; `InvalidInput` for more than [`MOST_BATCH`].
     pub async fn submit_all(
         &self,
         project: &ProjectId,
@@ -95,11 +100,13 @@ impl Service {
             return Err(Error::new(ErrorKind::InvalidInput, OPERATION, message));
         }
         self.check_room(project, quotas, submissions.len()).await?;
+        self.bound_running(project, quotas).await?;
         let at = SystemTime::now();
         let (mut all, mut new, mut tasks) = (Vec::with_capacity(submissions.len()), Vec::new(), Vec::new());
         for submission in submissions {
             let Submission { spec, mut labels, idempotency_key, priority, delay, reuse } = submission;
-            let admitted = match admission::admit(&self.parts.engine, &spec) {
+            let described = check_description(&labels, idempotency_key.as_deref());
+            let admitted = match described.and_then(|()| admission::admit(&self.parts.engine, &spec)) {
                 Ok(admitted) => Some(admitted),
                 // A backend that is out for a while is waited for.
                 Err(error) if error.kind() == ErrorKind::Unavailable => None,
@@ -122,7 +129,7 @@ impl Service {
             let project = project.clone();
             new.push(NewEvaluation { spec, project, labels, idempotency_key, priority, at, first_event });
         }
-        let created = self.parts.store.create(new).await?;
+        let created = self.parts.store.create(new).await.map_err(cannot_keep)?;
         let mut accepted = Vec::with_capacity(tasks.len());
         let kept = all.iter_mut().filter(|one| matches!(one, Ok(Submitted::New(_))));
         for ((one, created), task) in kept.zip(created).zip(tasks) {
@@ -135,10 +142,7 @@ impl Service {
                 }
             }
         }
-        // Where this fails, or the process dies before it, recovery does it: the store has them.
-        if !accepted.is_empty() {
-            self.parts.queue.enqueue(accepted).await?;
-        }
+        self.enqueue(accepted).await;
         Ok(all)
     }
 
@@ -177,10 +181,50 @@ impl Service {
         Ok(self.parts.store.list(query).await?.items.first().map(|found| found.id))
     }
 
+    /// Queues what the store has as queued. Where that fails it is done a moment later, or by recovery if the process dies: it
+    /// is accepted by then, whatever becomes of the queue.
+    pub(super) async fn enqueue(&self, tasks: Vec<Task>) {
+        if tasks.is_empty() {
+            return;
+        }
+        if let Err(error) = self.parts.queue.enqueue(tasks.clone()).await {
+            tracing::error!(%error, tasks = tasks.len(), "what is accepted can't be queued yet");
+            self.stranded().extend(tasks);
+        }
+    }
+
+    /// Tries again to queue what couldn't be.
+    pub(super) async fn enqueue_stranded(&self) {
+        let tasks = std::mem::take(&mut *self.stranded());
+        self.enqueue(tasks).await;
+    }
+
+    /// Has the queue keep to how many a project may have running at one time.
+    ///
+    /// # Errors
+    /// As [`Queue::set_most_running`](crucible_core::Queue::set_most_running).
+    pub async fn bound_running(&self, project: &ProjectId, quotas: Quotas) -> Result<()> {
+        let known = self.bounds().get(project).copied();
+        if known == quotas.most_running {
+            return Ok(());
+        }
+        self.parts.queue.set_most_running(project.clone(), quotas.most_running).await?;
+        match quotas.most_running {
+            Some(most) => self.bounds().insert(project.clone(), most),
+            None => self.bounds().remove(project),
+        };
+        Ok(())
+    }
+
     /// Refuses what is too much for this service, or for the project.
     async fn check_room(&self, project: &ProjectId, quotas: Quotas, more: usize) -> Result<()> {
         let more = u64::try_from(more).unwrap_or(u64::MAX);
-        let counts = self.parts.queue.statistics().await?.all;
+        let queue = self.parts.queue.statistics().await?;
+        if queue.flow == Flow::Draining {
+            let error = Error::new(ErrorKind::Unavailable, OPERATION, "the queue drains: nothing new comes in");
+            return Err(error.with_hint("try again later, or at another service"));
+        }
+        let counts = queue.all;
         let waiting = counts.waiting.saturating_add(counts.delayed);
         if waiting.saturating_add(more) > self.settings.most_queued {
             let message = format!("{waiting} evaluations wait, of at most {}", self.settings.most_queued);
@@ -217,6 +261,36 @@ pub fn check_labels(labels: &BTreeMap<String, String>) -> Result<()> {
             Err(Error::new(ErrorKind::InvalidInput, OPERATION, message))
         }
     }
+}
+
+/// Checks what an evaluation can be found by.
+fn check_description(labels: &BTreeMap<String, String>, idempotency_key: Option<&str>) -> Result<()> {
+    let refuse = |message: String| Err(Error::new(ErrorKind::InvalidInput, OPERATION, message));
+    if labels.len() > MOST_LABELS {
+        return refuse(format!("labels: there are {}, of at most {MOST_LABELS}", labels.len()));
+    }
+    let is_long = |(name, value): (&String, &String)| name.len() > LONGEST_LABEL || value.len() > LONGEST_LABEL;
+    if labels.keys().any(String::is_empty) || labels.iter().any(is_long) {
+        return refuse(format!("labels: each has a name, and name and value have {LONGEST_LABEL} bytes at most"));
+    }
+    if idempotency_key.is_some_and(|key| key.is_empty() || key.len() > LONGEST_KEY) {
+        return refuse(format!("idempotency_key: it has 1 to {LONGEST_KEY} bytes"));
+    }
+    Ok(())
+}
+
+/// What can't be kept isn't accepted, and may be later: a full disk is cleared.
+fn cannot_keep(error: Error) -> Error {
+    if error.kind() != ErrorKind::Io {
+        return error;
+    }
+    let message = format!("nothing can be accepted now, since nothing can be kept: {error}");
+    let told = Error::new(ErrorKind::Unavailable, OPERATION, message);
+    let told = match error.hint() {
+        Some(hint) => told.with_hint(hint.to_owned()),
+        None => told,
+    };
+    told.with_source(error)
 }
 
 fn overloaded(message: String) -> Error {

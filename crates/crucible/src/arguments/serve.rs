@@ -184,7 +184,7 @@ Examples:
   crucible store backup /srv/backup/2026-11-26
   crucible serve --data-dir /srv/backup/2026-11-26           a copy is a service's folder
 
-While the service runs, PUT /v1/store/backup asks the service itself.")]
+While the service runs, POST /v1/store/backup asks the service itself.")]
 pub(crate) struct StoreBackupArguments {
     /// The folder to be made
     pub(crate) folder: PathBuf,

@@ -9,7 +9,7 @@ use crate::output;
 use crate::signals::Signals;
 use crucible::compose::{self, Composed};
 use crucible::config::{Auth, Configuration, Environment};
-use crucible_core::{CheckStatus, Error, ErrorKind, KeyStore as _, Result, Retention, StoreCare};
+use crucible_core::{CheckStatus, Error, ErrorKind, KeyStore as _, ProjectStore as _, Result, Retention, StoreCare};
 use crucible_engine::{ComponentHealth, Drained};
 use crucible_server::{Access, Api, KeyRing, Metrics, Rate, routes};
 use std::future::IntoFuture as _;
@@ -84,6 +84,7 @@ async fn run(arguments: &ServeArguments, configuration: &Configuration) -> Resul
             "unfinished evaluations of the last time"
         );
     }
+    parts.service.heed(store.projects().await?).await?;
     let listener = listen(address).await?;
     let address = listener.local_addr().unwrap_or(address);
     let (stop, closing) = (CancellationToken::new(), CancellationToken::new());
@@ -98,7 +99,14 @@ async fn run(arguments: &ServeArguments, configuration: &Configuration) -> Resul
     let over = closing.clone();
     let serving = axum::serve(listener, routes(api)).with_graceful_shutdown(over.cancelled_owned());
     let serving = tokio::spawn(serving.into_future());
-    health.check(|health| say(&line(health))).await;
+    let tested = tokio::select! {
+        () = health.check(|health| say(&line(health))) => None,
+        // Nothing runs yet that could come to its end.
+        number = signals.next() => Some(number),
+    };
+    if let Some(number) = tested {
+        return Ok(ended_by(number));
+    }
     say(&format!("listening on http://{address}{}\n", if wants_keys { ", for whoever has a key" } else { "" }));
     notify("READY=1");
     let dispatching = {
@@ -126,7 +134,7 @@ async fn run(arguments: &ServeArguments, configuration: &Configuration) -> Resul
         destroyed
     };
     tokio::select! {
-        ended = ending => ended.map(|()| if signal == SIGTERM { Exit::Success } else { Exit::Interrupted(signal) }),
+        ended = ending => ended.map(|()| ended_by(signal)),
         // Somebody who can't wait. What was written is on disk, and what runs is put back at the next start.
         number = signals.next() => Ok(Exit::Interrupted(number)),
     }
@@ -134,6 +142,11 @@ async fn run(arguments: &ServeArguments, configuration: &Configuration) -> Resul
 
 /// By which whoever keeps services ends one.
 const SIGTERM: u8 = 15;
+
+/// What the process ends with where a signal asked for it.
+fn ended_by(signal: u8) -> Exit {
+    if signal == SIGTERM { Exit::Success } else { Exit::Interrupted(signal) }
+}
 
 async fn listen(address: SocketAddr) -> Result<TcpListener> {
     TcpListener::bind(address).await.map_err(|error| {

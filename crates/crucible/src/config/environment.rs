@@ -87,6 +87,10 @@ pub const VARIABLES: &[Variable] = &[
     other("CRUCIBLE_KEY", "the key with which they do"),
     other("CRUCIBLE_REQUIRE", "tests only: what must not be skipped, such as jail,docker"),
     other("CRUCIBLE_SOAK", "tests only: how many runs the endurance tests make"),
+    other(
+        "CRUCIBLE_KILLED",
+        "tests only: how many evaluations a service gets that is killed; a seed may follow a colon",
+    ),
     other("CRUCIBLE_BLESS", "tests only: 1 rewrites reference pages and snapshots"),
 ];
 

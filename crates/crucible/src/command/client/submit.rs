@@ -20,8 +20,10 @@ use std::path::Path;
 const OPERATION: &str = "submit the program";
 /// How many are submitted at once.
 const BATCH: usize = 500;
-/// The largest file that is sent. A service takes no larger body.
-const LARGEST: u64 = 12 << 20;
+/// The largest file that is sent. In base64, a service takes no larger body.
+const LARGEST: u64 = 11 << 20;
+/// Bytes of one batch; a service takes no body over 16 MiB.
+const MOST_BYTES: usize = 15 << 20;
 /// How long a request waits for a result, before it asks again.
 const WAIT: TimeSpan = TimeSpan::secs(60);
 
@@ -67,9 +69,11 @@ async fn result(client: &Client, id: &str) -> Result<Evaluation> {
 async fn many(client: &Client, requests: Vec<SubmitEvaluation>, wait: bool, format: Format) -> Result<Exit> {
     let (mut accepted, mut refused): (Vec<Accepted>, _) = (Vec::new(), None);
     let mut requests = requests;
+    let mut name = 0_usize;
     while !requests.is_empty() {
-        let rest = requests.split_off(requests.len().min(BATCH));
-        for (one, name) in client.submit_batch(requests).await?.results.into_iter().zip(1..) {
+        let rest = requests.split_off(in_one_batch(&requests));
+        for one in client.submit_batch(requests).await?.results {
+            name += 1;
             match (one.accepted, one.problem) {
                 (Some(one), _) => accepted.push(one),
                 (None, problem) => {
@@ -118,6 +122,17 @@ async fn many(client: &Client, requests: Vec<SubmitEvaluation>, wait: bool, form
     }
     bar.finish_and_clear();
     Ok(worst.unwrap_or(Exit::Success))
+}
+
+/// How many of these fit into one batch: one at least.
+fn in_one_batch(requests: &[SubmitEvaluation]) -> usize {
+    let mut bytes = 0_usize;
+    let size = |request: &SubmitEvaluation| serde_json::to_vec(request).map_or(0, |text| text.len());
+    let fitting = requests.iter().take(BATCH).take_while(|request| {
+        bytes = bytes.saturating_add(size(request)).saturating_add(1);
+        bytes <= MOST_BYTES
+    });
+    fitting.count().max(1)
 }
 
 /// What is sent, one request for each program.

@@ -1,0 +1,81 @@
+//! A backend that is out isn't used, costs nobody a try, and comes back.
+
+use crate::bench::{Bench, PATIENCE, Plan, spec, submission};
+use crucible_core::{Backend, Component, ErrorKind, EvaluationSpec, EvaluationState};
+use crucible_engine::Health;
+use crucible_testkit::fake::{FakeBackend, Script, Step};
+use std::sync::Arc;
+
+fn short() -> Script {
+    Script::of([Step::Exit(0)])
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_is_out_is_waited_for_by_those_who_named_it_and_they_lose_no_try() {
+    let bench = Bench::running(Plan::of(short())).await;
+    bench.breakers.open("fake", "its self-test failed".to_owned());
+    let id = bench.submit_all(vec![submission(EvaluationSpec { backend: "fake".to_owned(), ..spec() })]).await;
+    let id = id.into_iter().next().unwrap().unwrap().id();
+    // Looked at more often than it has tries.
+    let begun = std::time::Instant::now();
+    bench.until("it was looked at", || async { begun.elapsed() > std::time::Duration::from_millis(500) }).await;
+    let waiting = bench.get(id).await.summary;
+    assert_eq!((waiting.state, waiting.attempt, bench.ledger.created()), (EvaluationState::Queued, 0, 0));
+    bench.breakers.close("fake");
+    let found = bench.result(id).await.summary;
+    assert_eq!((found.state, found.attempt), (EvaluationState::Finished, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_next_one_runs_what_named_none() {
+    let mut plan = Plan::of(short());
+    plan.backends.push(("second", short()));
+    let bench = Bench::running(plan).await;
+    bench.breakers.open("fake", "it is out".to_owned());
+    let found = bench.result(bench.submit().await).await.summary;
+    assert_eq!((found.state, found.indexed.backend.as_deref()), (EvaluationState::Finished, Some("second")));
+    bench.breakers.close("fake");
+    let found = bench.result(bench.submit().await).await.summary;
+    assert_eq!(found.indexed.backend.as_deref(), Some("fake"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_fails_again_and_again_is_out_until_its_self_test_passes() {
+    let plan = Plan::of(short()).failing(5, ErrorKind::Infrastructure).with(|settings| settings.attempts = 9);
+    let bench = Bench::running(plan).await;
+    let id = bench.submit().await;
+    bench.until("it is out", || async { bench.breakers.why_out("fake").is_some() }).await;
+    assert!(bench.breakers.why_out("fake").unwrap().contains("in a mood"));
+    let backend: Arc<dyn Component> = Arc::new(FakeBackend::new(short())) as Arc<dyn Component>;
+    let health = Health::new(vec![backend], vec!["fake".to_owned()], Arc::clone(&bench.breakers));
+    assert_eq!(health.unwell(), ["no part has been tested yet"]);
+    health.check(|_| ()).await;
+    assert!(health.unwell().is_empty() && bench.breakers.why_out("fake").is_none());
+    let found = bench.result(id).await.summary;
+    assert_eq!((found.state, found.attempt), (EvaluationState::Finished, 6));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_more_run_on_a_backend_than_it_may_have() {
+    let plan = Plan::of(Script::of([Step::WaitForever])).with(|settings| {
+        settings.most_running = 4;
+        settings.most_running_on = [("fake".to_owned(), 2)].into();
+    });
+    let bench = Bench::running(plan).await;
+    let ids: Vec<_> = bench.submit_all((0..4).map(|_| submission(spec())).collect()).await;
+    bench.until_commands(2).await;
+    bench.until("all are begun", || async { bench.service.running_now() == 4 }).await;
+    assert_eq!(bench.ledger.living(), 2);
+    for id in ids {
+        bench.service.cancel(None, id.as_ref().unwrap().id()).await.unwrap();
+        tokio::time::timeout(PATIENCE, bench.result(id.unwrap().id())).await.unwrap();
+    }
+    assert_eq!(bench.ledger.living(), 0);
+}
+
+#[test]
+fn a_fake_is_a_backend() {
+    // So that the names in these tests are those that breakers hear.
+    let backend: Box<dyn Backend> = Box::new(FakeBackend::new(short()));
+    assert_eq!(backend.name(), "fake");
+}

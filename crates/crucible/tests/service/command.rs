@@ -1,0 +1,85 @@
+//! The command line as the client of a service.
+
+use crate::place::shared;
+use serde_json::Value;
+
+fn json(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
+}
+
+#[test]
+fn a_program_is_submitted_watched_shown_and_listed() {
+    let shared = shared();
+    let (place, url) = (&shared.place, shared.server.url());
+    let on = |arguments: &[&str]| place.well(&[arguments, &["--server", &url]].concat());
+    let id = on(&["submit", "-l", "bash", "-c", "echo out; echo err >&2", "--labels", "suite=command"]);
+    let id = id.trim();
+    assert_eq!(on(&["watch", id]), "out\n");
+    let shown = on(&["get", id]);
+    assert!(shown.contains("exited with 0 on jail") && shown.contains("--- stderr\nerr\n"), "{shown}");
+    assert_eq!(json(&on(&["get", "--json", id]))["outcome"]["stdout"], "out\n");
+    let listed = on(&["list", "--label", "suite=command"]);
+    assert!(listed.contains(id) && listed.contains("suite=command") && listed.lines().count() == 1, "{listed}");
+    let listed = json(&on(&["list", "--label", "suite=command", "--json"]));
+    assert_eq!(listed["evaluations"][0]["id"], id);
+    let events = on(&["watch", "--json", id]);
+    let last = json(events.lines().last().unwrap());
+    assert_eq!(last["kind"], "finished");
+}
+
+#[test]
+fn waiting_ends_as_the_program_does() {
+    let shared = shared();
+    let (place, url) = (&shared.place, shared.server.url());
+    let submit = |code: &str, more: &[&str]| {
+        let arguments = [&["submit", "-l", "bash", "-c", code, "--wait", "--server", &url], more].concat();
+        place.run(&arguments)
+    };
+    let done = submit("echo hi; echo no >&2; exit 3", &[]);
+    assert_eq!(
+        (done.status.code(), done.stdout.as_slice(), done.stderr.as_slice()),
+        (Some(3), &b"hi\n"[..], &b"no\n"[..])
+    );
+    let late = submit("sleep 60", &["--timeout", "300ms", "--json"]);
+    assert_eq!(late.status.code(), Some(124), "{}", String::from_utf8_lossy(&late.stderr));
+    assert_eq!(json(&String::from_utf8(late.stdout).unwrap())["outcome"]["status"], "timed_out");
+}
+
+#[test]
+fn many_programs_are_submitted_together_and_those_that_are_refused_are_named() {
+    let shared = shared();
+    let (place, url) = (&shared.place, shared.server.url());
+    let file = |name: &str, text: &str| {
+        std::fs::write(place.path(name), text).unwrap();
+        place.path(name).to_str().unwrap().to_owned()
+    };
+    let (one, two) = (file("one.sh", "exit 0"), file("two.sh", "exit 1"));
+    let done = place.run(&["submit", &one, &two, "--wait", "--server", &url]);
+    assert_eq!(done.status.code(), Some(1), "{}", String::from_utf8_lossy(&done.stderr));
+    let said = String::from_utf8(done.stdout).unwrap();
+    assert!(said.contains("exited with 0") && said.contains("exited with 1") && said.lines().count() == 2, "{said}");
+    let ids = place.well(&["submit", &one, &one, "--server", &url]);
+    assert_eq!(ids.lines().count(), 2);
+    let refused = place.run(&["submit", &one, &two, "--memory", "9999GiB", "--server", &url]);
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert!(said.contains("program 1 isn't") && said.contains("program 2 isn't"), "{said}");
+    assert!(!refused.status.success());
+}
+
+#[test]
+fn one_that_runs_is_cancelled_and_one_that_is_not_there_is_named() {
+    let shared = shared();
+    let (place, server) = (&shared.place, &shared.server);
+    let url = server.url();
+    let id = server.submit("echo on; while :; do sleep 0.1; done");
+    server.until_written(&id);
+    place.well(&["cancel", &id, "--server", &url]);
+    assert_eq!(server.result(&id)["state"], "cancelled");
+    let unknown = "019b2c4e-7a31-7d04-9f52-3c1f6f1b2a11";
+    for verb in ["get", "watch", "cancel"] {
+        place.badly(&[verb, unknown, "--server", &url], 66, &["there is no evaluation"]);
+    }
+    place.badly(&["list", "--server", "http://127.0.0.1:1"], 69, &["127.0.0.1:1"]);
+    place.badly(&["list", "--server", "ftp://x"], 65, &["ftp://x"]);
+    place.badly(&["list", "--state", "done", "--server", &url], 65, &["state"]);
+}

@@ -1,0 +1,20 @@
+//! The service as those who use it meet it: the real command on a folder of the test's own, over real connections.
+
+#![expect(clippy::unwrap_used, clippy::panic, clippy::print_stderr, reason = "helpers of tests fail as tests do")]
+
+#[path = "../leftovers/cgroups.rs"]
+mod cgroups;
+#[path = "../leftovers/processes.rs"]
+mod processes;
+
+mod care;
+mod command;
+mod events;
+mod full_disk;
+mod http;
+mod keys;
+mod killed;
+mod place;
+mod requests;
+mod stopping;
+mod wire;
