@@ -84,3 +84,32 @@ fn a_database_that_is_none_is_refused_at_the_start() {
     let server = place.serve(&[]);
     assert_eq!(server.get("/v1/evaluations").expect(200)["evaluations"].as_array().unwrap().len(), 1);
 }
+
+#[test]
+fn what_was_written_last_and_is_torn_is_left_out_and_the_rest_is_whole() {
+    let place = Place::new();
+    let server = place.serve(&[]);
+    let first = results(&server, 3);
+    // From here on nothing is certain to be there any more.
+    server.post("/v1/store/check", &json!({})).expect(200);
+    let before = std::fs::metadata(place.data().join("crucible.db-wal")).unwrap().len();
+    results(&server, 1);
+    server.kill();
+    let log = place.data().join("crucible.db-wal");
+    let mut torn = std::fs::read(&log).unwrap();
+    assert!(u64::try_from(torn.len()).unwrap() > before, "nothing was written to the log");
+    let half = torn.len() - 2000;
+    torn[half..].fill(0xa5);
+    std::fs::write(&log, torn).unwrap();
+    let server = place.serve(&[]);
+    for one in &first {
+        assert_eq!(server.get(&format!("/v1/evaluations/{}", one["id"].as_str().unwrap())).expect(200), *one);
+    }
+    let listed = server.get("/v1/evaluations").expect(200);
+    for one in listed["evaluations"].as_array().unwrap() {
+        assert_eq!(server.result(one["id"].as_str().unwrap())["state"], "finished");
+    }
+    let checked = server.post("/v1/store/check", &json!({})).expect(200);
+    assert!(checked["sound"] == true, "{checked}");
+    assert_eq!(server.result(&server.submit("echo 9"))["outcome"]["stdout"], "9\n");
+}

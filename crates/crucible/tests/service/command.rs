@@ -1,7 +1,8 @@
 //! The command line as the client of a service.
 
-use crate::place::shared;
+use crate::place::{Place, shared};
 use serde_json::Value;
+use std::io::{BufRead as _, BufReader};
 
 fn json(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
@@ -82,4 +83,27 @@ fn one_that_runs_is_cancelled_and_one_that_is_not_there_is_named() {
     place.badly(&["list", "--server", "http://127.0.0.1:1"], 69, &["127.0.0.1:1"]);
     place.badly(&["list", "--server", "ftp://x"], 65, &["ftp://x"]);
     place.badly(&["list", "--state", "done", "--server", &url], 65, &["state"]);
+}
+
+#[test]
+fn whoever_watches_goes_on_with_the_next_service_where_one_was_killed() {
+    let place = Place::new();
+    let server = place.serve(&[]);
+    let (url, address) = (server.url(), server.address.clone());
+    let id = server.submit("echo first; sleep 1; echo last; exit 3");
+    let mut watching = place.command(&["watch", "--json", &id, "--server", &url]).spawn().unwrap();
+    let mut lines = BufReader::new(watching.stdout.take().unwrap()).lines().map(|line| json(&line.unwrap()));
+    let mut events: Vec<Value> = Vec::new();
+    while events.last().is_none_or(|event| event["kind"] != "output_produced") {
+        events.push(lines.next().unwrap());
+    }
+    server.kill();
+    let _next = place.serve(&["--listen", &address]);
+    events.extend(lines);
+    let watched = watching.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&watched.stderr);
+    assert_eq!(watched.status.code(), Some(3), "{said}");
+    let numbers: Vec<u64> = events.iter().map(|event| event["number"].as_u64().unwrap()).collect();
+    // Each event once, over both services.
+    assert!(numbers.iter().copied().eq(1..=u64::try_from(numbers.len()).unwrap()), "{numbers:?}");
 }

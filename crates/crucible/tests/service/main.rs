@@ -16,5 +16,6 @@ mod keys;
 mod killed;
 mod place;
 mod requests;
+mod sandboxes;
 mod stopping;
 mod wire;

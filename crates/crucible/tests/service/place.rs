@@ -128,7 +128,8 @@ impl Place {
 
     /// Starts the service by way of another program, which becomes it, and waits for nothing.
     pub(crate) fn begin_in(&self, way: &[&str], more: &[&str]) -> Server {
-        let arguments = [&["serve", "--listen", "127.0.0.1:0"], more].concat();
+        let anywhere: &[&str] = if more.contains(&"--listen") { &[] } else { &["--listen", "127.0.0.1:0"] };
+        let arguments = [&["serve"], anywhere, more].concat();
         let log = std::fs::File::options().create(true).append(true).open(self.path("log")).unwrap();
         let plain = self.command(&self.on_data(&arguments));
         let mut command = match way.split_first() {
