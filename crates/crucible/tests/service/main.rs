@@ -7,6 +7,7 @@ mod cgroups;
 #[path = "../leftovers/processes.rs"]
 mod processes;
 
+mod again;
 mod care;
 mod command;
 mod events;
