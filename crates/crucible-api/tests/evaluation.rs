@@ -40,7 +40,9 @@ fn a_held_evaluation_has_every_field_of_the_contract() {
         r#"{"id":"01890a5d-ac96-774b-bcce-b302099a8057","state":"held","outcome":null,"failure":null,"validity":null,"#,
         r#""attempt":0,"node":"node-1","labels":{"label":"nightly"},"#,
         r#""admission":{"decision":"hold","reasons":[{"decision":"hold","clause":"before.hold","#,
-        r#""message":"main.py:1: net.socket (high): opens a socket"}],"review":null,"rules_digest":"d1"},"findings":[]}"#
+        r#""message":"main.py:1: net.socket (high): opens a socket"}],"review":null,"rules_digest":"d1"},"findings":[],"#,
+        r#""project":"","priority":0,"created_at":"1970-01-01T00:00:00.000Z","started_at":null,"finished_at":null,"#,
+        r#""cancel_requested":false,"review":null}"#
     );
     let text = serde_json::to_string(&evaluation).unwrap();
     assert_eq!(text, expected);

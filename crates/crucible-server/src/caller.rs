@@ -76,7 +76,7 @@ impl Caller {
 impl<S: Send + Sync> FromRequestParts<S> for Caller {
     type Rejection = Infallible;
 
-    /// Whoever [`identify`] found. Where nobody looked, whoever may connect may do everything.
+    /// Whoever was found by their key. Where nobody looked, whoever may connect may do everything.
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> std::result::Result<Self, Self::Rejection> {
         Ok(parts.extensions.get::<Self>().cloned().unwrap_or_else(Self::local))
     }
