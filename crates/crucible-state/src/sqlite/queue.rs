@@ -7,6 +7,7 @@
 
 use super::failure::{Done, Failure};
 use super::folder::{Shared, SqliteFolder};
+use super::writer::Lasting;
 use crate::memory::{SharedState, draining, lease_state, passes_a_task};
 use crate::queue::{Kept, Sequence};
 use async_trait::async_trait;
@@ -142,7 +143,7 @@ impl SqliteQueue {
             after(&then, done);
             then.state.tell();
         };
-        self.shared.writer.write_then(work, after).await.map_err(|failure| failure.told(OPERATION))
+        self.shared.writer.write_then(Lasting::Machine, work, after).await.map_err(|failure| failure.told(OPERATION))
     }
 }
 

@@ -1,8 +1,8 @@
 //! The one thread that writes.
 //!
-//! Invariant: whoever is answered without an error finds what they wrote after any crash. What waits at one time is one
-//! transaction; a part of it that fails is undone alone. Answers, and what follows from them, come in the order of the
-//! commits.
+//! Invariant: whoever is answered without an error finds what they wrote after any end of this process, and, but for what is
+//! [`Lasting::Process`], after any end of the machine. What waits at one time is one transaction; a part of it that fails is undone
+//! alone. Answers, and what follows from them, come in the order of the commits.
 
 use super::failure::{Done, Failure};
 use rusqlite::Connection;
@@ -15,8 +15,19 @@ const MOST_IN_ONE: usize = 512;
 /// How many parts may wait; whoever comes after them waits to be let in.
 const MOST_WAITING: usize = 4096;
 
+/// What something that was written must survive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Lasting {
+    /// The end of the machine: it is synced before it is answered.
+    Machine,
+    /// The end of this process. Where the machine ends, the database is as it was at an earlier commit that was synced.
+    Process,
+}
+
 /// Something to be written.
 trait Part: Send {
+    /// What it must survive.
+    fn lasting(&self) -> Lasting;
     /// Writes it.
     fn write(&mut self, connection: &Connection) -> Written;
     /// Hears whether it was committed.
@@ -31,6 +42,7 @@ enum Written {
 }
 
 struct Change<W, A, T> {
+    lasting: Lasting,
     work: Option<W>,
     after: A,
     /// `None` until it was tried.
@@ -44,6 +56,10 @@ where
     A: FnOnce(&Done<T>) + Send,
     T: Send,
 {
+    fn lasting(&self) -> Lasting {
+        self.lasting
+    }
+
     fn write(&mut self, connection: &Connection) -> Written {
         let Some(work) = self.work.take() else { return Written::No };
         let done = work(connection);
@@ -90,18 +106,19 @@ impl Writer {
         &self,
         work: impl FnOnce(&Connection) -> Done<T> + Send + 'static,
     ) -> Done<T> {
-        self.write_then(work, |_| ()).await
+        self.write_then(Lasting::Machine, work, |_| ()).await
     }
 
     /// Writes something; `after` hears on the writer's thread what became of it, before anything later is written. Once it
     /// was let in, it is done whether or not anyone waits for the answer.
     pub(super) async fn write_then<T: Send + 'static>(
         &self,
+        lasting: Lasting,
         work: impl FnOnce(&Connection) -> Done<T> + Send + 'static,
         after: impl FnOnce(&Done<T>) + Send + 'static,
     ) -> Done<T> {
         let (answer, answered) = oneshot::channel();
-        let part = Change { work: Some(work), after, done: None, answer };
+        let part = Change { lasting, work: Some(work), after, done: None, answer };
         let parts = self.parts.as_ref().ok_or_else(Failure::stopped)?;
         parts.send(Box::new(part)).await.map_err(|_| Failure::stopped())?;
         answered.await.unwrap_or_else(|_| Err(Failure::stopped()))
@@ -141,6 +158,9 @@ fn commit(connection: &Connection, parts: &mut Vec<Box<dyn Part>>) {
 
 fn write_all(connection: &Connection, parts: &mut [Box<dyn Part>]) -> Done<()> {
     let run = |sql| connection.prepare_cached(sql).and_then(|mut statement| statement.execute([])).map(drop);
+    // In a log that is written ahead, NORMAL leaves out the sync of a commit and nothing else.
+    let is_synced = parts.iter().any(|part| part.lasting() == Lasting::Machine);
+    connection.execute_batch(if is_synced { "PRAGMA synchronous = FULL" } else { "PRAGMA synchronous = NORMAL" })?;
     run("BEGIN IMMEDIATE")?;
     for part in parts.iter_mut() {
         run("SAVEPOINT part")?;

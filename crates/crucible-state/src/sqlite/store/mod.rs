@@ -16,6 +16,7 @@ mod steps;
 use super::blobs::Writing;
 use super::failure::{Done, Failure};
 use super::folder::{Shared, SqliteFolder};
+use super::writer::Lasting;
 use async_trait::async_trait;
 use create::Prepared;
 use crucible_core::{
@@ -90,6 +91,7 @@ impl SqliteStore {
     /// written for it, whether or not anyone waits.
     async fn write_and_tell<T: Send + 'static>(
         &self,
+        lasting: Lasting,
         guard: Option<Writing>,
         work: impl FnOnce(&Connection) -> Done<(T, Vec<Arc<StoredEvent>>)> + Send + 'static,
     ) -> Result<T> {
@@ -100,20 +102,21 @@ impl SqliteStore {
             }
             drop(guard);
         };
-        let done = self.shared.writer.write_then(work, tell).await;
+        let done = self.shared.writer.write_then(lasting, work, tell).await;
         done.map(|(done, _)| done).map_err(|failure| failure.told(OPERATION))
     }
 
     /// Makes a step with a change, whose large documents are written first.
     async fn step<T: Send + 'static>(
         &self,
+        lasting: Lasting,
         change: Change,
         work: impl FnOnce(&Connection, PackedChange) -> Done<(T, Vec<Arc<StoredEvent>>)> + Send + 'static,
     ) -> Result<T> {
         let guard = self.shared.blobs.writing().await;
         let packed = documents::pack_change(&self.shared.blobs, &guard, change).await;
         let packed = packed.map_err(|failure| failure.told(OPERATION))?;
-        self.write_and_tell(Some(guard), move |connection| work(connection, packed)).await
+        self.write_and_tell(lasting, Some(guard), move |connection| work(connection, packed)).await
     }
 }
 
@@ -158,7 +161,7 @@ impl Store for SqliteStore {
         let guard = self.shared.blobs.writing().await;
         let prepared = create::prepare(&self.shared.blobs, &guard, evaluations).await;
         let prepared: Vec<Prepared> = prepared.map_err(|failure| failure.told(OPERATION))?;
-        self.write_and_tell(Some(guard), move |connection| create::insert(connection, prepared)).await
+        self.write_and_tell(Lasting::Machine, Some(guard), move |connection| create::insert(connection, prepared)).await
     }
 
     async fn specification(&self, project: Option<&ProjectId>, id: EvaluationId) -> Result<EvaluationSpec> {
@@ -185,22 +188,33 @@ impl Store for SqliteStore {
     }
 
     async fn start(&self, id: EvaluationId, node: String, change: Change) -> Result<Started> {
-        self.step(change, move |connection, change| steps::start(connection, id, &node, &change)).await
+        // A machine that ends takes with it whoever had the token that is forgotten.
+        self.step(Lasting::Process, change, move |connection, change| steps::start(connection, id, &node, &change))
+            .await
     }
 
     async fn finish(&self, id: EvaluationId, token: FencingToken, state: FinalState, change: Change) -> Result<Step> {
         let state = EvaluationState::from(state);
-        self.step(change, move |connection, change| steps::end_try(connection, id, token, state, &change)).await
+        self.step(Lasting::Machine, change, move |connection, change| {
+            steps::end_try(connection, id, token, state, &change)
+        })
+        .await
     }
 
     async fn requeue(&self, id: EvaluationId, token: FencingToken, change: Change) -> Result<Step> {
         let state = EvaluationState::Queued;
-        self.step(change, move |connection, change| steps::end_try(connection, id, token, state, &change)).await
+        self.step(Lasting::Machine, change, move |connection, change| {
+            steps::end_try(connection, id, token, state, &change)
+        })
+        .await
     }
 
     async fn hold(&self, id: EvaluationId, token: FencingToken, change: Change) -> Result<Step> {
         let state = EvaluationState::Held;
-        self.step(change, move |connection, change| steps::end_try(connection, id, token, state, &change)).await
+        self.step(Lasting::Machine, change, move |connection, change| {
+            steps::end_try(connection, id, token, state, &change)
+        })
+        .await
     }
 
     async fn decide(
@@ -211,8 +225,10 @@ impl Store for SqliteStore {
         change: Change,
     ) -> Result<Decided> {
         let project = project.cloned();
-        self.step(change, move |connection, change| steps::decide(connection, project.as_ref(), id, &review, &change))
-            .await
+        self.step(Lasting::Machine, change, move |connection, change| {
+            steps::decide(connection, project.as_ref(), id, &review, &change)
+        })
+        .await
     }
 
     async fn cancel(
@@ -222,11 +238,16 @@ impl Store for SqliteStore {
         change: Change,
     ) -> Result<CancelledEvaluation> {
         let project = project.cloned();
-        self.step(change, move |connection, change| steps::cancel(connection, project.as_ref(), id, &change)).await
+        self.step(Lasting::Machine, change, move |connection, change| {
+            steps::cancel(connection, project.as_ref(), id, &change)
+        })
+        .await
     }
 
     async fn append(&self, id: EvaluationId, token: FencingToken, events: Vec<NewEvent>) -> Result<Step> {
-        self.write_and_tell(None, move |connection| steps::append(connection, id, token, &events)).await
+        // What a program wrote so far is told again by the next try.
+        self.write_and_tell(Lasting::Process, None, move |connection| steps::append(connection, id, token, &events))
+            .await
     }
 
     async fn events(
