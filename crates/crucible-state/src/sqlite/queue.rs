@@ -27,6 +27,7 @@ const OPERATION: &str = "use the queue";
 pub struct SqliteQueue {
     shared: Arc<Shared>,
     memory: Arc<Memory>,
+    lasting: Lasting,
 }
 
 #[derive(Debug)]
@@ -128,7 +129,15 @@ impl SqliteQueue {
                 }
             }
         }
-        Ok(Self { shared, memory: Arc::new(memory) })
+        Ok(Self { shared, memory: Arc::new(memory), lasting: Lasting::Machine })
+    }
+
+    /// The same, for whoever queues at each start what a store has as unfinished: it answers without a sync. What it answered
+    /// survives its process; what the end of the machine takes, the store brings back.
+    #[must_use]
+    pub fn restored_from_a_store(mut self) -> Self {
+        self.lasting = Lasting::Process;
+        self
     }
 
     /// Changes something on the writer's thread.
@@ -143,7 +152,7 @@ impl SqliteQueue {
             after(&then, done);
             then.state.tell();
         };
-        self.shared.writer.write_then(Lasting::Machine, work, after).await.map_err(|failure| failure.told(OPERATION))
+        self.shared.writer.write_then(self.lasting, work, after).await.map_err(|failure| failure.told(OPERATION))
     }
 }
 
