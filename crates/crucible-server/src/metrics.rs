@@ -161,9 +161,7 @@ impl Metrics {
     pub(crate) fn text(&self, queue: &QueueStatistics, running: usize) -> String {
         let counted = &self.0;
         let all = queue.all;
-        for (state, count) in
-            [("waiting", all.waiting), ("delayed", all.delayed), ("leased", all.leased), ("dead", all.dead)]
-        {
+        for (state, count) in [("waiting", all.waiting), ("delayed", all.delayed), ("leased", all.leased)] {
             counted.tasks.get_or_create(&TaskLabels { state }).set(i64::try_from(count).unwrap_or(i64::MAX));
         }
         counted.oldest.set(queue.oldest.unwrap_or_default().as_secs_f64());

@@ -58,8 +58,8 @@ pub(crate) async fn components(State(api): State<Api>, _caller: Caller) -> Json<
 }
 
 fn project(counts: &TaskCounts) -> ProjectQueue {
-    let TaskCounts { waiting, delayed, leased, dead } = *counts;
-    ProjectQueue { waiting, delayed, leased, dead }
+    let TaskCounts { waiting, delayed, leased, .. } = *counts;
+    ProjectQueue { waiting, delayed, leased }
 }
 
 const fn flow(flow: Flow) -> QueueFlow {
@@ -80,7 +80,6 @@ async fn report(api: &Api, caller: &Caller) -> Result<QueueReport> {
         waiting: queue.all.waiting,
         delayed: queue.all.delayed,
         leased: queue.all.leased,
-        dead: queue.all.dead,
         oldest_ms: queue.oldest.map(milliseconds),
         running: many(api.service.running_now()),
         most_running: many(settings.most_running),

@@ -49,8 +49,6 @@ pub struct QueueReport {
     pub delayed: u64,
     /// Are being run.
     pub leased: u64,
-    /// Were given up.
-    pub dead: u64,
     /// How long the one that waits longest has waited; `null` where none waits.
     pub oldest_ms: Option<f64>,
     /// Evaluations that run on this node now.
@@ -72,8 +70,6 @@ pub struct ProjectQueue {
     pub delayed: u64,
     /// Are being run.
     pub leased: u64,
-    /// Were given up.
-    pub dead: u64,
 }
 
 /// What a queue lets through.

@@ -8,8 +8,8 @@ use crucible_core::{
     Store as _, StoredEvaluation, StoredEvent,
 };
 use crucible_engine::{
-    Breakers, Drained, Engine, LanguageTable, NodeFacts, Records, Service, ServiceParts, ServiceSettings, Submission,
-    Submitted,
+    Breakers, Drained, Engine, LanguageTable, NodeFacts, Records, Reuse, Service, ServiceParts, ServiceSettings,
+    Submission, Submitted,
 };
 use crucible_state::SystemClock;
 use crucible_state::memory::{MemoryBus, MemoryQueue};
@@ -349,7 +349,8 @@ pub(crate) fn spec() -> EvaluationSpec {
 
 pub(crate) fn submission(spec: EvaluationSpec) -> Submission {
     let (labels, delay) = (BTreeMap::new(), Duration::ZERO);
-    Submission { spec, labels, idempotency_key: None, priority: Priority::default(), delay }
+    let (priority, reuse) = (Priority::default(), Reuse::Never);
+    Submission { spec, labels, idempotency_key: None, priority, delay, reuse }
 }
 
 /// The words that were kept.

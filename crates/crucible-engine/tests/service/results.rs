@@ -3,7 +3,7 @@
 use crate::bench::{Bench, Plan, QueueIn, said, spec, submission};
 use crucible_core::{
     Change, Error, ErrorKind, EvaluationState, FencingToken, FinalState, LimitKind, NewEvent, Started,
-    Step as StoreStep, Store as _, Stream,
+    Step as StoreStep, Store as _, Stream, TaskCounts,
 };
 use crucible_engine::Submitted;
 use crucible_testkit::fake::{Fault, Script, Step};
@@ -91,14 +91,18 @@ async fn what_crucible_failed_at_is_tried_again_until_it_works() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_crucible_fails_at_too_often_is_dead_and_its_letter_is_in_the_queue() {
+async fn what_crucible_fails_at_too_often_is_dead_and_nothing_of_it_is_in_the_queue() {
     let bench = Bench::running(Plan::of(hello()).failing(3, ErrorKind::Infrastructure)).await;
     let id = bench.submit().await;
     let found = bench.result(id).await;
     assert_eq!((found.summary.state, found.summary.attempt), (EvaluationState::Dead, 3));
     assert!(said(found.failure.as_ref()).contains("in a mood"), "{found:?}");
     assert_eq!(bench.kinds(id).await.last().unwrap(), "dead");
-    bench.until("it is buried", || async { !bench.queue.dead(None, 10).await.unwrap().is_empty() }).await;
+    bench
+        .until("it is out of the queue", || async {
+            bench.queue.statistics().await.unwrap().all == TaskCounts::default()
+        })
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
