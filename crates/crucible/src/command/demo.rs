@@ -9,7 +9,7 @@ use crate::arguments::DemoArguments;
 use crate::exit::Exit;
 use crate::output;
 use crucible_api::client::Client;
-use crucible_api::v1::{Evaluation, Outcome, SubmitEvaluation};
+use crucible_api::v1::{Admission, Evaluation, EvaluationState, Outcome, SubmitEvaluation};
 use crucible_core::{Error, ErrorKind, Result, TimeSpan};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::time::Instant;
@@ -109,7 +109,7 @@ fn title(number: u32, text: &str) -> Result<()> {
 
 async fn result(client: &Client, id: &str) -> Result<Evaluation> {
     let evaluation = client.evaluation(id, Some(PATIENCE)).await?;
-    if evaluation.state.is_final() {
+    if evaluation.state.is_final() || evaluation.state == EvaluationState::Held {
         return Ok(evaluation);
     }
     Err(Error::new(ErrorKind::Infrastructure, OPERATION, format!("evaluation {id} has no result in time")))
@@ -160,19 +160,33 @@ async fn hostile(client: &Client) -> Result<()> {
             request.limits.insert((*name).to_owned(), value);
         }
         let evaluation = result(client, &client.submit(&request).await?.id).await?;
-        let outcome = outcome(&evaluation)?;
-        let seen: Vec<_> =
-            outcome.behavior.iter().map(|seen| seen.message.as_str()).filter(|seen| !seen.is_empty()).collect();
-        let decided =
-            outcome.admission.iter().flat_map(|admission| &admission.reasons).map(|reason| reason.message.as_str());
-        let last = outcome.stderr.lines().last().unwrap_or_default();
-        let why = decided.chain(seen).next().unwrap_or(last);
-        say(&format!("   wants {:42} {}\n", sample.wants, client::ending(outcome)))?;
+        let (ending, why) = told(client, &evaluation).await?;
+        say(&format!("   wants {:42} {ending}\n", sample.wants))?;
         if !why.is_empty() {
             say(&format!("         {why}\n"))?;
         }
     }
     Ok(())
+}
+
+/// How a hostile sample ended, and what stopped it. One that waits for a person is taken back: nobody is to be bothered with it.
+async fn told(client: &Client, evaluation: &Evaluation) -> Result<(String, String)> {
+    let reason = |admission: Option<&Admission>| {
+        let reasons = admission.into_iter().flat_map(|admission| &admission.reasons);
+        reasons.map(|reason| reason.message.clone()).next()
+    };
+    if evaluation.state == EvaluationState::Held {
+        client.cancel(&evaluation.id).await?;
+        return Ok((
+            "held for a person to decide".to_owned(),
+            reason(evaluation.admission.as_ref()).unwrap_or_default(),
+        ));
+    }
+    let outcome = outcome(evaluation)?;
+    let seen = outcome.behavior.iter().map(|seen| seen.message.clone()).find(|seen| !seen.is_empty());
+    let last = outcome.stderr.lines().last().unwrap_or_default();
+    let why = reason(outcome.admission.as_ref()).or(seen).unwrap_or_else(|| last.to_owned());
+    Ok((client::ending(outcome), why))
 }
 
 async fn load(client: &Client) -> Result<()> {

@@ -80,7 +80,7 @@ pub const VARIABLES: &[Variable] = &[
     setting("CRUCIBLE_SERVE_ATTEMPTS", "serve.attempts", "how often an evaluation is tried at which Crucible fails"),
     setting("CRUCIBLE_SERVE_KEEP", "serve.keep", "how long what came of evaluations is kept"),
     setting(
-        "CRUCIBLE_SERVER",
+        "CRUCIBLE_CLIENT_SERVER",
         "client.server",
         "where the service is that submit, get, list, watch and cancel talk to",
     ),

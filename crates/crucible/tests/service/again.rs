@@ -101,7 +101,7 @@ fn the_demonstration_shows_five_things_and_the_page_of_the_interface_is_there() 
         "4. ",
         "5. ",
         "6 * 7 = 42",
-        "the limit pids",
+        "reached the limit of 16 processes",
         "timed out",
         "out of memory",
         "denied",
