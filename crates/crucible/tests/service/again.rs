@@ -104,7 +104,7 @@ fn the_demonstration_shows_five_things_and_the_page_of_the_interface_is_there() 
         "reached the limit of 16 processes",
         "timed out",
         "out of memory",
-        "denied",
+        "held for a person",
         "command_started",
         "jail",
     ] {
