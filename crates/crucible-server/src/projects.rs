@@ -8,7 +8,10 @@ use axum::Json;
 use axum::extract::State;
 use axum::extract::rejection::JsonRejection;
 use crucible_api::v1::{Object, Project, ProjectList, ProjectQuotas};
-use crucible_core::{ProjectId, Quotas, Role};
+use crucible_core::{Error, ErrorKind, ProjectId, Quotas, Role};
+
+/// The largest bound.
+const LARGEST: u64 = 1_000_000_000;
 
 fn told((project, quotas): (ProjectId, Quotas)) -> Project {
     let Quotas { most_running, most_queued, most_per_day } = quotas;
@@ -34,6 +37,11 @@ pub(crate) async fn set(
 ) -> Result<Json<Project>, Problem> {
     caller.needs(Role::Admin)?;
     let Json(Object(ProjectQuotas { most_running, most_queued, most_per_day })) = request?;
+    let all = [most_running.map(u64::from), most_queued, most_per_day];
+    if let Some(number) = all.into_iter().flatten().find(|number| *number > LARGEST) {
+        let message = format!("{number} is more than {LARGEST}; null is no bound");
+        return Err(Error::new(ErrorKind::InvalidInput, "read the request", message).into());
+    }
     let (project, quotas): (ProjectId, _) = (project.parse()?, Quotas { most_running, most_queued, most_per_day });
     api.projects.set_quotas(&project, quotas).await?;
     api.service.heed([(project.clone(), quotas)]).await?;

@@ -245,10 +245,13 @@ pub struct StoreBackup {
 #[serde(default, deny_unknown_fields)]
 pub struct ProjectQuotas {
     /// Evaluations that run at one time.
+    #[schema(maximum = 1_000_000_000)]
     pub most_running: Option<u32>,
     /// Evaluations that wait at one time.
+    #[schema(maximum = 1_000_000_000)]
     pub most_queued: Option<u64>,
     /// Evaluations accepted in a day.
+    #[schema(maximum = 1_000_000_000)]
     pub most_per_day: Option<u64>,
 }
 

@@ -61,6 +61,9 @@ fn a_project_has_what_it_may_have_and_a_key_asks_no_faster_than_it_may() {
     assert_eq!(server.get("/v1/projects").expect(200)["projects"], json!([set]));
     server.send("PUT", "/v1/projects/A%20B", &quotas).expect_problem(400, &["project"]);
     server.send("PUT", "/v1/projects/red", &json!({"most": 1})).expect_problem(400, &["most"]);
+    server
+        .send("PUT", "/v1/projects/red", &json!({"most_queued": u64::MAX}))
+        .expect_problem(400, &["null is no bound"]);
 
     server.key = Some(red);
     server.send("PUT", "/v1/projects/red", &json!({})).expect_problem(403, &["admin"]);
