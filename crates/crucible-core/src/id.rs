@@ -58,3 +58,7 @@ id! {
     /// One isolated place in which commands run.
     SandboxId
 }
+id! {
+    /// One key, which isn't secret itself.
+    KeyId
+}

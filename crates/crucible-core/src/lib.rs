@@ -61,7 +61,7 @@ pub use control::{ControlArms, ControlSandbox};
 pub use error::{Error, ErrorKind, Result};
 pub use event::{Discard, Event, EventSink, Stream};
 pub use evidence::{Evidence, Posture, PostureFact, PostureRecord, PostureState, PostureSummary};
-pub use id::{EvaluationId, SandboxId};
+pub use id::{EvaluationId, KeyId, SandboxId};
 pub use language::Language;
 pub use layer::{Layer, LayerState, Layers};
 pub use limits::{LimitKind, Limits};
@@ -90,7 +90,7 @@ pub use store::{
     Unfinished,
 };
 pub use suggest::nearest;
-pub use tenancy::{KeyHash, KeyId, KeyRecord, KeyStore, ProjectId, ProjectStore, Quotas, Role};
+pub use tenancy::{KeyHash, KeyRecord, KeyStore, ProjectId, ProjectStore, Quotas, Role};
 pub use tripwire::{
     TouchKind, TouchRecord, Touched, Tripwire, TripwireKind, TripwireRecord, TripwireWatch, WatchedPlace,
 };

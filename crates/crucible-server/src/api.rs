@@ -3,7 +3,6 @@
 use crate::caller::{self, Access};
 use crate::metrics::Metrics;
 use crate::rate::{self, Rate};
-use crate::records::JsonRecords;
 use crate::{
     MOST_BODY, SandboxService, SpecReader, evaluations, feed, keys, openapi, problem, projects, status, store,
 };
@@ -71,12 +70,6 @@ impl Api {
     #[must_use]
     pub fn new(parts: ApiParts) -> Self {
         Self(Arc::new(parts))
-    }
-
-    /// What writes the records of a service behind this interface.
-    #[must_use]
-    pub const fn records() -> JsonRecords {
-        JsonRecords
     }
 }
 

@@ -263,7 +263,6 @@ fn is_local(authority: &str) -> bool {
         None => authority.split(':').next().unwrap_or_default(),
     };
     host.eq_ignore_ascii_case("localhost")
-        || host == "crucible"
         || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
@@ -288,7 +287,7 @@ mod tests {
             assert!(!check(host, Some("https://example.org")), "{host}");
             assert!(!check(host, Some("null")), "{host}");
         }
-        for host in ["example.org", "localhost.example.org", "10.0.0.1:8080", "[2001:db8::1]:8080", ""] {
+        for host in ["example.org", "crucible", "localhost.example.org", "10.0.0.1:8080", "[2001:db8::1]:8080", ""] {
             assert!(!check(host, None), "{host}");
         }
     }

@@ -2,6 +2,7 @@
 
 use crate::api::Api;
 use crate::caller::Caller;
+use crate::page_limit;
 use crate::path::Id;
 use crate::problem::Problem;
 use crate::records::HeldDocument;
@@ -27,9 +28,6 @@ use utoipa::IntoParams;
 
 /// The longest that a request waits for a result.
 const LONGEST_WAIT: Duration = Duration::from_secs(300);
-/// How many a page has that doesn't say it, and the most.
-const PAGE: usize = 100;
-const LONGEST_PAGE: usize = 1000;
 
 fn wrong(message: impl Into<String>) -> Error {
     Error::new(ErrorKind::InvalidInput, "read the request", message)
@@ -75,8 +73,8 @@ fn submission(api: &Api, request: SubmitEvaluation) -> Result<Submission> {
     Ok(Submission { spec, labels, idempotency_key, priority: crucible_core::Priority(priority), delay, reuse })
 }
 
-async fn quotas(api: &Api, caller: &Caller) -> Result<crucible_core::Quotas> {
-    Ok(api.projects.quotas(&caller.project).await?.unwrap_or_default())
+async fn quotas(api: &Api, project: &ProjectId) -> Result<crucible_core::Quotas> {
+    Ok(api.projects.quotas(project).await?.unwrap_or_default())
 }
 
 /// Submit an evaluation
@@ -103,7 +101,7 @@ pub(crate) async fn submit(
         }
     }
     let submission = submission(&api, request)?;
-    let submitted = api.service.submit(&caller.project, quotas(&api, &caller).await?, submission).await?;
+    let submitted = api.service.submit(&caller.project, quotas(&api, &caller.project).await?, submission).await?;
     let id = submitted.id();
     // Within the request's span: so its id leads to the evaluation's, and that to all that is said of the run.
     tracing::info!(evaluation = %id, "accepted");
@@ -157,7 +155,7 @@ pub(crate) async fn submit_batch(
     for one in read {
         results.push(one.map(|submission| good.push(submission)));
     }
-    let submitted = api.service.submit_all(&caller.project, quotas(&api, &caller).await?, good).await?;
+    let submitted = api.service.submit_all(&caller.project, quotas(&api, &caller.project).await?, good).await?;
     let mut submitted = submitted.into_iter();
     let mut told = Vec::with_capacity(results.len());
     for read in results {
@@ -225,10 +223,7 @@ fn moment(text: Option<&String>, what: &str) -> Result<Option<SystemTime>> {
 
 impl Listing {
     fn query(self, caller: &Caller) -> Result<crucible_core::Query> {
-        let limit = self.limit.unwrap_or(PAGE);
-        if limit == 0 || limit > LONGEST_PAGE {
-            return Err(wrong(format!("limit of {limit} is outside 1 to {LONGEST_PAGE}")));
-        }
+        let limit = page_limit(self.limit)?;
         let state = |text: &String| {
             crucible_core::EvaluationState::ALL.into_iter().find(|state| state.as_str() == text).ok_or_else(|| {
                 let known = crucible_core::EvaluationState::ALL.map(crucible_core::EvaluationState::as_str).join(", ");
@@ -415,8 +410,10 @@ pub(crate) async fn cancel(
     responses((status = 202, description = "The new one", body = Accepted)))]
 pub(crate) async fn rerun(State(api): State<Api>, caller: Caller, Id(id): Id) -> Result<Response, Problem> {
     caller.needs(Role::Submitter)?;
-    let quotas = quotas(&api, &caller).await?;
-    let id = api.service.rerun(caller.sees(), evaluation_id(&id)?, quotas).await?.id();
+    let id = evaluation_id(&id)?;
+    // An administrator may ask for one of another project, which it counts against.
+    let project = api.service.parts().store.get(caller.sees(), id).await?.summary.project;
+    let id = api.service.rerun(caller.sees(), id, quotas(&api, &project).await?).await?.id();
     let place = [(header::LOCATION, format!("/v1/evaluations/{id}"))];
     let accepted = Accepted { id: id.to_string(), state: EvaluationState::Queued };
     Ok((StatusCode::ACCEPTED, place, Json(accepted)).into_response())

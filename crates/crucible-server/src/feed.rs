@@ -8,7 +8,6 @@ use crate::caller::Caller;
 use crate::evaluations::evaluation_id;
 use crate::path::Id;
 use crate::problem::Problem;
-use crate::records;
 use axum::body::{Body, Bytes};
 use axum::extract::rejection::QueryRejection;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
@@ -20,6 +19,7 @@ use crucible_core::{
     Delivery, Error, ErrorKind, EvaluationId, EventFilter, GlobalNumber, ProjectId, Result, StoredEvent, Subscription,
     rfc3339,
 };
+use crucible_engine::kind;
 use serde::Deserialize;
 use std::collections::{BTreeSet, VecDeque};
 use std::convert::Infallible;
@@ -100,7 +100,7 @@ impl Feed {
         }
         self.last = number;
         match &self.scope {
-            Scope::Evaluation(_) => self.is_over |= records::is_last(&event.kind),
+            Scope::Evaluation(_) => self.is_over |= kind::is_last(&event.kind),
             Scope::Everything(filter) if !filter.wants(&event) => return,
             Scope::Everything(_) => {}
         }

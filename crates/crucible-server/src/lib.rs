@@ -49,6 +49,20 @@ use utoipa_axum::routes;
 /// The most bytes of a request that isn't a file.
 pub const MOST_BODY: usize = 16 << 20;
 
+/// How many a page has that doesn't say it, and the most.
+const PAGE: usize = 100;
+const LONGEST_PAGE: usize = 1000;
+
+/// How many of a list are wanted on a page.
+fn page_limit(asked: Option<usize>) -> Result<usize> {
+    let limit = asked.unwrap_or(PAGE);
+    if limit == 0 || limit > LONGEST_PAGE {
+        let message = format!("limit of {limit} is outside 1 to {LONGEST_PAGE}");
+        return Err(Error::new(ErrorKind::InvalidInput, "read the request", message));
+    }
+    Ok(limit)
+}
+
 /// Makes what is to be run of what was asked for.
 pub trait SpecReader: Send + Sync {
     /// What session is meant by a request, with what it leaves out filled in.

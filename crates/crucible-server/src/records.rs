@@ -5,7 +5,7 @@ use crucible_core::{
     AdmissionRecord, Decision, Document, Error, ErrorKind, Event, Finding, NewEvent, Outcome, Result, Source, Status,
     Stream,
 };
-use crucible_engine::{Records, kind};
+use crucible_engine::Records;
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::borrow::Cow;
@@ -116,9 +116,4 @@ impl Records for JsonRecords {
     fn failed(&self, kind: &'static str, error: &Error, at: SystemTime) -> NewEvent {
         event(kind, at, &json!({"error": ProblemDetail::from(error)}))
     }
-}
-
-/// Whether an evaluation's stream of events ends with one of this kind.
-pub(crate) fn is_last(kind: &str) -> bool {
-    kind::is_last(kind)
 }

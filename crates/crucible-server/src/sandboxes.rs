@@ -2,7 +2,7 @@
 
 use crate::path::Id;
 use crate::problem::Problem;
-use crate::{Caller, SandboxService};
+use crate::{Caller, SandboxService, page_limit};
 use axum::Json;
 use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::extract::{Query, State};
@@ -12,10 +12,6 @@ use crucible_api::v1::{CreateSandbox, Object, Sandbox, SandboxList, SandboxState
 use crucible_core::{Error, ErrorKind, LiveFeature, Role, SandboxId, rfc3339};
 use crucible_engine::Session;
 use serde::Deserialize;
-
-/// How many a page has that doesn't say it, and the most.
-const PAGE: usize = 100;
-const LONGEST_PAGE: usize = 1000;
 
 /// A session as it is told.
 pub async fn document(session: &Session) -> Sandbox {
@@ -67,11 +63,7 @@ pub(crate) async fn list(
     page: Result<Query<Page>, QueryRejection>,
 ) -> Result<Json<SandboxList>, Problem> {
     let Query(Page { limit, cursor }) = page?;
-    let limit = limit.unwrap_or(PAGE);
-    if limit == 0 || limit > LONGEST_PAGE {
-        let message = format!("limit of {limit} is outside 1 to {LONGEST_PAGE}");
-        return Err(Error::new(ErrorKind::InvalidInput, "read the request", message).into());
-    }
+    let limit = page_limit(limit)?;
     let after: Option<SandboxId> = match cursor {
         Some(cursor) => Some(cursor.parse().map_err(|_| {
             Error::new(ErrorKind::InvalidInput, "read the request", "the cursor is none that this service gave")

@@ -129,6 +129,10 @@ impl Service {
             let project = project.clone();
             new.push(NewEvaluation { spec, project, labels, idempotency_key, priority, at, first_event });
         }
+        // Where each is wrong, or was there before, there is nothing to be kept.
+        if new.is_empty() {
+            return Ok(all);
+        }
         let created = self.parts.store.create(new).await.map_err(cannot_keep)?;
         let mut accepted = Vec::with_capacity(tasks.len());
         let kept = all.iter_mut().filter(|one| matches!(one, Ok(Submitted::New(_))));
@@ -146,7 +150,7 @@ impl Service {
         Ok(all)
     }
 
-    /// Submits an evaluation again, as a new one, with the same specification but no review.
+    /// Submits an evaluation again, as a new one, with the same specification but no review. The quotas are those of its project.
     ///
     /// # Errors
     /// `NotFound`, and those of [`Service::submit`].
@@ -266,8 +270,9 @@ pub fn check_labels(labels: &BTreeMap<String, String>) -> Result<()> {
 /// Checks what an evaluation can be found by.
 fn check_description(labels: &BTreeMap<String, String>, idempotency_key: Option<&str>) -> Result<()> {
     let refuse = |message: String| Err(Error::new(ErrorKind::InvalidInput, OPERATION, message));
-    if labels.len() > MOST_LABELS {
-        return refuse(format!("labels: there are {}, of at most {MOST_LABELS}", labels.len()));
+    let own = labels.keys().filter(|name| !name.starts_with(RESERVED)).count();
+    if own > MOST_LABELS {
+        return refuse(format!("labels: there are {own}, of at most {MOST_LABELS}"));
     }
     let is_long = |(name, value): (&String, &String)| name.len() > LONGEST_LABEL || value.len() > LONGEST_LABEL;
     if labels.keys().any(String::is_empty) || labels.iter().any(is_long) {

@@ -47,11 +47,11 @@ fn a_result_stands_for_the_same_again_where_that_is_asked_for() {
 #[test]
 fn a_project_has_what_it_may_have_and_a_key_asks_no_faster_than_it_may() {
     let place = Place::new();
-    let key = |name: &str, role: &str| {
-        let output = place.run(&place.on_data(&["keys", "create", name, "--role", role, "--project", "red"]));
+    let key = |name: &str, role: &str, project: &str| {
+        let output = place.run(&place.on_data(&["keys", "create", name, "--role", role, "--project", project]));
         String::from_utf8(output.stdout).unwrap().trim().to_owned()
     };
-    let (admin, red) = (key("admin", "admin"), key("red", "submitter"));
+    let (admin, red) = (key("admin", "admin", "ops"), key("red", "submitter", "red"));
     let mut server = place.serve(&["--auth", "keys"]);
     server.key = Some(admin.clone());
     assert_eq!(server.get("/v1/projects").expect(200)["projects"], json!([]));
@@ -82,6 +82,9 @@ fn a_project_has_what_it_may_have_and_a_key_asks_no_faster_than_it_may() {
     server.result(&first);
     server.result(&server.submit("echo 4"));
     server.post("/v1/evaluations", &long()).expect_problem(429, &["within a day"]);
+    // What an administrator reruns counts against the project that it is of.
+    server.key = Some(admin.clone());
+    server.post(&format!("/v1/evaluations/{first}/rerun"), &json!({})).expect_problem(429, &["red", "within a day"]);
     server.stop();
 
     place.configure("[serve]\nmost_requests = 3\n", &[]);
