@@ -16,7 +16,7 @@ use rustix::io::Errno;
 use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The database's file.
 pub(super) const DATABASE: &str = "crucible.db";
@@ -26,6 +26,9 @@ const OPERATION: &str = "open the store";
 const LARGE: u64 = 256 << 20;
 /// How long a connection waits for another one's lock. Only backups and checks make one wait.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a process that was killed may take to be gone, and how often is looked whether it is.
+const CLEARED_AWAY: Duration = Duration::from_secs(2);
+const BETWEEN_LOOKS: Duration = Duration::from_millis(10);
 /// More statements than a connection ever has.
 const STATEMENTS: usize = 128;
 /// After how many pages in the log they go to the main file. Ones that come and go between are written there once.
@@ -107,7 +110,14 @@ fn open(folder: &HostPath) -> Done<Shared> {
         openat(&opened, name, flags, Mode::RUSR | Mode::WUSR).map(File::from).map_err(std::io::Error::from)
     };
     let lock = create(LOCK)?;
-    match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+    // One that was killed holds it until the kernel has cleared it away, which whoever starts the next one needn't wait for.
+    let deadline = Instant::now() + CLEARED_AWAY;
+    let mut locked = flock(&lock, FlockOperation::NonBlockingLockExclusive);
+    while locked == Err(Errno::WOULDBLOCK) && Instant::now() < deadline {
+        std::thread::sleep(BETWEEN_LOOKS);
+        locked = flock(&lock, FlockOperation::NonBlockingLockExclusive);
+    }
+    match locked {
         Ok(()) => {}
         Err(Errno::WOULDBLOCK) => {
             return Err(Failure::unavailable("another process serves it".to_owned())
