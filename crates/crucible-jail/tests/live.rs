@@ -89,6 +89,16 @@ async fn count(sandbox: &crucible_jail::host::Sandbox, text: &str) -> usize {
     output(sandbox, script).await.lines().filter(|line| line.starts_with(text)).count()
 }
 
+/// What a shell starts in the background needs a moment before it is what it shall be.
+async fn until_there_are(sandbox: &crucible_jail::host::Sandbox, text: &str, wanted: usize) {
+    let began = Instant::now();
+    let mut seen = count(sandbox, text).await;
+    while seen != wanted {
+        assert!(began.elapsed() < Duration::from_secs(10), "{seen} of {wanted} processes are `{text}`");
+        seen = count(sandbox, text).await;
+    }
+}
+
 #[tokio::test]
 async fn ending_a_commands_tree_ends_daemons_and_sessions_of_its_own_and_nothing_else() {
     let launcher = launcher().await;
@@ -96,11 +106,11 @@ async fn ending_a_commands_tree_ends_daemons_and_sessions_of_its_own_and_nothing
     let mut other = sandbox.exec(live("setsid sleep 702 & sleep 702 & echo up; sleep 702")).await.unwrap();
     read_until(&mut other, "up").await;
     // A child, one in a session of its own, and one that has lost its parents twice.
-    let script = "sleep 701 & setsid sleep 701 & (setsid sh -c '(sleep 701 & sleep 701 &)' &); \
-        while [ $(cat /proc/[0-9]*/cmdline | tr '\\0' ' ' | grep -o 'sleep 701 ' | wc -l) -lt 4 ]; do :; done; echo up; wait";
+    let script = "sleep 701 & setsid sleep 701 & (setsid sh -c '(sleep 701 & sleep 701 &)' &); echo up; wait";
     let mut one = sandbox.exec(live(script)).await.unwrap();
     read_until(&mut one, "up").await;
-    assert_eq!((count(&sandbox, "sleep 701").await, count(&sandbox, "sleep 702").await), (4, 3));
+    until_there_are(&sandbox, "sleep 701", 4).await;
+    until_there_are(&sandbox, "sleep 702", 3).await;
     let began = Instant::now();
     one.control.end_tree().await.unwrap();
     assert!(began.elapsed() < Duration::from_secs(1));
