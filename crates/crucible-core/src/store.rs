@@ -356,11 +356,18 @@ pub struct ProjectUse {
 /// Keeps evaluations.
 #[async_trait]
 pub trait Store: Component {
-    /// Keeps new evaluations, in one transaction, and says of each what became of it.
+    /// Keeps new evaluations, in one transaction, and says of each what became of it. When it answers, everybody sees them and
+    /// they survive the end of this process; that of the machine, once [`Store::sync`] has answered.
     ///
     /// # Errors
     /// `InvalidInput` for one that can't be kept (too large, too many labels, a key that is too long), and none is; `Io`.
     async fn create(&self, evaluations: Vec<NewEvaluation>) -> Result<Vec<Created>>;
+
+    /// Waits until all that was created before survives the end of the machine, too.
+    ///
+    /// # Errors
+    /// `Io`: it may survive, or not.
+    async fn sync(&self) -> Result<()>;
 
     /// What is to be run, with its review where it has one. `project` is whose it must be; `None` for whoever serves all.
     ///

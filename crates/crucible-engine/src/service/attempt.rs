@@ -86,7 +86,7 @@ impl Service {
     async fn try_once(&self, lease: &Lease) -> Result<()> {
         let id = lease.task.id;
         let place = self.running.enter(lease.key());
-        let spec = match self.parts.store.specification(None, id).await {
+        let spec = match self.specification(id).await {
             Ok(spec) => spec,
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 tracing::warn!("the queue has an evaluation that the store doesn't");
@@ -115,6 +115,13 @@ impl Service {
                 self.acknowledge(lease).await
             }
             Err(error) => Err(error),
+        }
+    }
+
+    async fn specification(&self, id: EvaluationId) -> Result<EvaluationSpec> {
+        match self.fresh.take(id) {
+            Some(spec) => Ok(spec),
+            None => self.parts.store.specification(None, id).await,
         }
     }
 

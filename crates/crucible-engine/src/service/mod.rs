@@ -10,6 +10,7 @@
 mod attempt;
 mod breaker;
 mod dispatcher;
+mod fresh;
 mod health;
 mod recorder;
 mod records;
@@ -32,6 +33,7 @@ use crucible_core::{
     EventBus, EventFilter, NewEvent, ProjectId, Queue, Quotas, Result, Review, ReviewDecision, Store, StoredEvaluation,
     Task,
 };
+use fresh::Fresh;
 use running::Running;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -63,6 +65,7 @@ pub struct Service {
     parts: ServiceParts,
     settings: ServiceSettings,
     running: Running,
+    fresh: Fresh,
     /// One permit for each evaluation that may run.
     places: Arc<Semaphore>,
     /// One permit for each MiB that evaluations may have together.
@@ -84,7 +87,8 @@ impl Service {
         let bounded = settings.most_running_on.iter();
         let places_on = bounded.map(|(name, most)| (name.clone(), Semaphore::new(*most))).collect();
         let (stranded, bounds) = (Mutex::default(), Mutex::default());
-        Self { parts, settings, running: Running::default(), places, memory, places_on, stranded, bounds }
+        let (running, fresh) = (Running::default(), Fresh::default());
+        Self { parts, settings, running, fresh, places, memory, places_on, stranded, bounds }
     }
 
     fn stranded(&self) -> MutexGuard<'_, Vec<Task>> {
@@ -173,6 +177,7 @@ impl Service {
         let cancelled = self.parts.store.cancel(project, id, self.change(kind::CANCELLED)).await?;
         match cancelled {
             CancelledEvaluation::Cancelled => {
+                self.fresh.take(id);
                 // It would find out when it is leased; so it doesn't have to wait for that.
                 self.parts.queue.cancel(id).await?;
             }

@@ -74,7 +74,7 @@ impl Submitted {
 }
 
 impl Service {
-    /// Takes one evaluation in. When this returns it is kept, and will have a result.
+    /// Takes one evaluation in. When this returns it is kept, and will have a result. It may have one already.
     ///
     /// # Errors
     /// Those of admission (`InvalidInput`, `NotFound`, `Refused`); `Conflict` where its idempotency key was used for another
@@ -133,6 +133,7 @@ impl Service {
         if new.is_empty() {
             return Ok(all);
         }
+        let copies = self.fresh.copies(new.iter().map(|new| &new.spec));
         let created = self.parts.store.create(new).await.map_err(cannot_keep)?;
         let mut accepted = Vec::with_capacity(tasks.len());
         let kept = all.iter_mut().filter(|one| matches!(one, Ok(Submitted::New(_))));
@@ -146,7 +147,12 @@ impl Service {
                 }
             }
         }
-        self.enqueue(accepted).await;
+        for copy in copies.into_iter().filter(|copy| accepted.iter().any(|task| task.id == copy.id)) {
+            self.fresh.keep(copy);
+        }
+        // They may run while the disk is waited for; they are accepted when it has them.
+        let ((), synced) = tokio::join!(self.enqueue(accepted), self.parts.store.sync());
+        synced.map_err(cannot_keep)?;
         Ok(all)
     }
 

@@ -5,6 +5,7 @@
 
 use super::blobs::Blobs;
 use super::failure::{Done, Failure};
+use super::log::Log;
 use super::migrations;
 use super::readers::Readers;
 use super::writer::Writer;
@@ -20,6 +21,8 @@ use std::time::{Duration, Instant};
 
 /// The database's file.
 pub(super) const DATABASE: &str = "crucible.db";
+/// What SQLite calls the log of it, which is there for as long as a connection is.
+const LOG: &str = "crucible.db-wal";
 const LOCK: &str = ".lock";
 const OPERATION: &str = "open the store";
 /// A database larger than this is looked through by `check` alone, and not each time that it is opened.
@@ -62,6 +65,7 @@ pub(super) fn connect(path: &Path, access: Access) -> Done<Connection> {
 pub(super) struct Shared {
     // The writer comes first: it ends, and with it the last connection that writes, before the lock is let go.
     pub(super) writer: Writer,
+    pub(super) log: Log,
     pub(super) readers: Arc<Readers>,
     pub(super) blobs: Blobs,
     pub(super) folder: HostPath,
@@ -139,12 +143,15 @@ fn open(folder: &HostPath) -> Done<Shared> {
     }
     migrations::apply(&mut connection)?;
     let blobs = Blobs::open(&folder.as_path().join("blobs"))?;
+    let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let log = openat(&opened, LOG, flags, Mode::empty()).map(File::from).map_err(std::io::Error::from)?;
     // The names of what was made just now are on the disk before anything is answered.
     rustix::fs::fsync(&opened).map_err(std::io::Error::from)?;
     let above = folder.as_path().parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."));
     File::open(above)?.sync_all()?;
     Ok(Shared {
         writer: Writer::start(connection)?,
+        log: Log::new(log),
         readers: Arc::new(Readers::new(&path)),
         blobs,
         folder: folder.clone(),

@@ -140,6 +140,34 @@ impl SqliteQueue {
         self
     }
 
+    /// Gives the tasks to workers already while they are written: where that fails, the store has them still.
+    async fn enqueue_at_once(&self, tasks: Vec<Task>, wall: i64) -> Result<Vec<Enqueued>> {
+        let mut incoming = Incoming { answers: Vec::with_capacity(tasks.len()), tasks: Vec::new() };
+        {
+            let (now, mut state) = (self.memory.state.now(), self.memory.state.lock());
+            for task in tasks {
+                let sequence = state.take_sequence();
+                let answer = state.insert(now, task.clone(), sequence);
+                incoming.answers.push(answer);
+                if answer == Enqueued::Added {
+                    incoming.tasks.push((sequence, task));
+                }
+            }
+        }
+        self.memory.state.tell();
+        let write = move |memory: &Memory, connection: &Connection| {
+            for (sequence, task) in incoming.tasks {
+                // One that was worked off already has no row to be taken away any more.
+                let is_there = memory.state.lock().contains(task.id);
+                if is_there {
+                    insert(connection, sequence, &task, wall)?;
+                }
+            }
+            Ok(incoming.answers)
+        };
+        self.change(write, |_, _| ()).await
+    }
+
     /// Changes something on the writer's thread.
     async fn change<T: Send + 'static>(
         &self,
@@ -187,6 +215,9 @@ impl Queue for SqliteQueue {
         let wall = since_1970(self.memory.state.clock().wall());
         if self.memory.state.lock().flow() == Flow::Draining {
             return Err(draining());
+        }
+        if self.lasting == Lasting::Process {
+            return self.enqueue_at_once(tasks, wall).await;
         }
         let ids: Vec<EvaluationId> = tasks.iter().map(|task| task.id).collect();
         let write = move |memory: &Memory, connection: &Connection| {

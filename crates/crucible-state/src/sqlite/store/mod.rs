@@ -161,7 +161,11 @@ impl Store for SqliteStore {
         let guard = self.shared.blobs.writing().await;
         let prepared = create::prepare(&self.shared.blobs, &guard, evaluations).await;
         let prepared: Vec<Prepared> = prepared.map_err(|failure| failure.told(OPERATION))?;
-        self.write_and_tell(Lasting::Machine, Some(guard), move |connection| create::insert(connection, prepared)).await
+        self.write_and_tell(Lasting::Process, Some(guard), move |connection| create::insert(connection, prepared)).await
+    }
+
+    async fn sync(&self) -> Result<()> {
+        self.shared.log.sync().await.map_err(|failure| failure.told(OPERATION))
     }
 
     async fn specification(&self, project: Option<&ProjectId>, id: EvaluationId) -> Result<EvaluationSpec> {

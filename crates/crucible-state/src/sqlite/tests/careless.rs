@@ -36,6 +36,10 @@ impl Store for Careless {
         self.0.create(evaluations).await
     }
 
+    async fn sync(&self) -> Result<()> {
+        self.0.sync().await
+    }
+
     async fn specification(&self, _project: Option<&ProjectId>, id: EvaluationId) -> Result<EvaluationSpec> {
         self.0.specification(None, id).await
     }
