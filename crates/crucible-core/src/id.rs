@@ -59,6 +59,10 @@ id! {
     SandboxId
 }
 id! {
+    /// One address that is told of ends.
+    WebhookId
+}
+id! {
     /// One key, which isn't secret itself.
     KeyId
 }

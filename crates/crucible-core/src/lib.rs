@@ -40,6 +40,7 @@ mod suggest;
 mod tenancy;
 mod tripwire;
 mod units;
+mod webhook;
 
 pub use admission::{AdmissionRecord, Decision, DecisionReason, Review, ReviewDecision};
 pub use attack::{ArmResult, ControlResult, Evaluator, Expected, HeldBy, PropertyResult, Reach, SuiteResult, Verdict};
@@ -61,7 +62,7 @@ pub use control::{ControlArms, ControlSandbox};
 pub use error::{Error, ErrorKind, Result};
 pub use event::{Discard, Event, EventSink, Stream};
 pub use evidence::{Evidence, Posture, PostureFact, PostureRecord, PostureState, PostureSummary};
-pub use id::{EvaluationId, KeyId, SandboxId};
+pub use id::{EvaluationId, KeyId, SandboxId, WebhookId};
 pub use language::Language;
 pub use layer::{Layer, LayerState, Layers};
 pub use limits::{LimitKind, Limits};
@@ -95,3 +96,4 @@ pub use tripwire::{
     TouchKind, TouchRecord, Touched, Tripwire, TripwireKind, TripwireRecord, TripwireWatch, WatchedPlace,
 };
 pub use units::{ByteSize, CpuCount, TimeSpan};
+pub use webhook::{WEBHOOK_KINDS, Webhook, WebhookProgress, WebhookSecret, WebhookState, WebhookStore};

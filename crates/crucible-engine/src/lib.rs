@@ -34,9 +34,10 @@ mod subject;
 mod tripwire;
 mod validity;
 mod verdict;
+mod webhooks;
 
 pub use anomaly::{Baseline, FEWEST_RUNS, FLAGGED_FROM, Usual, profile};
-pub use egress::{Internet, Outside};
+pub use egress::{Internet, Outside, is_public};
 pub use engine::{Engine, Evaluated, NodeFacts, RunIo};
 pub use languages::LanguageTable;
 pub use metric::Metric;
@@ -49,3 +50,4 @@ pub use session::{
     CommandEnd, CommandEnded, CommandFinished, CommandHandle, CommandOutput, EndReason, ExecSpec, Executable,
     MOST_SESSIONS, OutputBound, RunningCommand, Session, SessionSpec, Sessions,
 };
+pub use webhooks::{Brought, Courier, WEBHOOK_WAITS, Webhooks};

@@ -4,7 +4,8 @@ use crate::caller::{self, Access};
 use crate::metrics::Metrics;
 use crate::rate::{self, Rate};
 use crate::{
-    MOST_BODY, SandboxService, SpecReader, evaluations, feed, keys, openapi, problem, projects, status, store,
+    MOST_BODY, SandboxService, SpecReader, WebhookParts, evaluations, feed, keys, openapi, problem, projects, status,
+    store, webhooks,
 };
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request, State};
@@ -49,6 +50,8 @@ pub struct ApiParts {
     pub care: Arc<dyn StoreCare>,
     /// The folder that backups go to.
     pub backups: HostPath,
+    /// Tells addresses of ends.
+    pub webhooks: WebhookParts,
     /// Ends what would go on for ever when the service stops.
     pub closing: CancellationToken,
 }
@@ -119,6 +122,9 @@ pub(crate) fn service_routes() -> utoipa_axum::router::OpenApiRouter<Api> {
         .routes(routes!(store::check))
         .routes(routes!(store::backup))
         .routes(routes!(store::forget))
+        .routes(routes!(webhooks::list, webhooks::create))
+        .routes(routes!(webhooks::set, webhooks::remove))
+        .routes(routes!(webhooks::try_out))
         .layer(DefaultBodyLimit::max(MOST_BODY))
         .layer(middleware::from_fn(problem::refuse_large_bodies))
 }

@@ -162,7 +162,7 @@ impl Feed {
 }
 
 /// An event as JSON: [`crucible_api::v1::EvaluationEvent`]. Its body is JSON already, and the rest plain words.
-fn json(event: &StoredEvent, text: &mut String) {
+pub(crate) fn json(event: &StoredEvent, text: &mut String) {
     let body = std::str::from_utf8(&event.body).unwrap_or("{}");
     // Writing to a text never fails.
     let _ = write!(

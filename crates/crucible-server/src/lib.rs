@@ -25,6 +25,7 @@ mod sandboxes;
 mod socket;
 mod status;
 mod store;
+mod webhooks;
 
 pub use api::{Api, ApiParts, routes};
 pub use caller::{Access, Caller, KeyRing, hash, make_key};
@@ -34,6 +35,7 @@ pub use rate::Rate;
 pub use records::JsonRecords;
 pub use sandboxes::document as sandbox_document;
 pub use store::retention;
+pub use webhooks::{HttpCourier, Reachable, WebhookParts};
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;

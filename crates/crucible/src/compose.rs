@@ -19,10 +19,11 @@ use crucible_core::{
 };
 use crucible_engine::{
     Breakers, Engine, Health, MOST_SESSIONS, NodeFacts, Service, ServiceParts, ServiceSettings, Sessions, Starter,
+    Webhooks,
 };
 use crucible_evidence::{EvidenceFolder, Node, Protection, StoredAttestation, StoredAttestations};
 use crucible_scan::{RuleSet, SourceScanner};
-use crucible_server::{Access, ApiParts, JsonRecords, Metrics, Rate, SpecReader};
+use crucible_server::{Access, ApiParts, HttpCourier, JsonRecords, Metrics, Rate, Reachable, SpecReader, WebhookParts};
 use crucible_state::SystemClock;
 use crucible_state::file::{FileBaselines, FileReviews, SandboxPlaces};
 use crucible_state::memory::MemoryBus;
@@ -374,6 +375,8 @@ pub struct ServedParts {
     pub health: Arc<Health>,
     /// Keeps sandboxes open.
     pub sessions: Arc<Sessions>,
+    /// Tells addresses of ends.
+    pub webhooks: WebhookParts,
     specs: Arc<dyn SpecReader>,
     backups: HostPath,
 }
@@ -389,9 +392,9 @@ impl ServedParts {
         closing: CancellationToken,
         store: &Arc<SqliteStore>,
     ) -> ApiParts {
-        let Self { service, health, sessions, specs, backups } = self;
+        let Self { service, health, sessions, specs, backups, webhooks } = self;
         let (projects, care) = (Arc::clone(store) as Arc<dyn ProjectStore>, Arc::clone(store) as Arc<dyn StoreCare>);
-        ApiParts { service, health, sessions, specs, access, rate, projects, metrics, care, backups, closing }
+        ApiParts { service, health, sessions, specs, access, rate, projects, metrics, care, backups, webhooks, closing }
     }
 }
 
@@ -457,7 +460,7 @@ pub async fn service(configuration: &Configuration, unsafe_backends: Unsafe) -> 
         engine: Arc::clone(&engine),
         store: Arc::clone(&store) as _,
         queue: Arc::clone(&queue) as _,
-        bus: bus as _,
+        bus: Arc::clone(&bus) as _,
         records: Arc::new(JsonRecords),
         breakers,
         node: node_name(),
@@ -466,7 +469,10 @@ pub async fn service(configuration: &Configuration, unsafe_backends: Unsafe) -> 
     let sessions = Arc::new(Sessions::new(engine, Arc::new(Discard), MOST_SESSIONS));
     let specs = Arc::new(ConfiguredSpecs::new(configuration.clone(), unsafe_backends));
     let backups = backups(&service_folder(configuration)?)?;
-    Ok(Composed { parts: ServedParts { service, health, sessions, specs, backups }, store, queue })
+    let courier = Arc::new(HttpCourier::new(Reachable::new(configuration.webhook_networks()?)));
+    let webhooks = Arc::new(Webhooks::new(Arc::clone(&store) as _, bus as _, Arc::clone(&courier) as _));
+    let webhooks = WebhookParts { webhooks, courier };
+    Ok(Composed { parts: ServedParts { service, health, sessions, specs, backups, webhooks }, store, queue })
 }
 
 /// The folder for backups that are asked for over HTTP, inside the service's own.

@@ -14,6 +14,7 @@ mod sandbox;
 mod scan;
 mod service;
 mod submit;
+mod webhook;
 
 pub use attack::{
     ArmReport, AttackNode, AttackReport, ControlReport, Expected, HeldByReport, PropertyReport, Reach, SuiteReport,
@@ -47,3 +48,4 @@ pub use submit::{
     Accepted, BatchAccepted, BatchResult, DecideEvaluation, ReviewDecision, SubmitBatch, SubmitEvaluation,
     SubmittedFile,
 };
+pub use webhook::{CreateWebhook, CreatedWebhook, SetWebhook, Webhook, WebhookList, WebhookMessage, WebhookTried};

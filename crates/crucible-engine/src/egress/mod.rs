@@ -11,10 +11,10 @@ mod outside;
 mod request;
 mod told;
 
+pub use address::is_public;
 pub use outside::{Internet, Outside};
 pub(crate) use told::Observing;
 
-use address::is_public;
 use crucible_core::{BehaviorKind, Connection, Destination, Door, Host, NetworkPolicy, Result, Sandbox};
 use request::{Request, Wanted};
 use std::collections::{BTreeMap, BTreeSet};

@@ -9,3 +9,4 @@ mod quotas;
 mod recovering;
 mod results;
 mod reviews;
+mod webhooks;

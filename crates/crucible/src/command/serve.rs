@@ -95,6 +95,7 @@ async fn run(arguments: &ServeArguments, configuration: &Configuration) -> Resul
     let access = if wants_keys { Access::Keys(KeyRing::new(store.clone())) } else { Access::Local };
     let sessions = Arc::clone(&parts.sessions);
     let (service, health) = (Arc::clone(&parts.service), Arc::clone(&parts.health));
+    let webhooks = Arc::clone(&parts.webhooks.webhooks);
     let api = Api::new(parts.into_api(access, rate, metrics, closing.clone(), &store));
     let over = closing.clone();
     let serving = axum::serve(listener, routes(api)).with_graceful_shutdown(over.cancelled_owned());
@@ -114,6 +115,7 @@ async fn run(arguments: &ServeArguments, configuration: &Configuration) -> Resul
         let patience = arguments.drain.get();
         tokio::spawn(async move { service.dispatch(stop, patience).await })
     };
+    let telling = tokio::spawn(webhooks.deliver(stop.clone()));
     let watching = health.watch(TESTED_EVERY, stop.clone());
     let forgetting = forget(store.clone(), keep.map(crucible_core::TimeSpan::get), stop.clone());
     let signal = tokio::select! {
@@ -125,6 +127,8 @@ async fn run(arguments: &ServeArguments, configuration: &Configuration) -> Resul
     stop.cancel();
     let ending = async {
         let drained = dispatching.await.unwrap_or(Drained::PutBack);
+        // What it didn't come to is told after the next start.
+        let _told = tokio::time::timeout(LAST_ANSWERS, telling).await.is_ok();
         closing.cancel();
         let _served = tokio::time::timeout(LAST_ANSWERS, serving).await.is_ok();
         let destroyed = sessions.destroy_all().await;

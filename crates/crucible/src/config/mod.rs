@@ -385,6 +385,24 @@ impl Configuration {
             .ok_or_else(|| self.wrong("serve.most_requests", "nothing would ever be answered"))
     }
 
+    /// Networks that webhooks may lead to besides public addresses.
+    ///
+    /// # Errors
+    /// `Configuration` for what is no network.
+    pub fn webhook_networks(&self) -> Result<Vec<ipnet::IpNet>> {
+        let Some(Located { value: Value::List(networks), .. }) = self.values.get("serve.webhook_networks") else {
+            return Ok(Vec::new());
+        };
+        let read = |text: &String| match text.parse::<std::net::IpAddr>() {
+            Ok(address) => Ok(address.into()),
+            Err(_) => text.parse().map_err(|_| {
+                let shown: String = text.chars().take(64).collect();
+                self.wrong("serve.webhook_networks", &format!("{shown:?} is no network, like 10.0.0.0/8"))
+            }),
+        };
+        networks.iter().map(read).collect()
+    }
+
     /// How often a service tries an evaluation at which it fails.
     ///
     /// # Errors

@@ -124,6 +124,7 @@ const SECTIONS: &[(&str, Node)] = &[
             ("most_running", Node::Text),
             ("most_queued", Node::Text),
             ("most_requests", Node::Text),
+            ("webhook_networks", Node::List),
             ("attempts", Node::Text),
             ("keep", Node::Text),
         ]),

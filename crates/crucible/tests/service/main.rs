@@ -19,4 +19,5 @@ mod place;
 mod requests;
 mod sandboxes;
 mod stopping;
+mod webhooks;
 mod wire;

@@ -124,6 +124,23 @@ pub(super) fn of_all(
     }
 }
 
+/// Those of a project that addresses are told of, by an index of their own.
+pub(super) fn for_webhooks(
+    connection: &Connection,
+    project: &ProjectId,
+    after: GlobalNumber,
+    most: usize,
+) -> Done<Vec<Arc<StoredEvent>>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT global, evaluations.id, number, events.project, at, kind, body
+         FROM events JOIN evaluations ON evaluations.row = events.evaluation
+         WHERE events.project = ? AND global > ?
+         AND kind IN ('finished', 'failed', 'cancelled', 'dead', 'rejected', 'held') ORDER BY global LIMIT ?",
+    )?;
+    let most = signed(most.min(MOST_ON_A_PAGE));
+    collect(statement.query_map(params![project.as_str(), signed(after.0), most], read)?)
+}
+
 /// The highest number that was ever given.
 pub(super) fn latest(connection: &Connection) -> Done<GlobalNumber> {
     let sql = "SELECT seq FROM sqlite_sequence WHERE name = 'events'";

@@ -12,6 +12,7 @@ mod keys;
 mod query;
 mod rows;
 mod steps;
+mod webhooks;
 
 use super::blobs::Writing;
 use super::failure::{Done, Failure};
