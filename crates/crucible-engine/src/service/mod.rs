@@ -72,6 +72,8 @@ pub struct Service {
     memory: Semaphore,
     /// One permit for each evaluation that may run on a backend, where that is bounded.
     places_on: BTreeMap<String, Semaphore>,
+    /// Held while a project's evaluations are counted against its quotas and then kept.
+    counting: tokio::sync::Mutex<()>,
     /// What is accepted and couldn't be queued yet.
     stranded: Mutex<Vec<Task>>,
     /// How many each project may have running, where that is bounded, as the queue knows it.
@@ -86,9 +88,9 @@ impl Service {
         let memory = Semaphore::new(settings.memory_mib());
         let bounded = settings.most_running_on.iter();
         let places_on = bounded.map(|(name, most)| (name.clone(), Semaphore::new(*most))).collect();
-        let (stranded, bounds) = (Mutex::default(), Mutex::default());
+        let (stranded, bounds, counting) = (Mutex::default(), Mutex::default(), tokio::sync::Mutex::default());
         let (running, fresh) = (Running::default(), Fresh::default());
-        Self { parts, settings, running, fresh, places, memory, places_on, stranded, bounds }
+        Self { parts, settings, running, fresh, places, memory, places_on, counting, stranded, bounds }
     }
 
     fn stranded(&self) -> MutexGuard<'_, Vec<Task>> {

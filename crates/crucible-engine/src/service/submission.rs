@@ -99,6 +99,9 @@ impl Service {
             let message = format!("{} evaluations at once are more than {MOST_BATCH}", submissions.len());
             return Err(Error::new(ErrorKind::InvalidInput, OPERATION, message));
         }
+        // Nobody else may take what is counted as free, until it is taken.
+        let is_counted = quotas.most_queued.is_some() || quotas.most_per_day.is_some();
+        let counted = if is_counted { Some(self.counting.lock().await) } else { None };
         self.check_room(project, quotas, submissions.len()).await?;
         self.bound_running(project, quotas).await?;
         let at = SystemTime::now();
@@ -135,6 +138,7 @@ impl Service {
         }
         let copies = self.fresh.copies(new.iter().map(|new| &new.spec));
         let created = self.parts.store.create(new).await.map_err(cannot_keep)?;
+        drop(counted);
         let mut accepted = Vec::with_capacity(tasks.len());
         let kept = all.iter_mut().filter(|one| matches!(one, Ok(Submitted::New(_))));
         for ((one, created), task) in kept.zip(created).zip(tasks) {
@@ -150,9 +154,9 @@ impl Service {
         for copy in copies.into_iter().filter(|copy| accepted.iter().any(|task| task.id == copy.id)) {
             self.fresh.keep(copy);
         }
-        // They may run while the disk is waited for; they are accepted when it has them.
-        let ((), synced) = tokio::join!(self.enqueue(accepted), self.parts.store.sync());
-        synced.map_err(cannot_keep)?;
+        // They may run while the disk is waited for; they are accepted when it has them, and how long they are to wait.
+        self.enqueue(accepted).await;
+        self.parts.store.sync().await.map_err(cannot_keep)?;
         Ok(all)
     }
 

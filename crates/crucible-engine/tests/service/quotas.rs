@@ -44,6 +44,21 @@ async fn a_project_has_as_many_waiting_and_in_a_day_as_it_may_and_others_do_not_
     submit(blue, daily).await.unwrap();
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn many_who_ask_at_one_time_get_no_more_than_one_after_the_other() {
+    let bench = Bench::new(Plan::of(endless())).await;
+    let quotas = Quotas { most_queued: Some(5), ..Quotas::default() };
+    let submissions = (0..40).map(|_| {
+        let service = std::sync::Arc::clone(&bench.service);
+        tokio::spawn(async move { service.submit(&ProjectId::default(), quotas, submission(spec())).await.is_ok() })
+    });
+    let mut accepted = 0;
+    for one in submissions.collect::<Vec<_>>() {
+        accepted += u32::from(one.await.unwrap());
+    }
+    assert_eq!(accepted, 5);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_project_has_no_more_running_than_it_may() {
     let bench = Bench::running(Plan::of(endless()).with(|settings| settings.most_running = 4)).await;

@@ -91,6 +91,7 @@ pub const VARIABLES: &[Variable] = &[
         "CRUCIBLE_KILLED",
         "tests only: how many evaluations a service gets that is killed; a seed may follow a colon",
     ),
+    other("CRUCIBLE_FLAT", "tests only: how many evaluations a service gets whose memory must not grow"),
     other("CRUCIBLE_BLESS", "tests only: 1 rewrites reference pages and snapshots"),
 ];
 

@@ -11,6 +11,7 @@ mod again;
 mod care;
 mod command;
 mod events;
+mod flat;
 mod full_disk;
 mod http;
 mod keys;
