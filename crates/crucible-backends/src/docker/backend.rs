@@ -1,7 +1,7 @@
 //! Makes containers that are sandboxes.
 
 use super::container::{LEAST_PROCESSES, Plan, hidden_paths, shares};
-use super::daemon::{Kernel, UserNamespaces};
+use super::daemon::{Kernel, Profiles, UserNamespaces};
 use super::evidence::{Evidence, Plans};
 use super::images::Image;
 use super::made::{Made, remove_left};
@@ -46,6 +46,18 @@ pub struct DockerBackend {
     interpreters: Mutex<BTreeMap<(String, String), String>>,
 }
 
+/// The filter of system calls, as the daemon wants to be given it.
+fn profile(daemon: &Daemon, connections: Connections) -> Result<String> {
+    let text = seccomp::profile(connections)?;
+    match daemon.facts.profiles {
+        Profiles::Inline => Ok(text),
+        Profiles::ByPath => {
+            let name = format!("filter-{}.json", blake3::hash(text.as_bytes()).to_hex());
+            Ok(program::in_place(&name, text.as_bytes())?.display().to_string())
+        }
+    }
+}
+
 impl DockerBackend {
     /// Connects to the daemon and finds out what it can do.
     ///
@@ -53,12 +65,12 @@ impl DockerBackend {
     /// As [`Daemon::connect`]; `Unavailable` where the agent can't be put in place.
     pub async fn start(config: &DockerConfig) -> Result<Self> {
         let daemon = Arc::new(Daemon::connect(config).await?);
-        let agent = program::in_place(AGENT, digest())?;
+        let agent = program::in_place(&format!("agent-{}", digest()), AGENT)?;
         remove_left(&daemon, is_alive).await;
         Ok(Self {
             capabilities: layers::capabilities(&daemon.facts, config.hardening),
-            profile: seccomp::profile(Connections::Refused)?,
-            profile_with_door: seccomp::profile(Connections::Made)?,
+            profile: profile(&daemon, Connections::Refused)?,
+            profile_with_door: profile(&daemon, Connections::Made)?,
             agent,
             hidden: hidden_paths(),
             ordinary_image: config.image.clone(),

@@ -245,6 +245,7 @@ mod tests {
             kernel: Kernel::Shared,
             users: UserNamespaces::None,
             filters: Filters::Loaded,
+            profiles: super::super::daemon::Profiles::Inline,
             limits_memory: true,
             limits_swap: true,
             limits_pids: true,

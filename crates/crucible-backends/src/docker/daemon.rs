@@ -50,12 +50,22 @@ pub(super) struct Facts {
     pub(super) kernel: Kernel,
     pub(super) users: UserNamespaces,
     pub(super) filters: Filters,
+    pub(super) profiles: Profiles,
     pub(super) limits_memory: bool,
     pub(super) limits_swap: bool,
     pub(super) limits_pids: bool,
     pub(super) limits_cpu: bool,
     /// The version of control groups that it uses.
     pub(super) cgroups: &'static str,
+}
+
+/// How a daemon wants to be given a profile of system calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Profiles {
+    /// As it is.
+    Inline,
+    /// As the path of a file: Podman's interface.
+    ByPath,
 }
 
 /// A daemon that answers.
@@ -78,7 +88,7 @@ impl Daemon {
         let client = client.negotiate_version().await.map_err(failed)?;
         let (info, version) = tokio::try_join!(client.info(), client.version()).map_err(failed)?;
         let is_podman = version.components.iter().flatten().any(|part| part.name.to_lowercase().contains("podman"));
-        let name = if is_podman { "Podman" } else { "Docker" };
+        let name = if is_podman { PODMAN } else { "Docker" };
         let facts = facts(&info, name, config)?;
         Ok(Self { client, endpoint, facts })
     }
@@ -95,6 +105,8 @@ impl Daemon {
         self.endpoint.to_string()
     }
 }
+
+const PODMAN: &str = "Podman";
 
 fn facts(info: &SystemInfo, name: &str, config: &DockerConfig) -> Result<Facts> {
     let unavailable = |message: String| Error::new(ErrorKind::Unavailable, OPERATION, message);
@@ -133,6 +145,7 @@ fn facts(info: &SystemInfo, name: &str, config: &DockerConfig) -> Result<Facts> 
             UserNamespaces::None
         },
         filters: if options.iter().any(seccomp) { Filters::Loaded } else { Filters::None },
+        profiles: if name == PODMAN { Profiles::ByPath } else { Profiles::Inline },
         limits_memory: limits(info.memory_limit),
         limits_swap: limits(info.swap_limit),
         limits_pids: limits(info.pids_limit),

@@ -44,15 +44,14 @@ impl Daemon {
     pub async fn import_host(&self, name: &str, language: &Language, cache: Option<&HostPath>) -> Result<Image> {
         let runtime = runtime::resolve(language, cache.map(HostPath::as_path))?;
         let image_name = host_image_name(name);
-        let (repository, tag) = image_name.split_once(':').unwrap_or((&image_name, "host"));
         let mut changes = vec![format!("LABEL {LANGUAGE_LABEL}={}", quoted(name)?)];
         if let Some(interpreter) = &runtime.interpreter {
             changes.push(format!("LABEL {INTERPRETER_LABEL}={}", quoted(&interpreter.path)?));
         }
         let options = CreateImageOptionsBuilder::default()
             .from_src("-")
-            .repo(repository)
-            .tag(tag)
+            // With its tag: Podman passes over one that is given apart from the name.
+            .repo(&image_name)
             .message("made of this machine's own runtime")
             .changes(changes)
             .build();

@@ -1,6 +1,6 @@
-//! The agent's file on this machine, which every container has mounted read-only.
+//! Files on this machine that daemons read: the agent, which every container has mounted read-only, and profiles of system calls.
 //!
-//! Invariant: the file is exactly the agent that this program was built with, in a folder that only its owner can write to;
+//! Invariant: a file is exactly what this program was built with, in a folder that only its owner can write to;
 //! anything else is replaced, or refused where it is somebody else's. Its path tells nothing of a person's folders, because
 //! a guest can read it among its mounts.
 
@@ -10,10 +10,10 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-const OPERATION: &str = "put the agent in place";
+const OPERATION: &str = "put a file in place";
 
-/// The agent's file, made if it isn't there.
-pub(super) fn in_place(agent: &[u8], digest: &str) -> Result<PathBuf> {
+/// A file, made if it isn't there.
+pub(super) fn in_place(name: &str, content: &[u8]) -> Result<PathBuf> {
     let user = rustix::process::geteuid();
     let folder = if user.is_root() {
         PathBuf::from("/var/cache/crucible")
@@ -22,15 +22,15 @@ pub(super) fn in_place(agent: &[u8], digest: &str) -> Result<PathBuf> {
         PathBuf::from(format!("/var/tmp/crucible-{}", user.as_raw()))
     };
     let failed = |source: io::Error| {
-        let message = format!("the agent can't be put into {}", folder.display());
+        let message = format!("{name} can't be put into {}", folder.display());
         Error::new(ErrorKind::Unavailable, OPERATION, message).with_source(source)
     };
     own_folder(&folder, user.as_raw()).map_err(|source| {
         failed(source).with_hint("it has to be a folder of this user's own that nobody else may write to")
     })?;
-    let file = folder.join(format!("agent-{digest}"));
-    if !is_it(&file, agent, user.as_raw()) {
-        write(&folder, &file, agent).map_err(failed)?;
+    let file = folder.join(name);
+    if !is_it(&file, content, user.as_raw()) {
+        write(&folder, &file, content).map_err(failed)?;
     }
     Ok(file)
 }
