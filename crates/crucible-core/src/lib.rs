@@ -87,8 +87,8 @@ pub use scan::{Finding, Import, Region, ScanFile, ScanReport, Scanner, Severity,
 pub use spec::{EvaluationSpec, InputFile, Program};
 pub use store::{
     Cancellation, CancelledEvaluation, Change, Created, Decided, Document, EvaluationState, EvaluationSummary,
-    FencingToken, FinalState, Indexed, NewEvaluation, Page, ProjectUse, Query, Started, Step, Store, StoredEvaluation,
-    Unfinished,
+    FencingToken, FinalState, Indexed, ListOrder, NewEvaluation, Page, ProjectUse, Query, Started, Step, Store,
+    StoredEvaluation, Unfinished,
 };
 pub use suggest::nearest;
 pub use tenancy::{KeyHash, KeyRecord, KeyStore, ProjectId, ProjectStore, Quotas, Role};

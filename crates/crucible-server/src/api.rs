@@ -4,8 +4,8 @@ use crate::caller::{self, Access};
 use crate::metrics::Metrics;
 use crate::rate::{self, Rate};
 use crate::{
-    MOST_BODY, SandboxService, SpecReader, WebhookParts, evaluations, feed, keys, openapi, problem, projects, status,
-    store, webhooks,
+    Catalogue, MOST_BODY, SandboxService, SpecReader, WebhookParts, catalogue, evaluations, feed, keys, openapi,
+    problem, projects, scan, specification, status, store, webhooks,
 };
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request, State};
@@ -16,6 +16,7 @@ use crucible_core::{HostPath, ProjectStore, StoreCare};
 use crucible_engine::{Health, Service, Sessions};
 use std::sync::Arc;
 use std::time::Instant;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
@@ -38,6 +39,8 @@ pub struct ApiParts {
     pub sessions: Arc<Sessions>,
     /// Fills in what requests leave out.
     pub specs: Arc<dyn SpecReader>,
+    /// Knows what the service goes by.
+    pub catalogue: Arc<dyn Catalogue>,
     /// Who is let in.
     pub access: Access,
     /// Knows what projects may have.
@@ -58,13 +61,18 @@ pub struct ApiParts {
 
 /// The interface's state. Cheap to clone.
 #[derive(Clone)]
-pub struct Api(Arc<ApiParts>);
+pub struct Api(Arc<Whole>);
+
+struct Whole {
+    parts: ApiParts,
+    looking: Semaphore,
+}
 
 impl std::ops::Deref for Api {
     type Target = ApiParts;
 
     fn deref(&self) -> &ApiParts {
-        &self.0
+        &self.0.parts
     }
 }
 
@@ -72,7 +80,12 @@ impl Api {
     /// Of these parts.
     #[must_use]
     pub fn new(parts: ApiParts) -> Self {
-        Self(Arc::new(parts))
+        Self(Arc::new(Whole { parts, looking: Semaphore::new(scan::MOST_AT_ONCE) }))
+    }
+
+    /// One permit for each program that may be looked at without being run.
+    pub(crate) fn looking(&self) -> &Semaphore {
+        &self.0.looking
     }
 }
 
@@ -116,7 +129,16 @@ pub(crate) fn service_routes() -> utoipa_axum::router::OpenApiRouter<Api> {
         .routes(routes!(status::metrics))
         .routes(routes!(keys::list, keys::create))
         .routes(routes!(keys::revoke))
-        .routes(routes!(evaluations::rerun))
+        .routes(routes!(specification::specification))
+        .routes(routes!(specification::rerun))
+        .routes(routes!(specification::attestation))
+        .routes(routes!(catalogue::me))
+        .routes(routes!(catalogue::policies))
+        .routes(routes!(catalogue::policy))
+        .routes(routes!(catalogue::rules))
+        .routes(routes!(catalogue::settings))
+        .routes(routes!(scan::scan))
+        .routes(routes!(scan::test_policy))
         .routes(routes!(projects::list))
         .routes(routes!(projects::set))
         .routes(routes!(store::check))

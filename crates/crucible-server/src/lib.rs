@@ -9,6 +9,7 @@
 
 mod api;
 mod caller;
+mod catalogue;
 mod evaluations;
 mod exec;
 mod feed;
@@ -22,13 +23,16 @@ mod projects;
 mod rate;
 mod records;
 mod sandboxes;
+mod scan;
 mod socket;
+mod specification;
 mod status;
 mod store;
 mod webhooks;
 
 pub use api::{Api, ApiParts, routes};
 pub use caller::{Access, Caller, KeyRing, hash, make_key};
+pub use catalogue::Catalogue;
 pub use keys::told as key_document;
 pub use metrics::Metrics;
 pub use rate::Rate;
@@ -78,6 +82,12 @@ pub trait SpecReader: Send + Sync {
     /// # Errors
     /// As [`SpecReader::session_spec`].
     fn evaluation_spec(&self, request: SubmitEvaluation) -> Result<EvaluationSpec>;
+
+    /// Puts another backend into a specification.
+    ///
+    /// # Errors
+    /// As [`SpecReader::session_spec`].
+    fn backend(&self, name: &str, spec: &EvaluationSpec) -> Result<String>;
 }
 
 /// What the routes work with.

@@ -1,6 +1,7 @@
 //! Version 1 of the wire format.
 
 mod attack;
+mod catalogue;
 mod evaluation;
 mod http_problem;
 mod object;
@@ -19,6 +20,9 @@ mod webhook;
 pub use attack::{
     ArmReport, AttackNode, AttackReport, ControlReport, Expected, HeldByReport, PropertyReport, Reach, SuiteReport,
     UserKind, Verdict, VerdictCounts,
+};
+pub use catalogue::{
+    PolicyEntry, PolicyList, PolicyText, RuleList, ScanProgram, ScannedProgram, SettingEntry, SettingList, TestPolicy,
 };
 pub use evaluation::{Evaluation, EvaluationEvent, EvaluationList, EvaluationState, EvaluationSummary};
 pub use http_problem::{HttpProblem, PROBLEM_TYPE};
@@ -40,12 +44,12 @@ pub use sandbox::{
 };
 pub use scan::{Import, Rule, RuleReferences, RulesInForce, ScanReport, ScannedFile, Unread};
 pub use service::{
-    BackendList, Component, ComponentList, CreateKey, CreatedKey, Key, KeyList, MissingBackend, Project, ProjectList,
-    ProjectQueue, ProjectQuotas, QueueFlow, QueueReport, ServiceBackend, SetQueueFlow, StoreBackup, StoreChecked,
-    StoreForget, StoreForgotten,
+    BackendList, Component, ComponentList, CreateKey, CreatedKey, Key, KeyList, Me, MissingBackend, Project,
+    ProjectList, ProjectQueue, ProjectQuotas, QueueFlow, QueueReport, ServiceBackend, SetQueueFlow, StoreBackup,
+    StoreChecked, StoreForget, StoreForgotten,
 };
 pub use submit::{
-    Accepted, BatchAccepted, BatchResult, DecideEvaluation, ReviewDecision, SubmitBatch, SubmitEvaluation,
-    SubmittedFile,
+    Accepted, BatchAccepted, BatchResult, DecideEvaluation, RerunEvaluation, ReviewDecision, SubmitBatch,
+    SubmitEvaluation, SubmittedFile,
 };
 pub use webhook::{CreateWebhook, CreatedWebhook, SetWebhook, Webhook, WebhookList, WebhookMessage, WebhookTried};

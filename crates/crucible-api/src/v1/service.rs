@@ -6,6 +6,25 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
 
+/// Who asks, and whom they ask.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Me {
+    /// The id of the key that was shown; `null` where there are no keys.
+    pub key: Option<String>,
+    /// What that key is called; `local` where there are no keys.
+    pub name: String,
+    /// Whose evaluations it is for.
+    pub project: String,
+    /// `viewer`, `submitter`, `reviewer` or `admin`.
+    pub role: String,
+    /// Whether the service lets in whoever has a key alone.
+    pub keys_required: bool,
+    /// What the service's machine is called.
+    pub node: String,
+    /// Crucible's version.
+    pub version: String,
+}
+
 /// What the parts of a service found when they last tested themselves.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ComponentList {

@@ -30,6 +30,7 @@ pub(super) fn record(change: &mut Change, outcome: &Outcome, records: &dyn Recor
         status: Some(status(outcome.status).to_owned()),
         validity: Some(validity(outcome.validity).to_owned()),
         verdict: Some(outcome.admission.decision.as_str().to_owned()),
+        wall: Some(outcome.usage.wall),
     };
     Ok(())
 }

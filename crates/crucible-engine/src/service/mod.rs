@@ -25,7 +25,7 @@ pub use health::{ComponentHealth, Health, Starter};
 pub use records::{Records, kind};
 pub use recovery::Recovered;
 pub use settings::{MOST_BATCH, ServiceSettings};
-pub use submission::{Reuse, Submission, Submitted, check_labels};
+pub use submission::{RESERVED_LABELS, Reuse, Submission, Submitted, check_labels};
 
 use crate::engine::Engine;
 use crucible_core::{

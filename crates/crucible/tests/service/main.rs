@@ -9,6 +9,7 @@ mod processes;
 
 mod again;
 mod care;
+mod catalogue;
 mod command;
 mod events;
 mod full_disk;
@@ -18,6 +19,7 @@ mod killed;
 mod place;
 mod requests;
 mod sandboxes;
+mod specification;
 mod stopping;
 mod webhooks;
 mod wire;
