@@ -4,8 +4,8 @@ use crate::caller::{self, Access};
 use crate::metrics::Metrics;
 use crate::rate::{self, Rate};
 use crate::{
-    Catalogue, MOST_BODY, SandboxService, SpecReader, WebhookParts, catalogue, evaluations, feed, keys, openapi,
-    problem, projects, scan, specification, status, store, webhooks,
+    Catalogue, MOST_BODY, Page, SandboxService, SpecReader, Statistics, WebhookParts, catalogue, evaluations, feed,
+    keys, openapi, page, problem, projects, scan, specification, statistics, status, store, webhooks,
 };
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request, State};
@@ -47,6 +47,8 @@ pub struct ApiParts {
     pub projects: Arc<dyn ProjectStore>,
     /// Counts.
     pub metrics: Metrics,
+    /// Counts by time.
+    pub statistics: Statistics,
     /// How many requests a key may make, where that is bounded.
     pub rate: Option<Rate>,
     /// Cares for what is kept.
@@ -55,6 +57,8 @@ pub struct ApiParts {
     pub backups: HostPath,
     /// Tells addresses of ends.
     pub webhooks: WebhookParts,
+    /// What a browser gets.
+    pub page: Page,
     /// Ends what would go on for ever when the service stops.
     pub closing: CancellationToken,
 }
@@ -92,6 +96,7 @@ impl Api {
 /// Every route.
 pub fn routes(api: Api) -> Router {
     let sandboxes = SandboxService::new(Arc::clone(&api.sessions), Arc::clone(&api.specs)).owned_by_projects();
+    let whole = api.clone();
     let (evaluations, description) = openapi::collect(api.clone(), sandboxes);
     let guarded = evaluations
         .layer(middleware::from_fn_with_state(api.clone(), rate::limit))
@@ -101,10 +106,11 @@ pub fn routes(api: Api) -> Router {
     Router::new()
         .route("/healthz", axum::routing::get(status::healthz))
         .route("/readyz", axum::routing::get(status::readyz))
+        .route("/", axum::routing::get(page::serve))
         .with_state(api.clone())
         .merge(openapi::pages(description))
         .merge(guarded)
-        .fallback(problem::no_such_route)
+        .fallback(move |request: Request| page::serve(State(whole), request))
         .method_not_allowed_fallback(problem::no_such_method)
         .layer(middleware::from_fn_with_state(api, observe))
         .layer(compression)
@@ -137,6 +143,7 @@ pub(crate) fn service_routes() -> utoipa_axum::router::OpenApiRouter<Api> {
         .routes(routes!(catalogue::policy))
         .routes(routes!(catalogue::rules))
         .routes(routes!(catalogue::settings))
+        .routes(routes!(statistics::statistics))
         .routes(routes!(scan::scan))
         .routes(routes!(scan::test_policy))
         .routes(routes!(projects::list))

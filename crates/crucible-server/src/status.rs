@@ -4,16 +4,18 @@ use crate::api::Api;
 use crate::caller::Caller;
 use crate::problem::Problem;
 use axum::Json;
-use axum::extract::State;
-use axum::extract::rejection::JsonRejection;
+use axum::extract::rejection::{JsonRejection, QueryRejection};
+use axum::extract::{Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use crucible_api::v1::{
-    BackendList, CheckReport, Component, ComponentList, MissingBackend, Object, ProjectQueue, QueueFlow, QueueReport,
-    ServiceBackend, SetQueueFlow, milliseconds, sandbox_protection,
+    BackendList, CheckReport, Component, ComponentList, MissingBackend, Object, PastTest, ProjectQueue, QueueFlow,
+    QueueReport, ServiceBackend, SetQueueFlow, milliseconds, sandbox_protection,
 };
 use crucible_core::{CheckStatus, Flow, Result, Role, TaskCounts, rfc3339};
 use crucible_engine::ComponentHealth;
+use serde::Deserialize;
+use utoipa::IntoParams;
 
 /// That this process answers.
 pub(crate) async fn healthz() -> &'static str {
@@ -45,16 +47,44 @@ fn component(health: &ComponentHealth) -> Component {
         checks: health.test.checks.iter().map(CheckReport::from).collect(),
         tested_at: rfc3339(health.at),
         took_ms: milliseconds(health.took),
+        history: Vec::new(),
     }
 }
 
+fn many(number: usize) -> u64 {
+    u64::try_from(number).unwrap_or(u64::MAX)
+}
+
+fn past(test: crucible_engine::PastTest) -> PastTest {
+    let crucible_engine::PastTest { at, passed, total, failed } = test;
+    PastTest { at: rfc3339(at), passed: many(passed), total: many(total), failed }
+}
+
+/// What is wanted of parts.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct Wanted {
+    /// Whether what their latest tests came to is wanted, too.
+    #[serde(default)]
+    history: bool,
+}
+
 /// Show what the parts found when they tested themselves
-#[utoipa::path(get, path = "/v1/components", tag = "service",
+#[utoipa::path(get, path = "/v1/components", tag = "service", params(Wanted),
     responses((status = 200, description = "Every part", body = ComponentList)))]
-pub(crate) async fn components(State(api): State<Api>, _caller: Caller) -> Json<ComponentList> {
+pub(crate) async fn components(
+    State(api): State<Api>,
+    _caller: Caller,
+    wanted: std::result::Result<Query<Wanted>, QueryRejection>,
+) -> std::result::Result<Json<ComponentList>, Problem> {
+    let Query(Wanted { history }) = wanted?;
     let unwell = api.health.unwell();
-    let components = api.health.report().iter().map(component).collect();
-    Json(ComponentList { ready: unwell.is_empty(), unwell, components })
+    let mut components: Vec<_> = api.health.report().iter().map(component).collect();
+    for component in components.iter_mut().filter(|_| history) {
+        component.history = api.health.history(&component.component).into_iter().map(past).collect();
+    }
+    Ok(Json(ComponentList { ready: unwell.is_empty(), unwell, components }))
 }
 
 fn project(counts: &TaskCounts) -> ProjectQueue {
@@ -74,7 +104,6 @@ async fn report(api: &Api, caller: &Caller) -> Result<QueueReport> {
     let queue = api.service.parts().queue.statistics().await?;
     let settings = api.service.settings();
     let seen = queue.projects.iter().filter(|(name, _)| caller.sees_those_of(name));
-    let many = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
     Ok(QueueReport {
         flow: flow(queue.flow),
         waiting: queue.all.waiting,

@@ -14,6 +14,7 @@ mod report;
 mod sandbox;
 mod scan;
 mod service;
+mod statistics;
 mod submit;
 mod webhook;
 
@@ -44,10 +45,11 @@ pub use sandbox::{
 };
 pub use scan::{Import, Rule, RuleReferences, RulesInForce, ScanReport, ScannedFile, Unread};
 pub use service::{
-    BackendList, Component, ComponentList, CreateKey, CreatedKey, Key, KeyList, Me, MissingBackend, Project,
+    BackendList, Component, ComponentList, CreateKey, CreatedKey, Key, KeyList, Me, MissingBackend, PastTest, Project,
     ProjectList, ProjectQueue, ProjectQuotas, QueueFlow, QueueReport, ServiceBackend, SetQueueFlow, StoreBackup,
     StoreChecked, StoreForget, StoreForgotten,
 };
+pub use statistics::{Percentiles, Statistics, StatisticsBucket, StatisticsTotals};
 pub use submit::{
     Accepted, BatchAccepted, BatchResult, DecideEvaluation, RerunEvaluation, ReviewDecision, SubmitBatch,
     SubmitEvaluation, SubmittedFile,

@@ -55,6 +55,22 @@ pub struct Component {
     pub tested_at: String,
     /// How long that took.
     pub took_ms: f64,
+    /// What its latest tests came to, the oldest first: at most 60, and only where they are asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub history: Vec<PastTest>,
+}
+
+/// What one self-test of a part came to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PastTest {
+    /// When, by RFC 3339.
+    pub at: String,
+    /// Checks that passed.
+    pub passed: u64,
+    /// All checks.
+    pub total: u64,
+    /// What those are called that failed.
+    pub failed: Vec<String>,
 }
 
 /// What is in a queue.

@@ -21,7 +21,7 @@ mod submission;
 
 pub use breaker::Breakers;
 pub use dispatcher::Drained;
-pub use health::{ComponentHealth, Health, Starter};
+pub use health::{ComponentHealth, Health, PastTest, Starter};
 pub use records::{Records, kind};
 pub use recovery::Recovered;
 pub use settings::{MOST_BATCH, ServiceSettings};

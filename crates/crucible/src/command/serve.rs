@@ -11,7 +11,7 @@ use crucible::compose::{self, Composed};
 use crucible::config::{Auth, Configuration, Environment};
 use crucible_core::{CheckStatus, Error, ErrorKind, KeyStore as _, ProjectStore as _, Result, Retention, StoreCare};
 use crucible_engine::{ComponentHealth, Drained};
-use crucible_server::{Access, Api, KeyRing, Metrics, Rate, routes};
+use crucible_server::{Access, Api, KeyRing, Metrics, Rate, Statistics, routes};
 use std::future::IntoFuture as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -90,13 +90,17 @@ async fn run(arguments: &ServeArguments, configuration: &Configuration) -> Resul
     let (stop, closing) = (CancellationToken::new(), CancellationToken::new());
     let metrics = Metrics::default();
     tokio::spawn(metrics.clone().count(Arc::clone(&parts.service.parts().bus)));
+    let statistics = Statistics::default();
+    tokio::spawn(statistics.clone().follow(Arc::clone(&parts.service.parts().bus)));
+    let (service, sessions) = (Arc::clone(&parts.service), Arc::clone(&parts.sessions));
+    tokio::spawn(statistics.clone().watch(service, sessions, closing.clone()));
     // Whoever needs no key is this machine's own.
     let rate = configuration.most_requests()?.filter(|_| wants_keys).map(Rate::per_second);
     let access = if wants_keys { Access::Keys(KeyRing::new(store.clone())) } else { Access::Local };
     let sessions = Arc::clone(&parts.sessions);
     let (service, health) = (Arc::clone(&parts.service), Arc::clone(&parts.health));
     let webhooks = Arc::clone(&parts.webhooks.webhooks);
-    let api = Api::new(parts.into_api(access, rate, metrics, closing.clone(), &store));
+    let api = Api::new(parts.into_api(access, rate, (metrics, statistics), closing.clone(), &store));
     let over = closing.clone();
     let serving = axum::serve(listener, routes(api)).with_graceful_shutdown(over.cancelled_owned());
     let serving = tokio::spawn(serving.into_future());

@@ -12,7 +12,8 @@ use crucible_engine::{
     Breakers, Health, MOST_SESSIONS, Service, ServiceParts, ServiceSettings, Sessions, Starter, Webhooks,
 };
 use crucible_server::{
-    Access, ApiParts, Catalogue, HttpCourier, JsonRecords, Metrics, Rate, Reachable, SpecReader, WebhookParts,
+    Access, ApiParts, Catalogue, HttpCourier, JsonRecords, Metrics, Page, Rate, Reachable, SpecReader, Statistics,
+    WebhookParts,
 };
 use crucible_state::SystemClock;
 use crucible_state::memory::MemoryBus;
@@ -59,6 +60,7 @@ pub struct ServedParts {
     pub webhooks: WebhookParts,
     specs: Arc<dyn SpecReader>,
     catalogue: Arc<dyn Catalogue>,
+    page: Page,
     backups: HostPath,
 }
 
@@ -69,11 +71,11 @@ impl ServedParts {
         self,
         access: Access,
         rate: Option<Rate>,
-        metrics: Metrics,
+        (metrics, statistics): (Metrics, Statistics),
         closing: CancellationToken,
         store: &Arc<SqliteStore>,
     ) -> ApiParts {
-        let Self { service, health, sessions, specs, catalogue, backups, webhooks } = self;
+        let Self { service, health, sessions, specs, catalogue, page, backups, webhooks } = self;
         let (projects, care) = (Arc::clone(store) as Arc<dyn ProjectStore>, Arc::clone(store) as Arc<dyn StoreCare>);
         ApiParts {
             service,
@@ -81,10 +83,12 @@ impl ServedParts {
             sessions,
             specs,
             catalogue,
+            page,
             access,
             rate,
             projects,
             metrics,
+            statistics,
             care,
             backups,
             webhooks,
@@ -165,11 +169,16 @@ pub async fn service(configuration: &Configuration, unsafe_backends: Unsafe) -> 
     let sessions = Arc::new(Sessions::new(engine, Arc::new(Discard), MOST_SESSIONS));
     let specs = Arc::new(ConfiguredSpecs::new(configuration.clone(), unsafe_backends));
     let catalogue = Arc::new(ConfiguredCatalogue::new(configuration.clone(), rules));
+    let page = configuration.page_folder().map_or_else(Page::built_in, Page::folder);
     let backups = backups(&service_folder(configuration)?)?;
     let courier = Arc::new(HttpCourier::new(Reachable::new(configuration.webhook_networks()?)));
     let webhooks = Arc::new(Webhooks::new(Arc::clone(&store) as _, bus as _, Arc::clone(&courier) as _));
     let webhooks = WebhookParts { webhooks, courier };
-    Ok(Composed { parts: ServedParts { service, health, sessions, specs, catalogue, backups, webhooks }, store, queue })
+    Ok(Composed {
+        parts: ServedParts { service, health, sessions, specs, catalogue, page, backups, webhooks },
+        store,
+        queue,
+    })
 }
 
 /// The folder for backups that are asked for over HTTP, inside the service's own.

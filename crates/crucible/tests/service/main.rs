@@ -16,6 +16,8 @@ mod full_disk;
 mod http;
 mod keys;
 mod killed;
+mod monitor;
+mod page;
 mod place;
 mod requests;
 mod sandboxes;
