@@ -1,5 +1,6 @@
 //! The whole interface: what the routes work with, and which there are.
 
+use crate::attacks::{self, Attacks};
 use crate::caller::{self, Access};
 use crate::metrics::Metrics;
 use crate::rate::{self, Rate};
@@ -12,7 +13,7 @@ use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{HeaderName, HeaderValue, header};
 use axum::middleware::{self, Next};
 use axum::response::Response;
-use crucible_core::{HostPath, ProjectStore, StoreCare};
+use crucible_core::{BackendStore, HostPath, ProjectStore, StoreCare};
 use crucible_engine::{Health, Service, Sessions};
 use std::sync::Arc;
 use std::time::Instant;
@@ -45,6 +46,10 @@ pub struct ApiParts {
     pub access: Access,
     /// Knows what projects may have.
     pub projects: Arc<dyn ProjectStore>,
+    /// Keeps what was decided about backends.
+    pub backends: Arc<dyn BackendStore>,
+    /// Runs the attack suite.
+    pub attacks: Arc<Attacks>,
     /// Counts.
     pub metrics: Metrics,
     /// Counts by time.
@@ -132,6 +137,9 @@ pub(crate) fn service_routes() -> utoipa_axum::router::OpenApiRouter<Api> {
         .routes(routes!(status::components))
         .routes(routes!(status::queue, status::set_flow))
         .routes(routes!(status::backends))
+        .routes(routes!(status::set_backend))
+        .routes(routes!(attacks::list, attacks::start))
+        .routes(routes!(attacks::show, attacks::cancel))
         .routes(routes!(status::metrics))
         .routes(routes!(keys::list, keys::create))
         .routes(routes!(keys::revoke))

@@ -8,6 +8,7 @@
 //! listener.
 
 mod api;
+mod attacks;
 mod caller;
 mod catalogue;
 mod evaluations;
@@ -33,6 +34,7 @@ mod store;
 mod webhooks;
 
 pub use api::{Api, ApiParts, routes};
+pub use attacks::{AttackProgress, AttackRunner, Attacks};
 pub use caller::{Access, Caller, KeyRing, hash, make_key};
 pub use catalogue::Catalogue;
 pub use keys::told as key_document;

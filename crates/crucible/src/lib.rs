@@ -28,6 +28,7 @@ pub mod catalogue;
 pub mod compose;
 pub mod config;
 mod facade;
+mod http_attacks;
 mod http_specs;
 mod rule_files;
 

@@ -1,6 +1,7 @@
 //! Version 1 of the wire format.
 
 mod attack;
+mod attack_run;
 mod catalogue;
 mod evaluation;
 mod http_problem;
@@ -22,6 +23,7 @@ pub use attack::{
     ArmReport, AttackNode, AttackReport, ControlReport, Expected, HeldByReport, PropertyReport, Reach, SuiteReport,
     UserKind, Verdict, VerdictCounts,
 };
+pub use attack_run::{AttackRun, AttackRunList, AttackRunReport, AttackStarted, AttackState, StartAttack};
 pub use catalogue::{
     PolicyEntry, PolicyList, PolicyText, RuleList, ScanProgram, ScannedProgram, SettingEntry, SettingList, TestPolicy,
 };
@@ -46,8 +48,8 @@ pub use sandbox::{
 pub use scan::{Import, Rule, RuleReferences, RulesInForce, ScanReport, ScannedFile, Unread};
 pub use service::{
     BackendList, Component, ComponentList, CreateKey, CreatedKey, Key, KeyList, Me, MissingBackend, PastTest, Project,
-    ProjectList, ProjectQueue, ProjectQuotas, QueueFlow, QueueReport, ServiceBackend, SetQueueFlow, StoreBackup,
-    StoreChecked, StoreForget, StoreForgotten,
+    ProjectList, ProjectQueue, ProjectQuotas, QueueFlow, QueueReport, ServiceBackend, SetBackend, SetQueueFlow,
+    StoreBackup, StoreChecked, StoreForget, StoreForgotten,
 };
 pub use statistics::{Percentiles, Statistics, StatisticsBucket, StatisticsTotals};
 pub use submit::{

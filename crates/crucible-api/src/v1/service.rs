@@ -152,6 +152,27 @@ pub struct ServiceBackend {
     pub in_use: bool,
     /// Why not.
     pub out_because: Option<String>,
+    /// Whether an operator wants it to be used.
+    #[serde(default)]
+    pub enabled: bool,
+    /// Evaluations that run on it now.
+    #[serde(default)]
+    pub running: u64,
+    /// Evaluations that may at one time; `null` for no bound of its own.
+    #[serde(default)]
+    pub most_running: Option<u64>,
+}
+
+/// What an operator decides about a backend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SetBackend {
+    /// Whether it is used. Off means that nothing new is begun on it.
+    pub enabled: bool,
+    /// Evaluations that run on it at one time, from 1; `null` for no bound of its own.
+    #[serde(default)]
+    #[schema(minimum = 1)]
+    pub most_running: Option<u32>,
 }
 
 /// A backend that this machine can't run.

@@ -3,17 +3,18 @@
 use super::{Ahead, BACKENDS, SUBPROCESS, Unsafe, evidence, node_name, rules, scanner_by, start, unscanned_engine};
 use crate::catalogue::ConfiguredCatalogue;
 use crate::config::Configuration;
+use crate::http_attacks::ConfiguredAttacks;
 use crate::http_specs::ConfiguredSpecs;
 use async_trait::async_trait;
 use crucible_core::{
-    Backend, Component, Discard, Error, ErrorKind, EventBus, HostPath, ProjectStore, Result, StoreCare,
+    Backend, BackendStore, Component, Discard, Error, ErrorKind, EventBus, HostPath, ProjectStore, Result, StoreCare,
 };
 use crucible_engine::{
     Breakers, Health, MOST_SESSIONS, Service, ServiceParts, ServiceSettings, Sessions, Starter, Webhooks,
 };
 use crucible_server::{
-    Access, ApiParts, Catalogue, HttpCourier, JsonRecords, Metrics, Page, Rate, Reachable, SpecReader, Statistics,
-    WebhookParts,
+    Access, ApiParts, AttackRunner, Attacks, Catalogue, HttpCourier, JsonRecords, Metrics, Page, Rate, Reachable,
+    SpecReader, Statistics, WebhookParts,
 };
 use crucible_state::SystemClock;
 use crucible_state::memory::MemoryBus;
@@ -61,6 +62,7 @@ pub struct ServedParts {
     specs: Arc<dyn SpecReader>,
     catalogue: Arc<dyn Catalogue>,
     page: Page,
+    attack_runner: Arc<dyn AttackRunner>,
     backups: HostPath,
 }
 
@@ -75,7 +77,9 @@ impl ServedParts {
         closing: CancellationToken,
         store: &Arc<SqliteStore>,
     ) -> ApiParts {
-        let Self { service, health, sessions, specs, catalogue, page, backups, webhooks } = self;
+        let Self { service, health, sessions, specs, catalogue, page, attack_runner, backups, webhooks } = self;
+        let attacks = Arc::new(Attacks::new(Arc::clone(store) as _, attack_runner, closing.clone()));
+        let backends = Arc::clone(store) as Arc<dyn BackendStore>;
         let (projects, care) = (Arc::clone(store) as Arc<dyn ProjectStore>, Arc::clone(store) as Arc<dyn StoreCare>);
         ApiParts {
             service,
@@ -87,6 +91,8 @@ impl ServedParts {
             access,
             rate,
             projects,
+            backends,
+            attacks,
             metrics,
             statistics,
             care,
@@ -169,13 +175,14 @@ pub async fn service(configuration: &Configuration, unsafe_backends: Unsafe) -> 
     let sessions = Arc::new(Sessions::new(engine, Arc::new(Discard), MOST_SESSIONS));
     let specs = Arc::new(ConfiguredSpecs::new(configuration.clone(), unsafe_backends));
     let catalogue = Arc::new(ConfiguredCatalogue::new(configuration.clone(), rules));
+    let attack_runner = Arc::new(ConfiguredAttacks::new(configuration.clone(), unsafe_backends));
     let page = configuration.page_folder().map_or_else(Page::built_in, Page::folder);
     let backups = backups(&service_folder(configuration)?)?;
     let courier = Arc::new(HttpCourier::new(Reachable::new(configuration.webhook_networks()?)));
     let webhooks = Arc::new(Webhooks::new(Arc::clone(&store) as _, bus as _, Arc::clone(&courier) as _));
     let webhooks = WebhookParts { webhooks, courier };
     Ok(Composed {
-        parts: ServedParts { service, health, sessions, specs, catalogue, page, backups, webhooks },
+        parts: ServedParts { service, health, sessions, specs, catalogue, page, attack_runner, backups, webhooks },
         store,
         queue,
     })

@@ -8,6 +8,8 @@ mod cgroups;
 mod processes;
 
 mod again;
+mod attacks;
+mod backends;
 mod care;
 mod catalogue;
 mod command;
