@@ -3,7 +3,7 @@
 use crate::admission::{Decision, Review};
 use crate::id::{EvaluationId, SandboxId};
 use crate::limits::LimitKind;
-use crate::monitor::{BehaviorKind, Source};
+use crate::monitor::{BehaviorKind, Sample, Source};
 use crate::outcome::Status;
 use async_trait::async_trait;
 
@@ -59,6 +59,11 @@ pub enum Event {
         name: String,
         /// Whose word the name is.
         source: Source,
+    },
+    /// The host has looked at what the guest uses, as it does often at first and ever more rarely.
+    UsageSampled {
+        /// What it uses now.
+        sample: Sample,
     },
     /// A limit ended the command.
     LimitReached {

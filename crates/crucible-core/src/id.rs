@@ -63,6 +63,10 @@ id! {
     WebhookId
 }
 id! {
+    /// One run of the attack suite.
+    AttackId
+}
+id! {
     /// One key, which isn't secret itself.
     KeyId
 }

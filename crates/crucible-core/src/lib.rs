@@ -27,6 +27,7 @@ mod limits;
 mod live;
 mod monitor;
 mod network;
+mod operation;
 mod outcome;
 mod path;
 mod policy;
@@ -62,7 +63,7 @@ pub use control::{ControlArms, ControlSandbox};
 pub use error::{Error, ErrorKind, Result};
 pub use event::{Discard, Event, EventSink, Stream};
 pub use evidence::{Evidence, Posture, PostureFact, PostureRecord, PostureState, PostureSummary};
-pub use id::{EvaluationId, KeyId, SandboxId, WebhookId};
+pub use id::{AttackId, EvaluationId, KeyId, SandboxId, WebhookId};
 pub use language::Language;
 pub use layer::{Layer, LayerState, Layers};
 pub use limits::{LimitKind, Limits};
@@ -71,6 +72,7 @@ pub use monitor::{
     BehaviorKind, Coverage, Monitoring, Observation, Observed, Observer, Sample, SeesNothing, Source, Watchable,
 };
 pub use network::{Destination, Host, MOST_DESTINATIONS, NetworkKind, NetworkPolicy};
+pub use operation::{AttackRecord, AttackStore, BackendSetting, BackendStore, Switch};
 pub use outcome::{
     Anomaly, Behavior, CollectedFile, MOST_SAMPLES, Outcome, Output, RefusedFile, Status, Timings, Usage, Validity,
     ValidityReason,
@@ -87,8 +89,8 @@ pub use scan::{Finding, Import, Region, ScanFile, ScanReport, Scanner, Severity,
 pub use spec::{EvaluationSpec, InputFile, Program};
 pub use store::{
     Cancellation, CancelledEvaluation, Change, Created, Decided, Document, EvaluationState, EvaluationSummary,
-    FencingToken, FinalState, Indexed, NewEvaluation, Page, ProjectUse, Query, Started, Step, Store, StoredEvaluation,
-    Unfinished,
+    FencingToken, FinalState, Indexed, ListOrder, NewEvaluation, Page, ProjectUse, Query, Started, Step, Store,
+    StoredEvaluation, Unfinished,
 };
 pub use suggest::nearest;
 pub use tenancy::{KeyHash, KeyRecord, KeyStore, ProjectId, ProjectStore, Quotas, Role};

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 /// How far an evaluation is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -118,7 +118,7 @@ pub struct Document {
     pub body: Bytes,
 }
 
-/// What evaluations can be found by, in short words that their writer chose. What is `None` stays as it was.
+/// What evaluations can be found by or are listed with, in short words that their writer chose. What is `None` stays as it was.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Indexed {
     /// The backend that ran it.
@@ -129,6 +129,8 @@ pub struct Indexed {
     pub validity: Option<String>,
     /// What was decided before it ran.
     pub verdict: Option<String>,
+    /// How long its program ran.
+    pub wall: Option<Duration>,
 }
 
 /// What a step writes along with the state. What is `None` stays as it was.
@@ -208,6 +210,8 @@ pub struct EvaluationSummary {
     pub cancellation: Cancellation,
     /// What goes first.
     pub priority: Priority,
+    /// The program's language, where it is a source text.
+    pub language: Option<String>,
     /// How often it was started.
     pub attempt: u32,
     /// The node that runs it, or did last.
@@ -241,7 +245,17 @@ pub struct StoredEvaluation {
     pub admission: Option<Document>,
 }
 
-/// Which evaluations are to be listed, the newest first. What is `None` is no condition.
+/// In which order evaluations are listed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ListOrder {
+    /// The newest first.
+    #[default]
+    Newest,
+    /// The oldest first.
+    Oldest,
+}
+
+/// Which evaluations are to be listed. What is `None` is no condition.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Query {
     /// Whose; `None` for all projects, which only an administrator may see.
@@ -258,6 +272,10 @@ pub struct Query {
     pub verdict: Option<String>,
     /// A label, with its value.
     pub label: Option<(String, String)>,
+    /// A piece of their id, of a label's name or of its value, whatever its case among ASCII letters.
+    pub search: Option<String>,
+    /// Which come first.
+    pub order: ListOrder,
     /// Asked for at this time or later.
     pub created_from: Option<SystemTime>,
     /// Asked for before this time.
@@ -381,7 +399,7 @@ pub trait Store: Component {
     /// `NotFound`; `Io`.
     async fn get(&self, project: Option<&ProjectId>, id: EvaluationId) -> Result<StoredEvaluation>;
 
-    /// Evaluations, the newest first.
+    /// Evaluations, in the order that is asked for.
     ///
     /// # Errors
     /// `InvalidInput` for a cursor that isn't this store's; `Io`.

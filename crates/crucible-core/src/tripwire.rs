@@ -172,6 +172,13 @@ impl Tripwire {
     }
 }
 
+impl fmt::Display for Tripwire {
+    /// As it is read: `KIND=PLACE`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}={}", self.kind(), self.name())
+    }
+}
+
 impl FromStr for Tripwire {
     type Err = Error;
 

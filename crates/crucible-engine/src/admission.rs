@@ -131,7 +131,7 @@ fn check_backend(engine: &Engine, backend: &dyn Backend, spec: &EvaluationSpec, 
     engine.check_usable(name)
 }
 
-fn program_path(name: &str, language: &Language) -> Result<GuestPath> {
+pub(crate) fn program_path(name: &str, language: &Language) -> Result<GuestPath> {
     GuestPath::parse(&language.file_name)
         .ok()
         .filter(|path| path.within_work().is_some_and(|name| !name.is_empty() && !name.contains('/')))
@@ -183,7 +183,7 @@ pub(crate) fn check_texts(spec: &EvaluationSpec) -> Result<()> {
     Ok(())
 }
 
-fn check_files(spec: &EvaluationSpec, program: Option<&GuestPath>) -> Result<()> {
+pub(crate) fn check_files(spec: &EvaluationSpec, program: Option<&GuestPath>) -> Result<()> {
     let operation = "check the input files";
     if spec.files.len() > MOST_FILES || spec.collect.len() > MOST_FILES {
         return Err(invalid(operation, format!("more than {MOST_FILES} files are to be put in or brought out")));

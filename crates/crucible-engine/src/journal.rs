@@ -1,7 +1,7 @@
 //! Puts the events of one evaluation in a line, so that a slow sink slows the guest's output down and nothing else.
 //!
-//! Invariant: memory is bounded. Output waits for one of a few places; the other events are at most a handful for each
-//! evaluation and never wait.
+//! Invariant: memory is bounded. Output waits for one of a few places; the other events are some hundred at most for
+//! each evaluation, however long it runs, and never wait.
 
 use crucible_core::{EvaluationId, Event, EventSink, Stream};
 use std::sync::Arc;

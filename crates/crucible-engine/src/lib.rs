@@ -23,6 +23,7 @@ mod metric;
 mod monitor;
 mod patience;
 mod posture;
+mod preview;
 mod robust;
 mod runner;
 mod screening;
@@ -41,10 +42,11 @@ pub use egress::{Internet, Outside, is_public};
 pub use engine::{Engine, Evaluated, NodeFacts, RunIo};
 pub use languages::LanguageTable;
 pub use metric::Metric;
+pub use preview::Preview;
 pub use screening::{Screened, Wall, decide, in_words as finding_in_words};
 pub use service::{
-    Breakers, ComponentHealth, Drained, Health, MOST_BATCH, Records, Recovered, Reuse, Service, ServiceParts,
-    ServiceSettings, Starter, Submission, Submitted, check_labels, kind,
+    Breakers, ComponentHealth, Drained, Health, MOST_BATCH, PastTest, RESERVED_LABELS, Records, Recovered, Reuse,
+    Service, ServiceParts, ServiceSettings, Starter, Submission, Submitted, check_labels, kind,
 };
 pub use session::{
     CommandEnd, CommandEnded, CommandFinished, CommandHandle, CommandOutput, EndReason, ExecSpec, Executable,

@@ -2,7 +2,8 @@
 //!
 //! It only looks; ending the guest is the runner's.
 
-use crucible_core::{Counters, Enforcement, LimitKind, Limits, MOST_SAMPLES, Result, Sample, Sandbox};
+use crate::journal::Journal;
+use crucible_core::{Counters, Enforcement, Event, LimitKind, Limits, MOST_SAMPLES, Result, Sample, Sandbox};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -10,6 +11,11 @@ use tokio::time::Instant;
 const SHORTEST: Duration = Duration::from_millis(5);
 /// How far samples are apart at first, and so how seldom is looked at most.
 const LONGEST: Duration = Duration::from_millis(50);
+
+/// How long until a run's use is first told of, and how far apart that is at least afterwards.
+const TOLD_FROM: Duration = Duration::from_millis(100);
+/// It is told of again when the run is longer by this part: so a run of a day tells some 200 times.
+const TOLD_PER_RUN: u32 = 20;
 
 /// How fast processor time can be used, in thousandths of a processor.
 #[derive(Clone, Copy, Debug)]
@@ -46,6 +52,8 @@ struct Seen {
     /// How far samples are apart. Doubled whenever there are too many, so that a long run has as many as a short one.
     interval: Duration,
     processes_peak: u64,
+    /// When it is told of next.
+    told_from: Duration,
 }
 
 /// Why watching ended.
@@ -68,7 +76,7 @@ pub(crate) enum OnRefusal {
 
 impl Meter {
     pub(crate) const fn new(started: Instant) -> Self {
-        let seen = Seen { samples: Vec::new(), interval: LONGEST, processes_peak: 0 };
+        let seen = Seen { samples: Vec::new(), interval: LONGEST, processes_peak: 0, told_from: TOLD_FROM };
         Self { started, seen: Mutex::new(seen) }
     }
 
@@ -83,6 +91,17 @@ impl Meter {
         samples.truncate(MOST_SAMPLES - 1);
         samples.push(sample(at, last));
         samples
+    }
+
+    /// What is to be told now, if anything is.
+    fn tell(&self, counters: &Counters) -> Option<Sample> {
+        let at = self.started.elapsed();
+        let mut seen = self.lock();
+        if at < seen.told_from {
+            return None;
+        }
+        seen.told_from = at + TOLD_FROM.max(at / TOLD_PER_RUN);
+        Some(sample(at, counters))
     }
 
     fn note(&self, counters: &Counters) {
@@ -128,13 +147,16 @@ pub(crate) async fn watch(
     limit: Duration,
     rate: Rate,
     on_refusal: OnRefusal,
-    meter: &Meter,
+    (meter, journal): (&Meter, &Journal),
 ) -> Result<Reached> {
     let mut used = Duration::ZERO;
     loop {
         tokio::time::sleep(rate.earliest(limit.saturating_sub(used))).await;
         let counters = sandbox.counters().await?;
         meter.note(&counters);
+        if let Some(sample) = meter.tell(&counters) {
+            journal.record(Event::UsageSampled { sample });
+        }
         used = counters.cpu;
         if used >= limit {
             return Ok(Reached::CpuLimit);
@@ -172,5 +194,20 @@ mod tests {
         assert!(samples.len() <= MOST_SAMPLES && samples.len() > MOST_SAMPLES / 4, "{}", samples.len());
         assert!(samples.windows(2).all(|pair| pair[0].at < pair[1].at));
         assert_eq!(samples.last().unwrap().at, Duration::from_secs(300));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn use_is_told_of_soon_and_then_ever_more_rarely() {
+        let meter = Meter::new(Instant::now());
+        let mut told = Vec::new();
+        // A day.
+        for _ in 0..24 * 3600 * 20 {
+            tokio::time::advance(LONGEST).await;
+            told.extend(meter.tell(&Counters::default()).map(|sample| sample.at));
+        }
+        assert_eq!(told[..3], [100, 200, 300].map(Duration::from_millis));
+        assert!((100..=260).contains(&told.len()), "{}", told.len());
+        let within_ten_minutes = told.iter().filter(|at| at.as_secs() < 600).count();
+        assert!((80..=150).contains(&within_ten_minutes), "{within_ten_minutes}");
     }
 }

@@ -86,7 +86,7 @@ pub(crate) async fn run(
                 }
             });
             let mut given = false;
-            let mut watching = pin!(watch(sandbox, limits.cpu_time.get(), rate, on_refusal, &meter));
+            let mut watching = pin!(watch(sandbox, limits.cpu_time.get(), rate, on_refusal, (&meter, journal)));
             let mut touched = pin!(tripwires.until_touched(armed));
             let mut clock = pin!(sleep_until(started + limits.timeout.get()));
             loop {

@@ -161,6 +161,30 @@ impl AttestationStore {
         Ok(listing)
     }
 
+    /// The envelope of an attestation, byte for byte, by its id as text; `None` where there is none.
+    ///
+    /// # Errors
+    /// As [`AttestationStore::latest`].
+    pub fn envelope(&self, id: &str) -> Result<Option<Vec<u8>>> {
+        let Some(digest) = id.strip_prefix("sha256:").and_then(|digest| Sha256Digest::from_str(digest).ok()) else {
+            return Ok(None);
+        };
+        let Some(root) = self.open(self.path.as_path())? else { return Ok(None) };
+        let end = format!("-{digest}.json");
+        for name in root.names(MOST_LISTED).map_err(|error| self.unusable(error))? {
+            let Ok(folder) = PrivateFolder::open(&root.path().join(&name)) else { continue };
+            let names = folder.names(MOST_LISTED).map_err(|error| self.unusable(error))?;
+            for name in names.iter().filter(|name| name.ends_with(&end)) {
+                let bytes =
+                    folder.read(name, Readers::Any, MAX_ENVELOPE_BYTES).map_err(|error| self.unusable(error))?;
+                if AttestationId::of(&bytes) == AttestationId(digest) {
+                    return Ok(Some(bytes));
+                }
+            }
+        }
+        Ok(None)
+    }
+
     /// Whether anything was ever stored.
     pub(crate) fn exists(&self) -> bool {
         rustix::fs::stat(self.path.as_path()).is_ok()

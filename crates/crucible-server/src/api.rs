@@ -1,21 +1,23 @@
 //! The whole interface: what the routes work with, and which there are.
 
+use crate::attacks::{self, Attacks};
 use crate::caller::{self, Access};
 use crate::metrics::Metrics;
 use crate::rate::{self, Rate};
 use crate::{
-    MOST_BODY, SandboxService, SpecReader, WebhookParts, evaluations, feed, keys, openapi, problem, projects, status,
-    store, webhooks,
+    Catalogue, MOST_BODY, Page, SandboxService, SpecReader, Statistics, WebhookParts, catalogue, evaluations, feed,
+    keys, openapi, page, problem, projects, scan, specification, statistics, status, store, webhooks,
 };
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{HeaderName, HeaderValue, header};
 use axum::middleware::{self, Next};
 use axum::response::Response;
-use crucible_core::{HostPath, ProjectStore, StoreCare};
+use crucible_core::{BackendStore, HostPath, ProjectStore, StoreCare};
 use crucible_engine::{Health, Service, Sessions};
 use std::sync::Arc;
 use std::time::Instant;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
@@ -38,12 +40,20 @@ pub struct ApiParts {
     pub sessions: Arc<Sessions>,
     /// Fills in what requests leave out.
     pub specs: Arc<dyn SpecReader>,
+    /// Knows what the service goes by.
+    pub catalogue: Arc<dyn Catalogue>,
     /// Who is let in.
     pub access: Access,
     /// Knows what projects may have.
     pub projects: Arc<dyn ProjectStore>,
+    /// Keeps what was decided about backends.
+    pub backends: Arc<dyn BackendStore>,
+    /// Runs the attack suite.
+    pub attacks: Arc<Attacks>,
     /// Counts.
     pub metrics: Metrics,
+    /// Counts by time.
+    pub statistics: Statistics,
     /// How many requests a key may make, where that is bounded.
     pub rate: Option<Rate>,
     /// Cares for what is kept.
@@ -52,19 +62,26 @@ pub struct ApiParts {
     pub backups: HostPath,
     /// Tells addresses of ends.
     pub webhooks: WebhookParts,
+    /// What a browser gets.
+    pub page: Page,
     /// Ends what would go on for ever when the service stops.
     pub closing: CancellationToken,
 }
 
 /// The interface's state. Cheap to clone.
 #[derive(Clone)]
-pub struct Api(Arc<ApiParts>);
+pub struct Api(Arc<Whole>);
+
+struct Whole {
+    parts: ApiParts,
+    looking: Semaphore,
+}
 
 impl std::ops::Deref for Api {
     type Target = ApiParts;
 
     fn deref(&self) -> &ApiParts {
-        &self.0
+        &self.0.parts
     }
 }
 
@@ -72,13 +89,19 @@ impl Api {
     /// Of these parts.
     #[must_use]
     pub fn new(parts: ApiParts) -> Self {
-        Self(Arc::new(parts))
+        Self(Arc::new(Whole { parts, looking: Semaphore::new(scan::MOST_AT_ONCE) }))
+    }
+
+    /// One permit for each program that may be looked at without being run.
+    pub(crate) fn looking(&self) -> &Semaphore {
+        &self.0.looking
     }
 }
 
 /// Every route.
 pub fn routes(api: Api) -> Router {
     let sandboxes = SandboxService::new(Arc::clone(&api.sessions), Arc::clone(&api.specs)).owned_by_projects();
+    let whole = api.clone();
     let (evaluations, description) = openapi::collect(api.clone(), sandboxes);
     let guarded = evaluations
         .layer(middleware::from_fn_with_state(api.clone(), rate::limit))
@@ -88,10 +111,11 @@ pub fn routes(api: Api) -> Router {
     Router::new()
         .route("/healthz", axum::routing::get(status::healthz))
         .route("/readyz", axum::routing::get(status::readyz))
+        .route("/", axum::routing::get(page::serve))
         .with_state(api.clone())
         .merge(openapi::pages(description))
         .merge(guarded)
-        .fallback(problem::no_such_route)
+        .fallback(move |request: Request| page::serve(State(whole), request))
         .method_not_allowed_fallback(problem::no_such_method)
         .layer(middleware::from_fn_with_state(api, observe))
         .layer(compression)
@@ -113,10 +137,23 @@ pub(crate) fn service_routes() -> utoipa_axum::router::OpenApiRouter<Api> {
         .routes(routes!(status::components))
         .routes(routes!(status::queue, status::set_flow))
         .routes(routes!(status::backends))
+        .routes(routes!(status::set_backend))
+        .routes(routes!(attacks::list, attacks::start))
+        .routes(routes!(attacks::show, attacks::cancel))
         .routes(routes!(status::metrics))
         .routes(routes!(keys::list, keys::create))
         .routes(routes!(keys::revoke))
-        .routes(routes!(evaluations::rerun))
+        .routes(routes!(specification::specification))
+        .routes(routes!(specification::rerun))
+        .routes(routes!(specification::attestation))
+        .routes(routes!(catalogue::me))
+        .routes(routes!(catalogue::policies))
+        .routes(routes!(catalogue::policy))
+        .routes(routes!(catalogue::rules))
+        .routes(routes!(catalogue::settings))
+        .routes(routes!(statistics::statistics))
+        .routes(routes!(scan::scan))
+        .routes(routes!(scan::test_policy))
         .routes(routes!(projects::list))
         .routes(routes!(projects::set))
         .routes(routes!(store::check))

@@ -39,13 +39,15 @@ pub struct Caller {
     pub role: Role,
     /// What the key is called.
     pub name: String,
+    /// The key; `None` where there are none.
+    pub key: Option<KeyId>,
 }
 
 impl Caller {
     /// Whoever can reach a service that has no keys.
     #[must_use]
     pub fn local() -> Self {
-        Self { project: ProjectId::default(), role: Role::Admin, name: "local".to_owned() }
+        Self { project: ProjectId::default(), role: Role::Admin, name: "local".to_owned(), key: None }
     }
 
     /// Whose things they see: `None` for everybody's.
@@ -160,7 +162,7 @@ impl KeyRing {
                 }
             });
         }
-        Ok(Caller { project: key.project, role: key.role, name: key.name })
+        Ok(Caller { project: key.project, role: key.role, name: key.name, key: Some(key.id) })
     }
 }
 

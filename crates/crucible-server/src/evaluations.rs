@@ -16,7 +16,7 @@ use crucible_api::v1::{
     HttpProblem, Object, SubmitBatch, SubmitEvaluation,
 };
 use crucible_core::{
-    Cancellation, Document, Error, ErrorKind, EvaluationId, EvaluationSummary, ProjectId, Result, Review,
+    Cancellation, Document, Error, ErrorKind, EvaluationId, EvaluationSummary, ListOrder, ProjectId, Result, Review,
     ReviewDecision, Role, StoredEvaluation, TimeSpan, rfc3339,
 };
 use crucible_engine::{MOST_BATCH, Reuse, Submission, Submitted, check_labels};
@@ -28,6 +28,8 @@ use utoipa::IntoParams;
 
 /// The longest that a request waits for a result.
 const LONGEST_WAIT: Duration = Duration::from_secs(300);
+/// Bytes of what is searched for.
+const LONGEST_SEARCH: usize = 200;
 
 fn wrong(message: impl Into<String>) -> Error {
     Error::new(ErrorKind::InvalidInput, "read the request", message)
@@ -73,7 +75,7 @@ fn submission(api: &Api, request: SubmitEvaluation) -> Result<Submission> {
     Ok(Submission { spec, labels, idempotency_key, priority: crucible_core::Priority(priority), delay, reuse })
 }
 
-async fn quotas(api: &Api, project: &ProjectId) -> Result<crucible_core::Quotas> {
+pub(crate) async fn quotas(api: &Api, project: &ProjectId) -> Result<crucible_core::Quotas> {
     Ok(api.projects.quotas(project).await?.unwrap_or_default())
 }
 
@@ -200,6 +202,11 @@ pub(crate) struct Listing {
     verdict: Option<String>,
     /// A label with its value: `suite=gsm8k`.
     label: Option<String>,
+    /// A piece of their id, of a label's name or of its value.
+    #[param(max_length = 200)]
+    search: Option<String>,
+    /// Which come first: `newest` (where it isn't said) or `oldest`.
+    order: Option<String>,
     /// Of this project alone. For administrators, who see all.
     project: Option<String>,
     /// Asked for at this time or later, by RFC 3339.
@@ -234,6 +241,14 @@ impl Listing {
             Some((name, value)) => Ok((name.to_owned(), value.to_owned())),
             None => Err(wrong("label: it isn't like name=value")),
         };
+        let order = match self.order.as_deref() {
+            None | Some("newest") => ListOrder::Newest,
+            Some("oldest") => ListOrder::Oldest,
+            Some(_) => return Err(wrong("order: it is neither newest nor oldest")),
+        };
+        if self.search.as_ref().is_some_and(|search| search.len() > LONGEST_SEARCH) {
+            return Err(wrong(format!("search: it has {LONGEST_SEARCH} bytes at most")));
+        }
         let asked = self.project.as_deref().map(str::parse).transpose()?;
         let project = match (caller.sees(), asked) {
             (None, asked) => asked,
@@ -256,13 +271,17 @@ impl Listing {
             backend: self.backend,
             validity: self.validity,
             verdict: self.verdict,
+            search: self.search.filter(|search| !search.is_empty()),
+            order,
             cursor: self.cursor,
             limit,
         })
     }
 }
 
-/// List evaluations, the newest first
+/// List evaluations
+///
+/// A page of a search may have fewer than there are, or none, and a cursor for where the search goes on.
 #[utoipa::path(get, path = "/v1/evaluations", tag = "evaluations", params(Listing),
     responses((status = 200, description = "One page", body = EvaluationList)))]
 pub(crate) async fn list(
@@ -284,6 +303,8 @@ fn summary(of: &EvaluationSummary) -> v1::EvaluationSummary {
         validity: of.indexed.validity.clone(),
         backend: of.indexed.backend.clone(),
         verdict: of.indexed.verdict.clone(),
+        language: of.language.clone(),
+        wall_ms: of.indexed.wall.map(v1::milliseconds),
         attempt: of.attempt,
         node: of.node.clone().unwrap_or_default(),
         priority: of.priority.0,
@@ -401,22 +422,6 @@ pub(crate) async fn cancel(
     api.service.cancel(caller.sees(), id).await?;
     let now = api.service.parts().store.get(caller.sees(), id).await?;
     Ok((StatusCode::ACCEPTED, Json(Accepted { id: id.to_string(), state: now.summary.state.into() })))
-}
-
-/// Submit an evaluation again
-///
-/// As a new one, with the same specification, labels and priority.
-#[utoipa::path(post, path = "/v1/evaluations/{id}/rerun", tag = "evaluations", params(("id" = String, Path, description = "Its id")),
-    responses((status = 202, description = "The new one", body = Accepted)))]
-pub(crate) async fn rerun(State(api): State<Api>, caller: Caller, Id(id): Id) -> Result<Response, Problem> {
-    caller.needs(Role::Submitter)?;
-    let id = evaluation_id(&id)?;
-    // An administrator may ask for one of another project, which it counts against.
-    let project = api.service.parts().store.get(caller.sees(), id).await?.summary.project;
-    let id = api.service.rerun(caller.sees(), id, quotas(&api, &project).await?).await?.id();
-    let place = [(header::LOCATION, format!("/v1/evaluations/{id}"))];
-    let accepted = Accepted { id: id.to_string(), state: EvaluationState::Queued };
-    Ok((StatusCode::ACCEPTED, place, Json(accepted)).into_response())
 }
 
 /// Decide about an evaluation that is held

@@ -8,7 +8,9 @@
 //! listener.
 
 mod api;
+mod attacks;
 mod caller;
+mod catalogue;
 mod evaluations;
 mod exec;
 mod feed;
@@ -16,24 +18,32 @@ mod files;
 mod keys;
 mod metrics;
 mod openapi;
+mod page;
 mod path;
 mod problem;
 mod projects;
 mod rate;
 mod records;
 mod sandboxes;
+mod scan;
 mod socket;
+mod specification;
+mod statistics;
 mod status;
 mod store;
 mod webhooks;
 
 pub use api::{Api, ApiParts, routes};
+pub use attacks::{AttackProgress, AttackRunner, Attacks};
 pub use caller::{Access, Caller, KeyRing, hash, make_key};
+pub use catalogue::Catalogue;
 pub use keys::told as key_document;
 pub use metrics::Metrics;
+pub use page::Page;
 pub use rate::Rate;
 pub use records::JsonRecords;
 pub use sandboxes::document as sandbox_document;
+pub use statistics::Statistics;
 pub use store::retention;
 pub use webhooks::{HttpCourier, Reachable, WebhookParts};
 
@@ -78,6 +88,12 @@ pub trait SpecReader: Send + Sync {
     /// # Errors
     /// As [`SpecReader::session_spec`].
     fn evaluation_spec(&self, request: SubmitEvaluation) -> Result<EvaluationSpec>;
+
+    /// Puts another backend into a specification.
+    ///
+    /// # Errors
+    /// As [`SpecReader::session_spec`].
+    fn backend(&self, name: &str, spec: &EvaluationSpec) -> Result<String>;
 }
 
 /// What the routes work with.

@@ -30,6 +30,13 @@ impl Problem {
     }
 }
 
+impl Problem {
+    /// What isn't said to be JSON.
+    pub(crate) fn not_json() -> Self {
+        of_rejection(StatusCode::UNSUPPORTED_MEDIA_TYPE, "Content-Type: it isn't application/json".to_owned())
+    }
+}
+
 impl From<JsonRejection> for Problem {
     fn from(rejection: JsonRejection) -> Self {
         of_rejection(rejection.status(), rejection.body_text())

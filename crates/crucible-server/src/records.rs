@@ -89,6 +89,11 @@ impl Records for JsonRecords {
                 };
                 ("behavior_seen", json!({"kind": kind.as_str(), "name": name, "source": source}))
             }
+            Event::UsageSampled { sample } => {
+                let cpu = v1::milliseconds(sample.cpu);
+                let (memory, processes) = (sample.memory_bytes, sample.processes);
+                ("usage_sampled", json!({"cpu_ms": cpu, "memory_bytes": memory, "processes": processes}))
+            }
             Event::LimitReached { limit } => ("limit_reached", json!({"limit": limit.as_str()})),
             Event::CommandEnded { status: ended } => ("command_ended", json!({"status": status(*ended)})),
             Event::SandboxDestroyed { sandbox } => ("sandbox_destroyed", json!({"sandbox": sandbox.to_string()})),

@@ -11,7 +11,7 @@ use crucible_backends::jail::{self, Ahead};
 use crucible_backends::wasm::WasmBackend;
 use crucible_core::{
     Backend, Command, Connection, ControlArms, Discard, Error, ErrorKind, EvaluationSpec, Evaluator, GuestPath,
-    HostPath, Language, Layers, Outcome, Policy, Result, SuiteResult,
+    HostPath, Language, Layers, Outcome, Policy, ReportContext, ReportNode, Result, SuiteResult, UserKind,
 };
 use crucible_engine::{Engine, Internet, Outside, RunIo};
 use std::collections::BTreeMap;
@@ -153,6 +153,20 @@ pub async fn attack(
         sandbox.destroy().await?;
     }
     Ok(result)
+}
+
+/// What a report says of this machine, without any attestation.
+///
+/// # Errors
+/// As [`Configuration::policy`].
+pub fn report_context(configuration: &Configuration) -> Result<ReportContext> {
+    let user = if rustix::process::geteuid().is_root() { UserKind::Root } else { UserKind::Ordinary };
+    Ok(ReportContext {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        node: ReportNode { kernel: compose::node().kernel, user },
+        policy: configuration.policy()?.name,
+        attestations: BTreeMap::new(),
+    })
 }
 
 /// Where a range finds what it is handed over of the user's: what is installed for WebAssembly.

@@ -3,6 +3,7 @@
 //! Invariant: a request names backends and policies, never files of the host. It can't ask for a backend that isolates nothing
 //! where the operator doesn't admit that, nor for more than the maximum: the engine checks that.
 
+use crate::catalogue::named_policy;
 use crate::compose::{self, Unsafe};
 use crate::config::{AUTO, Configuration};
 use base64::Engine as _;
@@ -10,7 +11,6 @@ use base64::engine::general_purpose::STANDARD;
 use crucible_api::v1::{CreateSandbox, SubmitEvaluation, SubmittedFile};
 use crucible_core::{
     Error, ErrorKind, EvaluationId, EvaluationSpec, GuestPath, InputFile, Limits, Policy, Program, Result, TimeSpan,
-    nearest,
 };
 use crucible_engine::SessionSpec;
 use crucible_server::SpecReader;
@@ -32,15 +32,7 @@ impl ConfiguredSpecs {
     fn policy(&self, name: Option<&str>, backend: &str) -> Result<Policy> {
         let Some(name) = name else { return compose::policy(&self.configuration, backend) };
         // A file's path would be one of this machine.
-        Policy::built_in(name).ok_or_else(|| {
-            let shown: String = name.chars().take(64).collect();
-            let error =
-                Error::new(ErrorKind::NotFound, "read the request", format!("policy: there is no policy {shown:?}"));
-            match nearest(name, Policy::BUILT_IN) {
-                Some(known) => error.with_hint(format!("did you mean '{known}'?")),
-                None => error.with_hint(format!("policies here: {}", Policy::BUILT_IN.join(", "))),
-            }
-        })
+        within("policy", named_policy(&self.configuration, name))
     }
 }
 
@@ -81,6 +73,15 @@ impl SpecReader for ConfiguredSpecs {
             review: None,
             label: label.transpose()?,
         })
+    }
+
+    fn backend(&self, name: &str, spec: &EvaluationSpec) -> Result<String> {
+        let language = match &spec.program {
+            Program::Source { language, .. } => Some(self.configuration.languages().find(language)?.1),
+            Program::Command { .. } => None,
+        };
+        let chosen = within("backend", compose::choose_for(name, language.as_deref(), self.unsafe_backends))?;
+        Ok(if name == AUTO && chosen == compose::JAIL { AUTO } else { chosen }.to_owned())
     }
 
     fn session_spec(&self, request: &CreateSandbox) -> Result<SessionSpec> {

@@ -24,9 +24,11 @@
 //! This crate holds no isolation of its own. [`compose`] is the only place that picks implementations.
 
 pub mod attack;
+pub mod catalogue;
 pub mod compose;
 pub mod config;
 mod facade;
+mod http_attacks;
 mod http_specs;
 mod rule_files;
 

@@ -3,9 +3,10 @@
 use super::outcome::milliseconds;
 use crucible_core as core;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// What the suite found about one or more backends. Every field is there, `null` where there is none.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct AttackReport {
     /// What the document is, with the version of its format: always [`AttackReport::FORMAT`].
     pub format: String,
@@ -23,7 +24,7 @@ pub struct AttackReport {
 }
 
 /// The machine that a suite was run on.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct AttackNode {
     /// The kernel's release.
     pub kernel: String,
@@ -32,7 +33,7 @@ pub struct AttackNode {
 }
 
 /// What rights the user had who ran the suite.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum UserKind {
     /// All of them.
@@ -42,7 +43,7 @@ pub enum UserKind {
 }
 
 /// What the suite found about one backend.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct SuiteReport {
     /// The backend's name.
     pub backend: String,
@@ -61,7 +62,7 @@ pub struct SuiteReport {
 }
 
 /// How many properties got each verdict.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct VerdictCounts {
     /// Held.
     pub held: u64,
@@ -74,7 +75,7 @@ pub struct VerdictCounts {
 }
 
 /// What was found out about one property.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct PropertyReport {
     /// Its id: `filesystem.host_path`.
     pub id: String,
@@ -99,7 +100,7 @@ pub struct PropertyReport {
 }
 
 /// The verdict on one property.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// The probe didn't reach its canary, and did where the protection was left off.
@@ -113,7 +114,7 @@ pub enum Verdict {
 }
 
 /// What isolation is expected to do about a probe.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Expected {
     /// The attempt is denied.
@@ -131,7 +132,7 @@ pub enum Expected {
 }
 
 /// Whether a probe reached its canary, by the host's own evidence.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Reach {
     /// It did.
@@ -143,7 +144,7 @@ pub enum Reach {
 }
 
 /// How a probe fared in one sandbox.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ArmReport {
     /// Whether it reached its canary.
     pub reach: Reach,
@@ -154,7 +155,7 @@ pub struct ArmReport {
 }
 
 /// How a probe fared in a weakened sandbox.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ControlReport {
     /// The layers that were left off, by the names that the outcome's evidence has for them.
     pub without: Vec<String>,
@@ -164,7 +165,7 @@ pub struct ControlReport {
 }
 
 /// Which layers hold a property, by the names that the outcome's evidence has for them.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct HeldByReport {
     /// Each of these held it with all other layers left off that can be.
     pub alone: Vec<String>,

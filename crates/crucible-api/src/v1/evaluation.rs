@@ -72,6 +72,12 @@ pub struct EvaluationSummary {
     pub backend: Option<String>,
     /// What was decided before it ran: `allow`, `hold` or `deny`.
     pub verdict: Option<String>,
+    /// The program's language, where it is a source text.
+    #[serde(default)]
+    pub language: Option<String>,
+    /// How long the program ran, where it did.
+    #[serde(default)]
+    pub wall_ms: Option<f64>,
     /// How often it was tried.
     pub attempt: u32,
     /// The machine that it is on; empty while nobody has begun it.

@@ -1,6 +1,8 @@
 //! Version 1 of the wire format.
 
 mod attack;
+mod attack_run;
+mod catalogue;
 mod evaluation;
 mod http_problem;
 mod object;
@@ -13,12 +15,17 @@ mod report;
 mod sandbox;
 mod scan;
 mod service;
+mod statistics;
 mod submit;
 mod webhook;
 
 pub use attack::{
     ArmReport, AttackNode, AttackReport, ControlReport, Expected, HeldByReport, PropertyReport, Reach, SuiteReport,
     UserKind, Verdict, VerdictCounts,
+};
+pub use attack_run::{AttackRun, AttackRunList, AttackRunReport, AttackStarted, AttackState, StartAttack};
+pub use catalogue::{
+    PolicyEntry, PolicyList, PolicyText, RuleList, ScanProgram, ScannedProgram, SettingEntry, SettingList, TestPolicy,
 };
 pub use evaluation::{Evaluation, EvaluationEvent, EvaluationList, EvaluationState, EvaluationSummary};
 pub use http_problem::{HttpProblem, PROBLEM_TYPE};
@@ -40,12 +47,13 @@ pub use sandbox::{
 };
 pub use scan::{Import, Rule, RuleReferences, RulesInForce, ScanReport, ScannedFile, Unread};
 pub use service::{
-    BackendList, Component, ComponentList, CreateKey, CreatedKey, Key, KeyList, MissingBackend, Project, ProjectList,
-    ProjectQueue, ProjectQuotas, QueueFlow, QueueReport, ServiceBackend, SetQueueFlow, StoreBackup, StoreChecked,
-    StoreForget, StoreForgotten,
+    BackendList, Component, ComponentList, CreateKey, CreatedKey, Key, KeyList, Me, MissingBackend, PastTest, Project,
+    ProjectList, ProjectQueue, ProjectQuotas, QueueFlow, QueueReport, ServiceBackend, SetBackend, SetQueueFlow,
+    StoreBackup, StoreChecked, StoreForget, StoreForgotten,
 };
+pub use statistics::{Percentiles, Statistics, StatisticsBucket, StatisticsTotals};
 pub use submit::{
-    Accepted, BatchAccepted, BatchResult, DecideEvaluation, ReviewDecision, SubmitBatch, SubmitEvaluation,
-    SubmittedFile,
+    Accepted, BatchAccepted, BatchResult, DecideEvaluation, RerunEvaluation, ReviewDecision, SubmitBatch,
+    SubmitEvaluation, SubmittedFile,
 };
 pub use webhook::{CreateWebhook, CreatedWebhook, SetWebhook, Webhook, WebhookList, WebhookMessage, WebhookTried};

@@ -3,6 +3,7 @@
 use super::outcome::Finding;
 use crucible_core as core;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// What looking at some files told.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,7 +49,7 @@ pub struct ScannedFile {
 }
 
 /// A module that a program takes in.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Import {
     /// Its full name.
     pub module: String,
@@ -65,7 +66,7 @@ pub struct Import {
 }
 
 /// Something that was not looked at, or not whole.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Unread {
     /// The file or folder.
     pub file: String,
@@ -74,7 +75,7 @@ pub struct Unread {
 }
 
 /// A rule that scanning goes by.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Rule {
     /// LANGUAGE.GROUP.NAME; unique.
     pub id: String,
@@ -97,7 +98,7 @@ pub struct Rule {
 }
 
 /// Where a weakness or technique is described.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct RuleReferences {
     /// Numbers of the Common Weakness Enumeration.
     pub cwe: Vec<u32>,

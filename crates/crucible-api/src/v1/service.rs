@@ -6,6 +6,25 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
 
+/// Who asks, and whom they ask.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Me {
+    /// The id of the key that was shown; `null` where there are no keys.
+    pub key: Option<String>,
+    /// What that key is called; `local` where there are no keys.
+    pub name: String,
+    /// Whose evaluations it is for.
+    pub project: String,
+    /// `viewer`, `submitter`, `reviewer` or `admin`.
+    pub role: String,
+    /// Whether the service lets in whoever has a key alone.
+    pub keys_required: bool,
+    /// What the service's machine is called.
+    pub node: String,
+    /// Crucible's version.
+    pub version: String,
+}
+
 /// What the parts of a service found when they last tested themselves.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ComponentList {
@@ -36,6 +55,22 @@ pub struct Component {
     pub tested_at: String,
     /// How long that took.
     pub took_ms: f64,
+    /// What its latest tests came to, the oldest first: at most 60, and only where they are asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub history: Vec<PastTest>,
+}
+
+/// What one self-test of a part came to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PastTest {
+    /// When, by RFC 3339.
+    pub at: String,
+    /// Checks that passed.
+    pub passed: u64,
+    /// All checks.
+    pub total: u64,
+    /// What those are called that failed.
+    pub failed: Vec<String>,
 }
 
 /// What is in a queue.
@@ -117,6 +152,27 @@ pub struct ServiceBackend {
     pub in_use: bool,
     /// Why not.
     pub out_because: Option<String>,
+    /// Whether an operator wants it to be used.
+    #[serde(default)]
+    pub enabled: bool,
+    /// Evaluations that run on it now.
+    #[serde(default)]
+    pub running: u64,
+    /// Evaluations that may at one time; `null` for no bound of its own.
+    #[serde(default)]
+    pub most_running: Option<u64>,
+}
+
+/// What an operator decides about a backend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SetBackend {
+    /// Whether it is used. Off means that nothing new is begun on it.
+    pub enabled: bool,
+    /// Evaluations that run on it at one time, from 1; `null` for no bound of its own.
+    #[serde(default)]
+    #[schema(minimum = 1)]
+    pub most_running: Option<u32>,
 }
 
 /// A backend that this machine can't run.

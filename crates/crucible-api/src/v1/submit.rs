@@ -3,6 +3,9 @@
 use super::evaluation::EvaluationState;
 use super::http_problem::HttpProblem;
 use super::object;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use crucible_core as core;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
@@ -76,6 +79,61 @@ pub struct SubmitEvaluation {
     /// Given again with the same request, it gives the same evaluation. At most 200 bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub idempotency_key: Option<String>,
+}
+
+/// Bytes as text where they are text, else in base64.
+fn text_or_base64(bytes: &[u8]) -> (Option<String>, Option<String>) {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => (Some(text.to_owned()), None),
+        Err(_) => (None, Some(STANDARD.encode(bytes))),
+    }
+}
+
+impl From<&core::EvaluationSpec> for SubmitEvaluation {
+    /// What gives the same specification again, as far as it holds that: neither labels nor priority.
+    fn from(spec: &core::EvaluationSpec) -> Self {
+        let mut request = Self::default();
+        match &spec.program {
+            core::Program::Source { language, code, args } => {
+                (request.code, request.code_base64) = text_or_base64(code);
+                (request.language, request.args) = (Some(language.clone()), args.clone());
+            }
+            core::Program::Command { argv } => request.command.clone_from(argv),
+        }
+        if !spec.stdin.is_empty() {
+            (request.stdin, request.stdin_base64) = text_or_base64(&spec.stdin);
+        }
+        // All of them, so that it says nothing of what is usual where it is given again.
+        let limits = serde_json::to_value(&spec.limits).unwrap_or_default();
+        Self {
+            files: spec.files.iter().map(SubmittedFile::from).collect(),
+            collect: spec.collect.iter().map(ToString::to_string).collect(),
+            tripwires: spec.tripwires.iter().map(ToString::to_string).collect(),
+            env: spec.env.clone(),
+            backend: Some(spec.backend.clone()),
+            limits: limits.as_object().map(|limits| limits.clone().into_iter().collect()).unwrap_or_default(),
+            policy: Some(spec.policy.name.clone()),
+            network: Some(spec.policy.network.to_string()),
+            label: spec.label.as_ref().map(|label| label.as_str().to_owned()),
+            ..request
+        }
+    }
+}
+
+impl From<&core::InputFile> for SubmittedFile {
+    fn from(file: &core::InputFile) -> Self {
+        let (content, content_base64) = text_or_base64(&file.content);
+        Self { path: file.path.to_string(), content, content_base64, executable: file.executable }
+    }
+}
+
+/// A rerun that differs.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct RerunEvaluation {
+    /// The backend that it is run on, instead of the one that was asked for before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub backend: Option<String>,
 }
 
 /// A file to put in.

@@ -30,6 +30,7 @@ pub(super) fn record(change: &mut Change, outcome: &Outcome, records: &dyn Recor
         status: Some(status(outcome.status).to_owned()),
         validity: Some(validity(outcome.validity).to_owned()),
         verdict: Some(outcome.admission.decision.as_str().to_owned()),
+        wall: Some(outcome.usage.wall),
     };
     Ok(())
 }
@@ -206,11 +207,9 @@ impl Service {
         let wanted = u32::try_from(wanted.unwrap_or(most).clamp(1, most)).unwrap_or(u32::MAX);
         let closed = |_| Error::new(ErrorKind::Infrastructure, "wait for room", "the service is gone");
         let room = async {
+            // Whoever waits for a place takes no memory from others meanwhile.
+            let place = self.places_on.take(backend).await;
             let memory = self.memory.acquire_many(wanted).await.map_err(closed)?;
-            let place = match self.places_on.get(backend) {
-                Some(places) => Some(places.acquire().await.map_err(closed)?),
-                None => None,
-            };
             Ok::<_, Error>((memory, place))
         };
         let _room = cancel.run_until_cancelled(room).await.transpose()?;

@@ -4,7 +4,7 @@
 //! Invariant: a backend that is out is never replaced by a weaker one. `auto` goes on to the next that admits the request;
 //! whoever named a backend waits for that one.
 
-use crucible_core::{Error, ErrorKind, Result};
+use crucible_core::{Error, ErrorKind, Result, Switch};
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -12,12 +12,25 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 const CHOOSE: &str = "choose the backend";
 /// After so many failures in a row a backend is out.
 const MOST_FAILURES: u32 = 5;
+/// Why one is out that an operator doesn't want to be used.
+const SWITCHED_OFF: &str = "it was switched off";
 
 #[derive(Default)]
 struct State {
     failures: u32,
     /// Why it is out, if it is.
     out: Option<String>,
+    /// Whether an operator wants it to be used.
+    switch: Switch,
+}
+
+impl State {
+    fn why_out(&self) -> Option<String> {
+        match self.switch {
+            Switch::Off => Some(SWITCHED_OFF.to_owned()),
+            Switch::On => self.out.clone(),
+        }
+    }
 }
 
 /// Knows which backends are out.
@@ -34,13 +47,16 @@ impl Breakers {
     /// # Errors
     /// `Unavailable`, with why it is out.
     pub fn check(&self, backend: &str) -> Result<()> {
-        match self.states().get(backend).and_then(|state| state.out.clone()) {
+        match self.states().get(backend).and_then(State::why_out) {
             None => Ok(()),
             Some(why) => {
                 let message = format!("the backend '{backend}' is out of use: {why}");
-                Err(Error::new(ErrorKind::Unavailable, CHOOSE, message).with_hint(
-                    "it comes back by itself once its self-test passes; `crucible doctor` may say what is wrong",
-                ))
+                let hint = if why == SWITCHED_OFF {
+                    "an administrator can switch it on again"
+                } else {
+                    "it comes back by itself once its self-test passes; `crucible doctor` may say what is wrong"
+                };
+                Err(Error::new(ErrorKind::Unavailable, CHOOSE, message).with_hint(hint))
             }
         }
     }
@@ -48,7 +64,18 @@ impl Breakers {
     /// Why a backend is out, if it is.
     #[must_use]
     pub fn why_out(&self, backend: &str) -> Option<String> {
-        self.states().get(backend).and_then(|state| state.out.clone())
+        self.states().get(backend).and_then(State::why_out)
+    }
+
+    /// Lets a backend be used as far as it is well, or not at all, whatever its self-test says.
+    pub fn switch(&self, backend: &str, switch: Switch) {
+        self.states().entry(backend.to_owned()).or_default().switch = switch;
+    }
+
+    /// Whether an operator wants a backend to be used.
+    #[must_use]
+    pub fn switched(&self, backend: &str) -> Switch {
+        self.states().get(backend).map(|state| state.switch).unwrap_or_default()
     }
 
     /// Takes a backend out of use.
@@ -68,7 +95,7 @@ impl Breakers {
         if state.out.is_some() {
             tracing::info!(backend, "the backend is in use again");
         }
-        *state = State::default();
+        *state = State { switch: state.switch, ..State::default() };
     }
 
     /// Notes that a run came to an end that isn't the backend's fault.
@@ -120,6 +147,20 @@ mod tests {
         let error = breakers.check("jail").unwrap_err();
         assert!(is_out(&error) && !is_out(&failure()) && error.to_string().contains("lost"), "{error}");
         breakers.check("docker").unwrap();
+        breakers.close("jail");
+        breakers.check("jail").unwrap();
+    }
+
+    #[test]
+    fn a_backend_that_is_switched_off_stays_off_whatever_its_self_test_says() {
+        let breakers = Breakers::default();
+        breakers.switch("jail", Switch::Off);
+        breakers.close("jail");
+        let error = breakers.check("jail").unwrap_err();
+        assert!(is_out(&error) && error.to_string().contains("switched off"), "{error}");
+        breakers.open("jail", "it failed".to_owned());
+        breakers.switch("jail", Switch::On);
+        assert_eq!(breakers.why_out("jail").as_deref(), Some("it failed"));
         breakers.close("jail");
         breakers.check("jail").unwrap();
     }

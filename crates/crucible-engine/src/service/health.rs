@@ -4,7 +4,8 @@
 use super::breaker::Breakers;
 use crate::engine::Engine;
 use async_trait::async_trait;
-use crucible_core::{Backend, Check, Component, ErrorKind, Result, SelfTest};
+use crucible_core::{Backend, Check, CheckStatus, Component, ErrorKind, Result, SelfTest};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 use tokio_util::sync::CancellationToken;
@@ -21,6 +22,31 @@ pub struct ComponentHealth {
     pub at: SystemTime,
     /// How long it took.
     pub took: Duration,
+}
+
+/// How many earlier self-tests of a part are remembered.
+const REMEMBERED: usize = 60;
+
+/// What one self-test of a part came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PastTest {
+    /// When it began.
+    pub at: SystemTime,
+    /// Checks that passed.
+    pub passed: usize,
+    /// Checks that were made.
+    pub total: usize,
+    /// What those are called that failed.
+    pub failed: Vec<String>,
+}
+
+impl From<&ComponentHealth> for PastTest {
+    fn from(health: &ComponentHealth) -> Self {
+        let with = |status| health.test.checks.iter().filter(move |check| check.status == status);
+        let failed: Vec<_> = with(CheckStatus::Failed).map(|check| check.name.clone()).collect();
+        let passed = with(CheckStatus::Passed).count();
+        Self { at: health.at, passed, total: passed + failed.len(), failed }
+    }
 }
 
 /// Starts a backend: for the first time, or anew where the one that there was has failed.
@@ -50,6 +76,8 @@ pub struct Health {
     names: Vec<String>,
     breakers: Arc<Breakers>,
     latest: Mutex<Vec<ComponentHealth>>,
+    /// By part, the oldest first.
+    history: Mutex<BTreeMap<String, VecDeque<PastTest>>>,
 }
 
 impl Health {
@@ -63,8 +91,9 @@ impl Health {
     ) -> Self {
         let names = starters.iter().map(|starter| starter.name().to_owned()).collect();
         let running = |name: &str| engine.backends().iter().find(|backend| backend.name() == name).cloned();
+        let (latest, history) = (Mutex::default(), Mutex::default());
         let kept = starters.into_iter().map(|starter| Kept { running: running(starter.name()), starter }).collect();
-        Self { engine, parts, backends: tokio::sync::Mutex::new(kept), names, breakers, latest: Mutex::default() }
+        Self { engine, parts, backends: tokio::sync::Mutex::new(kept), names, breakers, latest, history }
     }
 
     fn latest(&self) -> MutexGuard<'_, Vec<ComponentHealth>> {
@@ -75,6 +104,13 @@ impl Health {
     #[must_use]
     pub fn report(&self) -> Vec<ComponentHealth> {
         self.latest().clone()
+    }
+
+    /// What the latest tests of a part came to, the oldest first: at most 60.
+    #[must_use]
+    pub fn history(&self, component: &str) -> Vec<PastTest> {
+        let history = self.history.lock().unwrap_or_else(PoisonError::into_inner);
+        history.get(component).map(|past| past.iter().cloned().collect()).unwrap_or_default()
     }
 
     /// Those of them that are of backends.
@@ -162,6 +198,14 @@ impl Health {
     }
 
     fn note(&self, health: ComponentHealth) {
+        {
+            let mut history = self.history.lock().unwrap_or_else(PoisonError::into_inner);
+            let past = history.entry(health.test.component.clone()).or_default();
+            if past.len() >= REMEMBERED {
+                past.pop_front();
+            }
+            past.push_back(PastTest::from(&health));
+        }
         let mut latest = self.latest();
         match latest.iter_mut().find(|known| known.test.component == health.test.component) {
             Some(known) => *known = health,

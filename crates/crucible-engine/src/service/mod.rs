@@ -12,6 +12,7 @@ mod breaker;
 mod dispatcher;
 mod fresh;
 mod health;
+mod places;
 mod recorder;
 mod records;
 mod recovery;
@@ -21,19 +22,20 @@ mod submission;
 
 pub use breaker::Breakers;
 pub use dispatcher::Drained;
-pub use health::{ComponentHealth, Health, Starter};
+pub use health::{ComponentHealth, Health, PastTest, Starter};
 pub use records::{Records, kind};
 pub use recovery::Recovered;
 pub use settings::{MOST_BATCH, ServiceSettings};
-pub use submission::{Reuse, Submission, Submitted, check_labels};
+pub use submission::{RESERVED_LABELS, Reuse, Submission, Submitted, check_labels};
 
 use crate::engine::Engine;
 use crucible_core::{
-    CancelledEvaluation, Change, Decided, Delivery, Document, Error, ErrorKind, EvaluationId, EvaluationState,
-    EventBus, EventFilter, NewEvent, ProjectId, Queue, Quotas, Result, Review, ReviewDecision, Store, StoredEvaluation,
-    Task,
+    BackendSetting, CancelledEvaluation, Change, Decided, Delivery, Document, Error, ErrorKind, EvaluationId,
+    EvaluationState, EventBus, EventFilter, NewEvent, ProjectId, Queue, Quotas, Result, Review, ReviewDecision, Store,
+    StoredEvaluation, Task,
 };
 use fresh::Fresh;
+use places::BackendPlaces;
 use running::Running;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -70,8 +72,8 @@ pub struct Service {
     places: Arc<Semaphore>,
     /// One permit for each MiB that evaluations may have together.
     memory: Semaphore,
-    /// One permit for each evaluation that may run on a backend, where that is bounded.
-    places_on: BTreeMap<String, Semaphore>,
+    /// What runs on each backend, and how many may.
+    places_on: BackendPlaces,
     /// Held while a project's evaluations are counted against its quotas and then kept.
     counting: tokio::sync::Mutex<()>,
     /// What is accepted and couldn't be queued yet.
@@ -86,8 +88,8 @@ impl Service {
     pub fn new(parts: ServiceParts, settings: ServiceSettings) -> Self {
         let places = Arc::new(Semaphore::new(settings.most_running));
         let memory = Semaphore::new(settings.memory_mib());
-        let bounded = settings.most_running_on.iter();
-        let places_on = bounded.map(|(name, most)| (name.clone(), Semaphore::new(*most))).collect();
+        let places_on = BackendPlaces::default();
+        settings.most_running_on.iter().for_each(|(name, most)| places_on.bound(name, Some(*most)));
         let (stranded, bounds, counting) = (Mutex::default(), Mutex::default(), tokio::sync::Mutex::default());
         let (running, fresh) = (Running::default(), Fresh::default());
         Self { parts, settings, running, fresh, places, memory, places_on, counting, stranded, bounds }
@@ -169,6 +171,18 @@ impl Service {
             self.bound_running(&project, quotas).await?;
         }
         Ok(())
+    }
+
+    /// Does what an operator decided about a backend. What runs on it comes to its end there.
+    pub fn set_backend(&self, backend: &str, setting: BackendSetting) {
+        self.parts.breakers.switch(backend, setting.switch);
+        self.places_on.bound(backend, setting.most_running.and_then(|most| usize::try_from(most).ok()));
+    }
+
+    /// How many evaluations run on a backend now, and how many may at one time where that is bounded.
+    #[must_use]
+    pub fn running_on(&self, backend: &str) -> (usize, Option<usize>) {
+        self.places_on.of(backend)
     }
 
     /// Cancels an evaluation: it is ended where it runs, and never starts where it waits.

@@ -48,7 +48,7 @@ pub enum Reuse {
 }
 
 /// What labels begin with that are Crucible's own.
-const RESERVED: &str = "crucible.";
+pub const RESERVED_LABELS: &str = "crucible.";
 /// The label by which an earlier evaluation is found that was the same.
 const SAME: &str = "crucible.same";
 /// The label that names the evaluation of which one is a rerun.
@@ -160,14 +160,22 @@ impl Service {
         Ok(all)
     }
 
-    /// Submits an evaluation again, as a new one, with the same specification but no review. The quotas are those of its project.
+    /// Submits an evaluation again, as a new one, with the same specification but no review, and on another backend
+    /// where one is named. The quotas are those of its project.
     ///
     /// # Errors
     /// `NotFound`, and those of [`Service::submit`].
-    pub async fn rerun(&self, project: Option<&ProjectId>, id: EvaluationId, quotas: Quotas) -> Result<Submitted> {
+    pub async fn rerun(
+        &self,
+        project: Option<&ProjectId>,
+        id: EvaluationId,
+        backend: Option<String>,
+        quotas: Quotas,
+    ) -> Result<Submitted> {
         let before = self.parts.store.get(project, id).await?.summary;
         let mut spec = self.parts.store.specification(project, id).await?;
         (spec.id, spec.review) = (EvaluationId::generate(), None);
+        spec.backend = backend.unwrap_or(spec.backend);
         let mut labels = before.labels;
         labels.remove(SAME);
         labels.insert(RERUN_OF.to_owned(), id.to_string());
@@ -268,10 +276,10 @@ impl Service {
 /// # Errors
 /// `InvalidInput`, naming the label.
 pub fn check_labels(labels: &BTreeMap<String, String>) -> Result<()> {
-    match labels.keys().find(|name| name.starts_with(RESERVED)) {
+    match labels.keys().find(|name| name.starts_with(RESERVED_LABELS)) {
         None => Ok(()),
         Some(name) => {
-            let message = format!("labels: {name:?} begins with {RESERVED:?}, as only Crucible's own do");
+            let message = format!("labels: {name:?} begins with {RESERVED_LABELS:?}, as only Crucible's own do");
             Err(Error::new(ErrorKind::InvalidInput, OPERATION, message))
         }
     }
@@ -280,7 +288,7 @@ pub fn check_labels(labels: &BTreeMap<String, String>) -> Result<()> {
 /// Checks what an evaluation can be found by.
 fn check_description(labels: &BTreeMap<String, String>, idempotency_key: Option<&str>) -> Result<()> {
     let refuse = |message: String| Err(Error::new(ErrorKind::InvalidInput, OPERATION, message));
-    let own = labels.keys().filter(|name| !name.starts_with(RESERVED)).count();
+    let own = labels.keys().filter(|name| !name.starts_with(RESERVED_LABELS)).count();
     if own > MOST_LABELS {
         return refuse(format!("labels: there are {own}, of at most {MOST_LABELS}"));
     }

@@ -6,7 +6,8 @@ use super::failure::{Done, Failure};
 use rusqlite::Connection;
 
 /// Each brings a database from one version to the next. A file that was released is never changed.
-const STEPS: [&str; 2] = [include_str!("migrations/0001.sql"), include_str!("migrations/0002.sql")];
+const STEPS: [&str; 3] =
+    [include_str!("migrations/0001.sql"), include_str!("migrations/0002.sql"), include_str!("migrations/0003.sql")];
 /// What marks a database as ours.
 const APPLICATION: i32 = 0x4352_5543;
 

@@ -5,7 +5,7 @@ use super::{Case, holds, is, note, told};
 use bytes::Bytes;
 use crucible_core::{
     CancelledEvaluation, Change, Created, Decided, Document, EvaluationId, EvaluationState, FencingToken, FinalState,
-    GlobalNumber, Indexed, NewEvaluation, ProjectId, Query, Review, ReviewDecision, Started, Step, Store,
+    GlobalNumber, Indexed, ListOrder, NewEvaluation, ProjectId, Query, Review, ReviewDecision, Started, Step, Store,
 };
 use std::time::Duration;
 
@@ -224,6 +224,19 @@ async fn a_list_has_what_was_asked_for(store: &dyn Store) -> Case {
     let time = |second| Some(moment() + Duration::from_secs(second));
     let between = Query { created_from: time(2), created_before: time(5), ..Query::default() };
     is("a time", list(between).await?, newest_first(2..5))?;
+    let oldest = Query { order: ListOrder::Oldest, ..Query::default() };
+    is("all, the oldest first", list(oldest).await?, ids.clone())?;
+    let page = Query { limit: 4, order: ListOrder::Oldest, ..Query::default() };
+    let next = store.list(page.clone()).await.map_err(told)?.next;
+    let rest = Query { cursor: next.clone(), limit: 100, ..page };
+    is("the rest, the oldest first", list(rest).await?, ids[4..].to_vec())?;
+    let other_way = store.list(Query { cursor: next, limit: 1, ..Query::default() }).await;
+    holds("a cursor of the other order", other_way.is_err())?;
+    let search = |text: &str| Query { search: Some(text.to_owned()), ..Query::default() };
+    is("a piece of a label's value", list(search("SMA")).await?, newest_first(0..3))?;
+    is("a piece of a label's name", list(search("uit")).await?, newest_first(0..7))?;
+    is("what no label has", list(search("suite\":\"small")).await?, vec![])?;
+    is("a piece of an id", list(search(&ids[5].to_string()[20..])).await?, vec![ids[5]])?;
     let (mut seen, mut cursor) = (Vec::new(), None);
     loop {
         let page = store.list(Query { limit: 3, cursor, ..Query::default() }).await.map_err(told)?;

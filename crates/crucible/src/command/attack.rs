@@ -11,10 +11,7 @@ use crucible::config::{Configuration, Environment};
 use crucible_api::v1::AttackReport;
 use crucible_attacks::report::{self, Arms, ProgressDisplay, SuiteProgress};
 use crucible_attacks::{AttackSuite, Depth, Progress, scenario};
-use crucible_core::{
-    Error, ErrorKind, Policy, ReportContext, ReportNode, Result, SuiteResult, UserKind, Verdict, overall,
-};
-use std::collections::BTreeMap;
+use crucible_core::{Error, ErrorKind, Policy, ReportContext, Result, SuiteResult, Verdict, overall};
 use std::fmt::Write;
 use std::path::Path;
 
@@ -42,7 +39,7 @@ pub(crate) fn attack(arguments: &AttackArguments) -> Result<Exit> {
     let attacked = runtime.block_on(async {
         let mut signals = Signals::listen()?;
         let attack = async {
-            let (mut suites, mut context) = (Vec::new(), context(&configuration)?);
+            let (mut suites, mut context) = (Vec::new(), attack::report_context(&configuration)?);
             for backend in backends {
                 let policy = compose::policy(&configuration, backend)?;
                 suites
@@ -115,16 +112,6 @@ async fn attack_one(
         }
     }
     Ok(result)
-}
-
-fn context(configuration: &Configuration) -> Result<ReportContext> {
-    let user = if rustix::process::geteuid().is_root() { UserKind::Root } else { UserKind::Ordinary };
-    Ok(ReportContext {
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        node: ReportNode { kernel: compose::node().kernel, user },
-        policy: configuration.policy()?.name,
-        attestations: BTreeMap::new(),
-    })
 }
 
 fn list(suite: &AttackSuite) -> String {

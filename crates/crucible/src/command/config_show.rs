@@ -3,43 +3,11 @@
 use crate::arguments::ConfigShowArguments;
 use crate::exit::Exit;
 use crate::output::{self, Format};
-use crucible::config::{Configuration, Environment, Origin, Setting, Value};
+use crucible::catalogue;
+use crucible::config::{Configuration, Environment, Setting};
+use crucible_api::v1::SettingList;
 use crucible_core::Result;
-use serde::Serialize;
 use std::fmt::Write;
-
-#[derive(Serialize)]
-struct Shown<'a> {
-    settings: Vec<ShownSetting<'a>>,
-}
-
-#[derive(Serialize)]
-struct ShownSetting<'a> {
-    key: &'a str,
-    value: serde_json::Value,
-    /// `default`, `file`, `environment` or `flag`.
-    origin: &'static str,
-    /// The file and line, the variable, or the flag.
-    place: String,
-}
-
-impl<'a> From<&Setting<'a>> for ShownSetting<'a> {
-    fn from(setting: &Setting<'a>) -> Self {
-        let place = match setting.origin {
-            Origin::Default { name, line } => format!("{name}:{line}"),
-            origin => origin.to_string(),
-        };
-        Self { key: setting.key, value: as_json(setting.value), origin: setting.origin.kind(), place }
-    }
-}
-
-fn as_json(value: &Value) -> serde_json::Value {
-    match value {
-        Value::Text(text) => text.as_str().into(),
-        Value::List(items) => items.iter().map(String::as_str).collect(),
-        Value::Empty => serde_json::Value::Null,
-    }
-}
 
 /// Prints the configuration in force.
 ///
@@ -49,7 +17,7 @@ pub(crate) fn show(arguments: &ConfigShowArguments) -> Result<Exit> {
     let configuration = Configuration::load(&Environment::of_process(), &arguments.settings.overrides())?;
     let settings = configuration.settings();
     match arguments.format() {
-        Format::Json => output::json(&Shown { settings: settings.iter().map(ShownSetting::from).collect() }),
+        Format::Json => output::json(&SettingList { settings: settings.iter().map(catalogue::setting).collect() }),
         Format::Text => output::data(&table(&settings)),
     }
 }
@@ -64,7 +32,8 @@ fn table(settings: &[Setting<'_>]) -> String {
         if !text.is_empty() {
             text.push('\n');
         }
-        let values: Vec<_> = part.iter().map(|setting| shorten(&as_json(setting.value).to_string())).collect();
+        let values: Vec<_> =
+            part.iter().map(|setting| shorten(&catalogue::setting(setting).value.to_string())).collect();
         let keys = part.iter().map(|setting| setting.key.chars().count()).max().unwrap_or(0);
         let width = values.iter().map(|value| value.chars().count()).max().unwrap_or(0);
         for (setting, value) in part.iter().zip(&values) {

@@ -9,9 +9,11 @@ use crate::output;
 use crate::signals::Signals;
 use crucible::compose::{self, Composed};
 use crucible::config::{Auth, Configuration, Environment};
-use crucible_core::{CheckStatus, Error, ErrorKind, KeyStore as _, ProjectStore as _, Result, Retention, StoreCare};
+use crucible_core::{
+    BackendStore as _, CheckStatus, Error, ErrorKind, KeyStore as _, ProjectStore as _, Result, Retention, StoreCare,
+};
 use crucible_engine::{ComponentHealth, Drained};
-use crucible_server::{Access, Api, KeyRing, Metrics, Rate, routes};
+use crucible_server::{Access, Api, KeyRing, Metrics, Rate, Statistics, routes};
 use std::future::IntoFuture as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -85,18 +87,26 @@ async fn run(arguments: &ServeArguments, configuration: &Configuration) -> Resul
         );
     }
     parts.service.heed(store.projects().await?).await?;
+    for (backend, setting) in store.backend_settings().await? {
+        parts.service.set_backend(&backend, setting);
+    }
     let listener = listen(address).await?;
     let address = listener.local_addr().unwrap_or(address);
     let (stop, closing) = (CancellationToken::new(), CancellationToken::new());
     let metrics = Metrics::default();
     tokio::spawn(metrics.clone().count(Arc::clone(&parts.service.parts().bus)));
+    let statistics = Statistics::default();
+    tokio::spawn(statistics.clone().follow(Arc::clone(&parts.service.parts().bus)));
+    let (service, sessions) = (Arc::clone(&parts.service), Arc::clone(&parts.sessions));
+    tokio::spawn(statistics.clone().watch(service, sessions, closing.clone()));
     // Whoever needs no key is this machine's own.
     let rate = configuration.most_requests()?.filter(|_| wants_keys).map(Rate::per_second);
     let access = if wants_keys { Access::Keys(KeyRing::new(store.clone())) } else { Access::Local };
     let sessions = Arc::clone(&parts.sessions);
     let (service, health) = (Arc::clone(&parts.service), Arc::clone(&parts.health));
     let webhooks = Arc::clone(&parts.webhooks.webhooks);
-    let api = Api::new(parts.into_api(access, rate, metrics, closing.clone(), &store));
+    let api = Api::new(parts.into_api(access, rate, (metrics, statistics), closing.clone(), &store));
+    api.attacks.recover().await?;
     let over = closing.clone();
     let serving = axum::serve(listener, routes(api)).with_graceful_shutdown(over.cancelled_owned());
     let serving = tokio::spawn(serving.into_future());

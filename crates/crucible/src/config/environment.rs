@@ -79,6 +79,7 @@ pub const VARIABLES: &[Variable] = &[
     setting("CRUCIBLE_SERVE_MOST_REQUESTS", "serve.most_requests", "requests that a key may make in a second"),
     setting("CRUCIBLE_SERVE_ATTEMPTS", "serve.attempts", "how often an evaluation is tried at which Crucible fails"),
     setting("CRUCIBLE_SERVE_KEEP", "serve.keep", "how long what came of evaluations is kept"),
+    setting("CRUCIBLE_SERVE_PAGE", "serve.page", "the folder with the page, for those who develop it"),
     setting(
         "CRUCIBLE_CLIENT_SERVER",
         "client.server",

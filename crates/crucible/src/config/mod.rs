@@ -428,6 +428,12 @@ impl Configuration {
         }
     }
 
+    /// A folder with a page to serve instead of the one that was built in.
+    #[must_use]
+    pub fn page_folder(&self) -> Option<HostPath> {
+        self.path("serve.page")
+    }
+
     /// Where the service is that is talked to.
     #[must_use]
     pub fn server(&self) -> &str {

@@ -127,6 +127,7 @@ const SECTIONS: &[(&str, Node)] = &[
             ("webhook_networks", Node::List),
             ("attempts", Node::Text),
             ("keep", Node::Text),
+            ("page", Node::Text),
         ]),
     ),
     ("client", Node::Section(&[("server", Node::Text)])),

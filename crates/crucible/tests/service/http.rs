@@ -112,7 +112,7 @@ fn what_is_not_there_is_not_found_and_a_wrong_method_is_not_allowed() {
         server.post(&format!("/v1/evaluations/{id}/review"), &decision).expect_problem(404, &[]);
         server.post(&format!("/v1/sandboxes/{id}/exec"), &json!({"command": ["a"]})).expect_problem(404, &[]);
     }
-    for path in ["/", "/v1", "/v1/nothing", "/v2/evaluations", "/v1/evaluations/"] {
+    for path in ["/nothing", "/v1", "/v1/nothing", "/v2/evaluations", "/v1/evaluations/"] {
         server.get(path).expect_problem(404, &[]);
     }
     for (method, path) in [

@@ -8,7 +8,7 @@ use super::documents::{Kind, Packed, pack, put};
 use super::{events, invalid, microseconds};
 use crate::documents::write_specification;
 use crucible_core::{
-    Created, Document, EvaluationId, EvaluationState, NewEvaluation, NewEvent, ProjectId, StoredEvent,
+    Created, Document, EvaluationId, EvaluationState, NewEvaluation, NewEvent, Program, ProjectId, StoredEvent,
 };
 use rusqlite::{Connection, OptionalExtension, params};
 use std::collections::BTreeMap;
@@ -29,6 +29,7 @@ pub(super) struct Prepared {
     digest: [u8; 32],
     priority: i8,
     created: i64,
+    language: Option<String>,
     specification: Packed,
     first_event: NewEvent,
 }
@@ -54,6 +55,10 @@ fn prepare_one(blobs: &Blobs, guard: &Writing, evaluation: NewEvaluation) -> Don
     let malformed = |why| invalid(format!("the evaluation can't be kept: {why}"));
     let labels_text = serde_json::to_string(&labels).map_err(|why| invalid(why.to_string()))?;
     let id = spec.id;
+    let language = match &spec.program {
+        Program::Source { language, .. } => Some(language.clone()),
+        Program::Command { .. } => None,
+    };
     let body = write_specification(&spec).map_err(malformed)?;
     let digest = match &key {
         None => [0; 32],
@@ -68,7 +73,19 @@ fn prepare_one(blobs: &Blobs, guard: &Writing, evaluation: NewEvaluation) -> Don
     };
     let specification = pack(blobs, guard, Document { format: SPECIFICATION.to_owned(), body: body.into() })?;
     let (priority, created) = (priority.0, microseconds(at));
-    Ok(Prepared { id, project, labels, labels_text, key, digest, priority, created, specification, first_event })
+    Ok(Prepared {
+        id,
+        project,
+        labels,
+        labels_text,
+        key,
+        digest,
+        priority,
+        created,
+        language,
+        specification,
+        first_event,
+    })
 }
 
 pub(super) fn insert(connection: &Connection, new: Vec<Prepared>) -> Done<(Vec<Created>, Vec<Arc<StoredEvent>>)> {
@@ -92,8 +109,8 @@ fn insert_one(connection: &Connection, new: Prepared, told: &mut Vec<Arc<StoredE
     let digest = new.key.as_ref().map(|_| new.digest);
     let inserted = connection
         .prepare_cached(
-            "INSERT INTO evaluations (id, project, state, priority, labels, created, idempotency_key, digest, events)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, 1) ON CONFLICT (id) DO NOTHING",
+            "INSERT INTO evaluations (id, project, state, priority, labels, created, idempotency_key, digest, language, events)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 1) ON CONFLICT (id) DO NOTHING",
         )?
         .execute(params![
             new.id.to_bytes(),
@@ -103,7 +120,8 @@ fn insert_one(connection: &Connection, new: Prepared, told: &mut Vec<Arc<StoredE
             new.labels_text,
             new.created,
             new.key,
-            digest
+            digest,
+            new.language
         ])?;
     if inserted == 0 {
         return Ok(Created::Conflict(new.id));

@@ -9,6 +9,7 @@ mod create;
 mod documents;
 mod events;
 mod keys;
+mod operation;
 mod query;
 mod rows;
 mod steps;

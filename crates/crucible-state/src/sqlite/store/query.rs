@@ -3,23 +3,54 @@
 use super::super::failure::Done;
 use super::rows::{COLUMNS, state, summary};
 use super::{MOST_ON_A_PAGE, invalid, microseconds, signed, unsigned};
-use crucible_core::{EvaluationId, EvaluationSummary, Page, Priority, ProjectId, ProjectUse, Query, Unfinished};
+use crucible_core::{
+    EvaluationId, EvaluationSummary, ListOrder, Page, Priority, ProjectId, ProjectUse, Query, Unfinished,
+};
 use rusqlite::types::Value;
 use rusqlite::{Connection, params, params_from_iter};
 use std::time::SystemTime;
 
-const CURSOR: &str = "e1-";
+/// How many rows a search looks through for one page: one that finds little must not hold up the others.
+const SEARCHED: i64 = 50_000;
 
-fn cursor(row: i64) -> String {
-    format!("{CURSOR}{row:x}")
+/// What the cursors of a list begin with: those of one order are none of the other.
+const fn mark(order: ListOrder) -> &'static str {
+    match order {
+        ListOrder::Newest => "e1-",
+        ListOrder::Oldest => "o1-",
+    }
 }
 
-fn read_cursor(text: &str) -> Done<i64> {
-    let row = text.strip_prefix(CURSOR).and_then(|row| i64::from_str_radix(row, 16).ok());
+fn cursor(order: ListOrder, row: i64) -> String {
+    format!("{}{row:x}", mark(order))
+}
+
+fn read_cursor(order: ListOrder, text: &str) -> Done<i64> {
+    let row = text.strip_prefix(mark(order)).and_then(|row| i64::from_str_radix(row, 16).ok());
     row.ok_or_else(|| invalid("the cursor isn't one of this store's").hint("give the one that the page before had"))
 }
 
+/// Where a search has to stop on this page; `None` where it gets to the end.
+fn searched_to(connection: &Connection, query: &Query, from: Option<i64>) -> Done<Option<i64>> {
+    let ends = "SELECT ifnull(min(row), 0), ifnull(max(row), 0) FROM evaluations";
+    let (first, last): (i64, i64) =
+        connection.prepare_cached(ends)?.query_row([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(match query.order {
+        ListOrder::Newest => Some(from.unwrap_or(last + 1) - SEARCHED).filter(|to| *to > first),
+        ListOrder::Oldest => Some(from.unwrap_or(first - 1) + SEARCHED).filter(|to| *to < last),
+    })
+}
+
 pub(super) fn list(connection: &Connection, query: &Query) -> Done<Page<EvaluationSummary>> {
+    let from = query.cursor.as_deref().map(|text| read_cursor(query.order, text)).transpose()?;
+    let to = match &query.search {
+        Some(_) => searched_to(connection, query, from)?,
+        None => None,
+    };
+    let (after, before, direction) = match query.order {
+        ListOrder::Newest => ("row < ?", "row >= ?", "DESC"),
+        ListOrder::Oldest => ("row > ?", "row <= ?", "ASC"),
+    };
     let mut conditions: Vec<&str> = Vec::new();
     let mut values: Vec<Value> = Vec::new();
     let texts = [
@@ -33,7 +64,8 @@ pub(super) fn list(connection: &Connection, query: &Query) -> Done<Page<Evaluati
     let numbers = [
         ("created >= ?", query.created_from.map(microseconds)),
         ("created < ?", query.created_before.map(microseconds)),
-        ("row < ?", query.cursor.as_deref().map(read_cursor).transpose()?),
+        (after, from),
+        (before, to),
     ];
     let texts = texts.into_iter().filter_map(|(condition, text)| Some((condition, Value::Text(text?))));
     let numbers = numbers.into_iter().filter_map(|(condition, number)| Some((condition, Value::Integer(number?))));
@@ -45,23 +77,34 @@ pub(super) fn list(connection: &Connection, query: &Query) -> Done<Page<Evaluati
         conditions.push("row IN (SELECT evaluation FROM labels WHERE name = ? AND value = ?)");
         values.extend([Value::Text(name.clone()), Value::Text(value.clone())]);
     }
+    if let Some(search) = &query.search {
+        let search = search.to_ascii_lowercase();
+        // An id is written with dashes and kept without.
+        let of_id: String = search.chars().filter(|letter| *letter != '-').collect();
+        conditions.push(
+            "(instr(lower(hex(id)), ?) > 0 OR EXISTS (SELECT 1 FROM json_each(labels)
+              WHERE instr(lower(key), ?) > 0 OR instr(lower(value), ?) > 0))",
+        );
+        values.extend([of_id, search.clone(), search].map(Value::Text));
+    }
     let limit = query.limit.clamp(1, MOST_ON_A_PAGE);
     // One more shows whether there is another page.
     values.push(Value::Integer(signed(limit + 1)));
     let filter = if conditions.is_empty() { String::new() } else { format!("WHERE {}", conditions.join(" AND ")) };
-    let sql = format!("SELECT {COLUMNS} FROM evaluations {filter} ORDER BY row DESC LIMIT ?");
+    let sql = format!("SELECT {COLUMNS} FROM evaluations {filter} ORDER BY row {direction} LIMIT ?");
     let mut statement = connection.prepare_cached(&sql)?;
     let mut found = statement.query(params_from_iter(values))?;
     let (mut items, mut last) = (Vec::new(), None);
     while let Some(row) = found.next()? {
         if items.len() == limit {
-            return Ok(Page { items, next: last.map(cursor) });
+            return Ok(Page { items, next: last.map(|row| cursor(query.order, row)) });
         }
         let (row, summary) = summary(row)?;
         items.push(summary);
         last = Some(row);
     }
-    Ok(Page { items, next: None })
+    // Where a search stopped before the end, it goes on there.
+    Ok(Page { items, next: to.map(|row| cursor(query.order, row)) })
 }
 
 pub(super) fn unfinished(connection: &Connection, after: Option<EvaluationId>, most: usize) -> Done<Vec<Unfinished>> {

@@ -8,10 +8,11 @@ use crucible_core::{
     Cancellation, EvaluationId, EvaluationState, EvaluationSummary, Indexed, Priority, ProjectId, StoredEvaluation,
 };
 use rusqlite::{Connection, OptionalExtension, Row, params};
+use std::time::Duration;
 
 /// What a summary is made of, in this order.
 pub(super) const COLUMNS: &str = "row, id, project, state, cancellation, priority, attempt, node, labels, backend, \
-                                  status, validity, verdict, created, started, finished, version";
+                                  status, validity, verdict, created, started, finished, version, language, wall";
 
 pub(super) fn state(text: &str) -> Done<EvaluationState> {
     let found = EvaluationState::ALL.into_iter().find(|state| state.as_str() == text);
@@ -44,7 +45,14 @@ pub(super) fn summary(row: &Row<'_>) -> Done<(i64, EvaluationSummary)> {
         attempt: row.get(6)?,
         node: row.get(7)?,
         labels: labels.map_err(|_| Failure::damaged("an evaluation's labels can't be read"))?,
-        indexed: Indexed { backend: row.get(9)?, status: row.get(10)?, validity: row.get(11)?, verdict: row.get(12)? },
+        indexed: Indexed {
+            backend: row.get(9)?,
+            status: row.get(10)?,
+            validity: row.get(11)?,
+            verdict: row.get(12)?,
+            wall: row.get::<_, Option<i64>>(18)?.map(|wall| Duration::from_micros(unsigned(wall))),
+        },
+        language: row.get(17)?,
         created: time(row.get(13)?),
         started: row.get::<_, Option<i64>>(14)?.map(time),
         finished: row.get::<_, Option<i64>>(15)?.map(time),

@@ -69,7 +69,7 @@ fn apply(
         .prepare_cached(
             "UPDATE evaluations SET state = ?, version = version + 1, events = events + ?, finished = ?,
              backend = coalesce(?, backend), status = coalesce(?, status), validity = coalesce(?, validity),
-             verdict = coalesce(?, verdict) WHERE row = ?",
+             verdict = coalesce(?, verdict), wall = coalesce(?, wall) WHERE row = ?",
         )?
         .execute(params![
             state.as_str(),
@@ -79,6 +79,7 @@ fn apply(
             indexed.status,
             indexed.validity,
             indexed.verdict,
+            indexed.wall.map(|wall| super::signed(wall.as_micros())),
             current.row
         ])?;
     Ok(told)

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use crucible::compose::{self, Composed, Unsafe};
 use crucible::config::{Configuration, Environment, Override, Overrides};
 use crucible_core::{EvaluationId, GlobalNumber, ProjectId, Result, StoredEvent};
-use crucible_server::{Access, Api, Metrics, routes};
+use crucible_server::{Access, Api, Metrics, Statistics, routes};
 use serde::Serialize;
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -88,7 +88,7 @@ async fn measure(configuration: &Configuration, rounds: u32, idle_bytes: Option<
     let Composed { parts, store, queue } = compose::service(configuration, Unsafe::Refused).await?;
     let service = Arc::clone(&parts.service);
     let (stop, closing) = (CancellationToken::new(), CancellationToken::new());
-    let api = parts.into_api(Access::Local, None, Metrics::default(), closing.clone(), &store);
+    let api = parts.into_api(Access::Local, None, (Metrics::default(), Statistics::default()), closing.clone(), &store);
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await;
     let listener = listener.map_err(|error| failed("listen", "there is no port").with_source(error))?;
     let address = listener.local_addr().map_err(|error| failed("listen", "there is no port").with_source(error))?;

@@ -8,6 +8,7 @@ mod report;
 use crate::arguments::{PolicyCheckArguments, PolicyListArguments, PolicyShowArguments, PolicyVerb};
 use crate::exit::Exit;
 use crate::output::{self, Format};
+use crucible::catalogue::about_policy;
 use crucible::compose;
 use crucible::config::{self, Configuration, Environment, Overrides, PolicyFile};
 use crucible_core::{Error, ErrorKind, Policy, Result};
@@ -32,7 +33,12 @@ fn list(arguments: &PolicyListArguments) -> Result<Exit> {
     let in_force = Configuration::load(&Environment::of_process(), &Overrides::default())?.policy()?;
     let listed = |(name, text): (&'static str, &'static str)| {
         let policy = Policy::built_in(name).unwrap_or_default();
-        ListedPolicy { name, about: about(text), policy_hash: policy_hash(&policy), in_force: policy == in_force }
+        ListedPolicy {
+            name,
+            about: about_policy(text),
+            policy_hash: policy_hash(&policy),
+            in_force: policy == in_force,
+        }
     };
     let policies: Vec<_> = config::BUILT_IN_POLICIES.into_iter().map(listed).collect();
     if arguments.format() == Format::Json {
@@ -48,13 +54,6 @@ fn list(arguments: &PolicyListArguments) -> Result<Exit> {
         let _ = writeln!(text, "* {}  (from the configuration)", output::neutral(&in_force.name));
     }
     output::data(&text)
-}
-
-/// What a built-in file says of itself: its first sentence, up to the colon's other side.
-fn about(text: &str) -> String {
-    let comment = text.lines().map_while(|line| line.strip_prefix("# ")).collect::<Vec<_>>().join(" ");
-    let after = comment.split_once(": ").map_or(comment.as_str(), |(_, about)| about);
-    after.split_once(". ").map_or(after, |(sentence, _)| sentence).trim_end_matches('.').to_owned()
 }
 
 fn show(arguments: &PolicyShowArguments) -> Result<Exit> {

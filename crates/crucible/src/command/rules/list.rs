@@ -5,21 +5,13 @@ use super::{configuration, unknown};
 use crate::arguments::RulesListArguments;
 use crate::exit::Exit;
 use crate::output::{self, Format};
-use crucible::compose;
-use crucible_api::v1;
+use crucible::{catalogue, compose};
+use crucible_api::v1::RuleList;
 use crucible_core::{Result, Severity};
 use crucible_scan::RuleSet;
 use crucible_scan::rules::{ANY_LANGUAGE, LANGUAGES, Rule};
-use serde::Serialize;
 use std::collections::BTreeSet;
 use std::fmt::Write;
-
-#[derive(Serialize)]
-struct List {
-    rules: Vec<v1::Rule>,
-    /// BLAKE3 of all rules in force, of those that aren't listed, too.
-    digest: String,
-}
 
 /// Lists the rules that were asked for.
 ///
@@ -39,7 +31,12 @@ pub(super) fn list(arguments: &RulesListArguments) -> Result<Exit> {
     let listed: Vec<&Rule> = rules.rules().iter().filter(|rule| is_asked_for(rule, arguments)).collect();
     match arguments.format() {
         Format::Json => {
-            output::json(&List { rules: listed.into_iter().map(wire).collect(), digest: rules.digest().to_owned() })
+            // The digest is of those that aren't listed, too.
+            let rules = RuleList {
+                rules: listed.into_iter().map(catalogue::rule).collect(),
+                digest: rules.digest().to_owned(),
+            };
+            output::json(&rules)
         }
         Format::Text => output::data(&table(&listed, &rules)),
     }
@@ -55,25 +52,6 @@ fn is_asked_for(rule: &Rule, arguments: &RulesListArguments) -> bool {
 fn is_tried_on(rule: &Rule, language: &str) -> bool {
     let is_about = |name: &str| rule.languages.iter().any(|known| known.as_str() == name);
     is_about(language) || is_about(ANY_LANGUAGE) || (language == "typescript" && is_about("javascript"))
-}
-
-fn wire(rule: &Rule) -> v1::Rule {
-    let texts = |texts: &[crucible_scan::rules::Text]| texts.iter().map(ToString::to_string).collect();
-    v1::Rule {
-        id: rule.id.to_string(),
-        severity: rule.severity.as_str().to_owned(),
-        group: rule.group.to_string(),
-        message: rule.message.to_string(),
-        does: rule.does.to_string(),
-        why: rule.why.to_string(),
-        references: v1::RuleReferences {
-            cwe: rule.references.cwe.clone(),
-            attack: texts(&rule.references.attack),
-            more: texts(&rule.references.more),
-        },
-        languages: texts(&rule.languages),
-        foreshadows: rule.foreshadows.iter().map(|kind| kind.as_str().to_owned()).collect(),
-    }
 }
 
 fn table(listed: &[&Rule], all: &RuleSet) -> String {

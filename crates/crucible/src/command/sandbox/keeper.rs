@@ -198,4 +198,8 @@ impl SpecReader for KeepsWhatItHas {
         let message = "this process keeps a sandbox that it was started for, and makes no others";
         Err(Error::new(ErrorKind::Refused, "create the sandbox", message).with_hint("use `crucible sandbox create`"))
     }
+
+    fn backend(&self, _name: &str, _spec: &EvaluationSpec) -> Result<String> {
+        Err(Error::new(ErrorKind::Refused, "read the request", "this keeper has one sandbox and nothing else"))
+    }
 }
