@@ -6,9 +6,11 @@
 
 mod door;
 mod error;
+mod filter;
 
 pub(crate) use door::door_address;
 pub(crate) use error::{greeting_error, translate};
+pub(crate) use filter::filter;
 
 use async_trait::async_trait;
 use crucible_agent::host::{

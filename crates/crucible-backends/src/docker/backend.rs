@@ -224,8 +224,11 @@ impl DockerBackend {
         let interpreter = self.interpreter(&language, &image, &container).await?;
         let (words, ear, complaints) = container.attach().await?;
         container.start().await?;
+        // Where the runtime's own kernel answers, the daemon's filter is on that kernel, and the guest wants one of its own.
+        let is_filtered_inside = facts.kernel == Kernel::Own && self.hardening == Hardening::Full;
         let beginning = Beginning {
             folders: WRITABLE.map(str::to_owned).to_vec(),
+            filter: if is_filtered_inside { agent::filter(network) } else { Vec::new() },
             listen: door_address(network),
             ..Beginning::default()
         };

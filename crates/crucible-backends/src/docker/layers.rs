@@ -91,7 +91,7 @@ fn state(layer: Layer, facts: &Facts) -> LayerState {
                 "the daemon loads no system call filters",
                 "use a daemon that was built with seccomp",
             ),
-            (Kernel::Own, _) => LayerState::active("the runtime's kernel answers, and is filtered itself"),
+            (Kernel::Own, _) => LayerState::active("the jail's table, in the runtime's own kernel"),
         },
         Layer::CgroupMemory => match (facts.limits_memory, facts.limits_swap) {
             (true, false) => LayerState::active(format!("{}, swap isn't limited", facts.cgroups)),

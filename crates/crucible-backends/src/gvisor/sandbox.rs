@@ -2,10 +2,10 @@
 
 use super::bundle::{GUEST_ID, Home, Root};
 use super::runsc::{self, Runsc, Top};
-use crate::agent::{AgentSide, WRITABLE, door_address, greeting_error};
+use crate::agent::{AgentSide, WRITABLE, door_address, filter, greeting_error};
 use crate::native::{start_error, translate};
 use async_trait::async_trait;
-use crucible_agent::host::{AgentClient, Beginning, Instruction, Owner};
+use crucible_agent::host::{AgentClient, Beginning, Owner};
 use crucible_core::{
     Command, CommandControl, Counters, Door, Error, ErrorKind, Execution, ExitStatus, FileContent, FileEntry,
     GuestPath, Layers, Loss, Monitoring, NetworkKind, Observer, Posture, PostureFact, PostureState, ProcessHandle,
@@ -15,7 +15,6 @@ use crucible_jail::host::cgroup::{Cgroup, CgroupLimits};
 use crucible_jail::host::posture::{Aspect, Look, Seen};
 use crucible_jail::host::{self, JailError, Launcher, Started};
 use crucible_jail::plan::Ended;
-use crucible_jail::seccomp;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tempfile::TempDir;
@@ -38,23 +37,13 @@ const LOOK: &str = "look at the sandbox from outside";
 
 /// What the agent is to prepare: writable folders of so many bytes together, so many processes, and a way out if there is one.
 pub(super) fn beginning(disk: u64, processes: u32, network: NetworkKind) -> Beginning {
-    let mut filter = seccomp::compile(match network {
-        NetworkKind::None => seccomp::Connections::Refused,
-        NetworkKind::AllowList => seccomp::Connections::Made,
-    });
-    // Nobody outside could be asked.
-    seccomp::silence(&mut filter);
-    let instruction = |instruction: seccomp::Instruction| {
-        let (code, jump_true, jump_false, constant) = instruction.parts();
-        Instruction { code, jump_true, jump_false, constant }
-    };
     Beginning {
         folders: WRITABLE.map(str::to_owned).to_vec(),
         owner: Some(Owner { user: GUEST_ID, group: GUEST_ID }),
         space: Some(disk),
         processes: Some(processes),
         remove: NEEDLESS.map(str::to_owned).to_vec(),
-        filter: filter.into_iter().map(instruction).collect(),
+        filter: filter(network),
         listen: door_address(network),
     }
 }
