@@ -1,0 +1,3 @@
+export default function EvaluationPage({ id }: { id: string }) {
+  return <p>{id}</p>;
+}

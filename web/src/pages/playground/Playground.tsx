@@ -1,0 +1,7 @@
+import { Empty } from "../../components/states";
+import { useTitle } from "../../shell/title";
+
+export default function Playground() {
+  useTitle("Playground");
+  return <Empty title="This page is being built" icon="gear" />;
+}
