@@ -1,4 +1,5 @@
 import react from "@vitejs/plugin-react";
+import type { HttpProxy } from "vite";
 import { defineConfig } from "vitest/config";
 import { contentSecurityPolicy } from "./content-security-policy.ts";
 
@@ -12,6 +13,12 @@ const proxy = Object.fromEntries(
       target: service,
       changeOrigin: true,
       headers: { origin: service },
+      // The head of an answer goes on at once, so that a stream of events is known to be there before its first event.
+      configure: (between: HttpProxy.Server) => {
+        between.on("proxyRes", (_answer, _request, response) => {
+          setImmediate(() => response.flushHeaders());
+        });
+      },
     },
   ]),
 );
