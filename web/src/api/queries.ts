@@ -1,10 +1,9 @@
 /** What the pages ask for, each with its name in the cache. */
 import { QueryClient, queryOptions, useQuery } from "@tanstack/react-query";
-import { ask, askJson, client, need } from "./client";
-import type { Me, PolicyName, Role, ScanReport } from "./coming";
+import { ask, client, need } from "./client";
 import { type ReadEvaluation, readEvaluation } from "./document";
 import { asProblem } from "./problem";
-import { isFinal, type SubmitEvaluation } from "./types";
+import { isFinal, type Me, type Role, type ScannedProgram, type SubmitEvaluation } from "./types";
 
 export const queryClient = new QueryClient({
   defaultOptions: {
@@ -52,11 +51,18 @@ export const evaluation = (id: string) =>
 export const specification = (id: string) =>
   queryOptions({
     queryKey: ["specification", id],
-    queryFn: ({ signal }) =>
-      askJson<SubmitEvaluation>(`/v1/evaluations/${encodeURIComponent(id)}/specification`, { signal }),
+    queryFn: async ({ signal }) => {
+      const response = await ask(`/v1/evaluations/${encodeURIComponent(id)}/specification`, { signal });
+      return (await response.json()) as SubmitEvaluation;
+    },
     staleTime: Infinity,
-    retry: false,
   });
+
+/** The attestation as it was signed, byte for byte. */
+export async function attestation(id: string): Promise<ArrayBuffer> {
+  const response = await ask(`/v1/evaluations/${encodeURIComponent(id)}/attestation`);
+  return response.arrayBuffer();
+}
 
 export interface ListFilter {
   state?: string;
@@ -88,46 +94,25 @@ export const backends = queryOptions({
 
 export const policies = queryOptions({
   queryKey: ["policies"],
-  queryFn: async ({ signal }) => {
-    const answer = await askJson<{ policies: PolicyName[] }>("/v1/policies", { signal });
-    return answer.policies;
-  },
+  queryFn: async ({ signal }) => (await need(client.GET("/v1/policies", { signal }))).policies,
   staleTime: 60_000,
-  retry: false,
 });
-
-const WITHOUT_KEYS: Me = {
-  key: null,
-  project: "default",
-  role: "admin",
-  keys_required: false,
-  node: "",
-  version: "",
-};
 
 export const me = queryOptions({
   queryKey: ["me"],
-  queryFn: async ({ signal }) => {
-    try {
-      return await askJson<Me>("/v1/me", { signal });
-    } catch (error) {
-      // A service from before this route.
-      if (asProblem(error).status === 404) return WITHOUT_KEYS;
-      throw error;
-    }
-  },
+  queryFn: ({ signal }) => need(client.GET("/v1/me", { signal })),
   staleTime: 60_000,
 });
 
 export function scan(
   program: { code: string; language: string; policy?: string },
   signal: AbortSignal,
-): Promise<ScanReport> {
-  return askJson<ScanReport>("/v1/scan", { method: "POST", json: program, signal });
+): Promise<ScannedProgram> {
+  return need(client.POST("/v1/scan", { body: program, signal }));
 }
 
 export function submit(specification: SubmitEvaluation): Promise<{ id: string }> {
-  return askJson<{ id: string }>("/v1/evaluations", { method: "POST", json: specification });
+  return need(client.POST("/v1/evaluations", { body: specification }));
 }
 
 export function cancel(id: string): Promise<unknown> {
@@ -135,17 +120,18 @@ export function cancel(id: string): Promise<unknown> {
 }
 
 export function rerun(id: string, backend?: string): Promise<{ id: string }> {
-  return askJson<{ id: string }>(`/v1/evaluations/${encodeURIComponent(id)}/rerun`, {
-    method: "POST",
-    ...(backend === undefined ? {} : { json: { backend } }),
-  });
+  return need(
+    client.POST("/v1/evaluations/{id}/rerun", {
+      params: { path: { id } },
+      ...(backend === undefined ? {} : { body: { backend } }),
+    }),
+  );
 }
 
 export function review(id: string, decision: "approved" | "rejected", reason: string): Promise<unknown> {
-  return askJson(`/v1/evaluations/${encodeURIComponent(id)}/review`, {
-    method: "POST",
-    json: { decision, reason },
-  });
+  return need(
+    client.POST("/v1/evaluations/{id}/review", { params: { path: { id } }, body: { decision, reason } }),
+  );
 }
 
 const RANK: Record<Role, number> = { viewer: 0, submitter: 1, reviewer: 2, admin: 3 };
@@ -153,5 +139,6 @@ const RANK: Record<Role, number> = { viewer: 0, submitter: 1, reviewer: 2, admin
 /** Who asks and what they may do. Until it is known, nothing is offered. */
 export function useMe(): { me: Me | undefined; may: (role: Role) => boolean } {
   const { data } = useQuery(me);
-  return { me: data, may: (role) => data !== undefined && RANK[data.role] >= RANK[role] };
+  const rank = data === undefined ? -1 : (RANK[data.role as Role] ?? -1);
+  return { me: data, may: (role) => rank >= RANK[role] };
 }

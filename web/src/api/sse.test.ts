@@ -1,7 +1,9 @@
 import { expect, test } from "vitest";
 import { EventReader } from "./sse";
 
-const stream = "\u{feff}".slice(1) + "retry: 2000\n\n: alive\n\nid: 7\r\nevent: finished\r\ndata: a\r\ndata: b\r\n\r\ndata:c\rid\r\r";
+const stream =
+  "\u{feff}".slice(1) +
+  "retry: 2000\n\n: alive\n\nid: 7\r\nevent: finished\r\ndata: a\r\ndata: b\r\n\r\ndata:c\rid\r\r";
 
 test("events come out the same however the stream is cut", () => {
   const whole = new EventReader().take(`${stream}\n`);

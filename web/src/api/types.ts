@@ -1,4 +1,4 @@
-/** The types of the interface by short names. All come from the OpenAPI document; none is written by hand but those under «coming». */
+/** The types of the interface by short names. All come from the OpenAPI document. */
 import type { components } from "./schema";
 
 type Schemas = components["schemas"];
@@ -12,7 +12,12 @@ export type Finding = Schemas["Finding"];
 export type Behavior = Schemas["Behavior"];
 export type Layer = Schemas["Layer"];
 export type Sample = Schemas["Sample"];
-export type SubmitEvaluation = Partial<Schemas["SubmitEvaluation"]>;
+export type SubmitEvaluation = Schemas["SubmitEvaluation"];
+export type SubmittedFile = Schemas["SubmittedFile"];
+export type Me = Schemas["Me"];
+export type ScannedProgram = Schemas["ScannedProgram"];
+export type PolicyEntry = Schemas["PolicyEntry"];
+export type Role = "viewer" | "submitter" | "reviewer" | "admin";
 export type HttpProblem = Schemas["HttpProblem"];
 export type QueueReport = Schemas["QueueReport"];
 export type BackendList = Schemas["BackendList"];

@@ -61,11 +61,11 @@ export function VirtualRows(props: {
   const offset = scaled ? top - (first - from) * rowHeight : from * rowHeight;
 
   return (
-    // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls has to be reachable by keyboard
     <section
       ref={scroller}
       className={`virtual ${props.className ?? ""}`}
       aria-label={props.label}
+      // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls has to be reachable by keyboard
       tabIndex={0}
       onScroll={look}
     >

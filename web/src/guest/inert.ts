@@ -11,6 +11,7 @@ export interface Piece {
 
 /** Characters that are shown as a mark; the tab is not among them. */
 const HIDDEN =
+  // biome-ignore lint/suspicious/noMisleadingCharacterClass: single characters are meant, combining or not
   /[\u0000-\u0008\u000a-\u001f\u007f-\u009f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb]|[\u{1d173}-\u{1d17a}\u{e0000}-\u{e0fff}]|[\ud800-\udfff]/gu;
 
 function name(character: string): string {

@@ -11,7 +11,11 @@ const bytes = (...parts: (string | number[])[]) =>
 test("a PNG's size is read, and a bomb refused", () => {
   const png = (width: number[], height: number[]) =>
     bytes("\x89PNG\r\n\x1a\n", [0, 0, 0, 13], "IHDR", width, height);
-  expect(pictureHeader(png([0, 0, 1, 0], [0, 0, 0, 9]))).toEqual({ type: "image/png", width: 256, height: 9 });
+  expect(pictureHeader(png([0, 0, 1, 0], [0, 0, 0, 9]))).toEqual({
+    type: "image/png",
+    width: 256,
+    height: 9,
+  });
   const bomb = pictureHeader(png([0, 0, 0xff, 0xff], [0, 0, 0xff, 0xff]));
   expect(bomb && mayBeShown(bomb)).toBe(false);
 });
@@ -43,7 +47,13 @@ test("WebP in its three kinds", () => {
 });
 
 test("SVG, HTML, cut off and empty bytes are no picture", () => {
-  for (const text of ["<svg xmlns='http://www.w3.org/2000/svg'/>", "<!doctype html>", "\x89PNG\r\n", "GIF89a", ""]) {
+  for (const text of [
+    "<svg xmlns='http://www.w3.org/2000/svg'/>",
+    "<!doctype html>",
+    "\x89PNG\r\n",
+    "GIF89a",
+    "",
+  ]) {
     expect(pictureHeader(bytes(text))).toBeNull();
   }
 });

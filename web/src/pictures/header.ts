@@ -89,7 +89,8 @@ function jpeg(view: DataView): PictureHeader | null {
       const width = view.getUint16(at + 7);
       // A height of 0 is told after the data: unknown, so not shown.
       if (width === 0 || height === 0) return null;
-      if (!found || width * height > found.width * found.height) found = { type: "image/jpeg", width, height };
+      if (!found || width * height > found.width * found.height)
+        found = { type: "image/jpeg", width, height };
     }
     at += 2 + view.getUint16(at + 2);
   }

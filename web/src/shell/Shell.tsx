@@ -3,10 +3,10 @@ import { useQuery } from "@tanstack/react-query";
 import { type ReactNode, useEffect, useRef } from "react";
 import { Link, useLocation } from "wouter";
 import { reachable } from "../api/client";
-import type { Role } from "../api/coming";
 import { key, signOut } from "../api/key";
 import { queryClient, queue, useMe } from "../api/queries";
 import { useStore } from "../api/store";
+import type { Role } from "../api/types";
 import { Button, ButtonLink } from "../components/controls";
 import { chooseTheme, type ThemeChoice, themeChoice } from "../theme/theme";
 

@@ -89,6 +89,12 @@ export default function Evaluations() {
     () => list.data?.pages.flatMap((page) => page.evaluations) ?? [],
     [list.data],
   );
+  // A search looks through a part of all for each page, so a page may be empty and not the last.
+  const { hasNextPage, isFetchingNextPage, fetchNextPage } = list;
+  const searching = rows.length === 0 && hasNextPage;
+  useEffect(() => {
+    if (searching && !isFetchingNextPage) void fetchNextPage();
+  }, [searching, isFetchingNextPage, fetchNextPage]);
   const filtered = Object.keys(filter).some((name) => name !== "order");
 
   const choose = (id: string): void => {
@@ -162,7 +168,7 @@ export default function Evaluations() {
       </section>
 
       <section className="panel" aria-label="List" aria-busy={list.isFetching}>
-        {list.isPending ? (
+        {list.isPending || searching ? (
           <Loading what="the evaluations" lines={8} />
         ) : list.isError ? (
           <Failure error={list.error} onRetry={() => void list.refetch()} />
@@ -187,7 +193,7 @@ export default function Evaluations() {
         )}
       </section>
 
-      {list.hasNextPage && (
+      {hasNextPage && !searching && (
         <div className="more">
           <Button onPress={() => void list.fetchNextPage()} isDisabled={list.isFetchingNextPage}>
             {list.isFetchingNextPage ? "Loading…" : "Show more"}

@@ -7,6 +7,7 @@ import { Badge } from "../../components/states";
 import { standing, validity } from "../../components/words";
 
 function duration(row: EvaluationSummary): string {
+  if (row.wall_ms !== null && row.wall_ms !== undefined) return milliseconds(row.wall_ms);
   if (!row.started_at || !row.finished_at) return "–";
   return milliseconds(new Date(row.finished_at).getTime() - new Date(row.started_at).getTime());
 }
