@@ -135,7 +135,7 @@ const eventNames: Record<string, string> = {
   rejected: "Rejected",
   reviewed: "Reviewed",
   backend_chosen: "Backend chosen",
-  screened: "Looked through by the scanner",
+  screened: "Scanned",
   sandbox_created: "Sandbox made",
   command_started: "Program started",
   output_produced: "Output",

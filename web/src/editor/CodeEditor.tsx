@@ -40,8 +40,12 @@ const colours = HighlightStyle.define([
   { tag: [tags.className, tags.typeName, tags.standard(tags.name)], color: "var(--ansi-6)" },
 ]);
 
+/** As tall as its place, or only as tall as its text needs. */
+const tall = EditorView.theme({ "&": { height: "100%" } });
+const fitting = EditorView.theme({ "&": { maxHeight: "440px" } });
+
 const clothes = EditorView.theme({
-  "&": { height: "100%", color: "var(--text)", backgroundColor: "var(--code-ground)", fontSize: "13.5px" },
+  "&": { color: "var(--text)", backgroundColor: "var(--code-ground)", fontSize: "13.5px" },
   "&.cm-focused": { outline: "2px solid var(--accent)", outlineOffset: "-2px" },
   ".cm-scroller": { fontFamily: "var(--mono)", lineHeight: "1.55", fontVariantLigatures: "none" },
   ".cm-content": { caretColor: "var(--text)", padding: "10px 0" },
@@ -169,6 +173,7 @@ export default function CodeEditor(props: {
           lintGutter(),
           syntaxHighlighting(colours),
           clothes,
+          first.readOnly ? fitting : tall,
           language.current.of(languageOf(first.language)),
           EditorView.contentAttributes.of({ "aria-label": first.label, spellcheck: "false" }),
           // Escape and then Tab leaves the editor, as CodeMirror's own documentation says.

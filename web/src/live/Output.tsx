@@ -60,7 +60,8 @@ export function Output(props: {
             icon="down"
             onPress={() => save(`${props.name}-${chosen}.bin`, shown.rows.bytes())}
           >
-            Exact bytes
+            <span className="wide-only">Exact bytes</span>
+            <span className="unseen narrow-only">Save the exact bytes</span>
           </Button>
         )}
       </div>

@@ -208,14 +208,16 @@ export default function EvaluationPage({ id }: { id: string }) {
             </Panel>
           )}
 
-          <Panel title="What it used">
-            <Usage
-              samples={outcome?.samples?.length ? outcome.samples : run.samples}
-              cpuMs={outcome?.usage.cpu_ms ?? null}
-              memoryPeak={outcome?.usage.memory_peak_bytes ?? null}
-              processesPeak={outcome?.usage.processes_peak ?? null}
-            />
-          </Panel>
+          {(outcome || run.samples.length > 0) && (
+            <Panel title="What it used">
+              <Usage
+                samples={outcome?.samples?.length ? outcome.samples : run.samples}
+                cpuMs={outcome?.usage.cpu_ms ?? null}
+                memoryPeak={outcome?.usage.memory_peak_bytes ?? null}
+                processesPeak={outcome?.usage.processes_peak ?? null}
+              />
+            </Panel>
+          )}
 
           {outcome && <Evidence id={id} outcome={outcome} />}
         </div>

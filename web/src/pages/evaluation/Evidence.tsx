@@ -57,7 +57,7 @@ export function Evidence({ id, outcome }: { id: string; outcome: Outcome }) {
           <p className={differing.length > 0 ? "evidence-bad" : "soft"}>
             {differing.length > 0
               ? `Seen from outside, ${differing.length} ${differing.length === 1 ? "fact wasn't" : "facts weren't"} as planned: ${differing.map((one) => `${one.name} (${one.seen})`).join("; ")}.`
-              : `Looked at from outside, ${before.as_planned + (after?.as_planned ?? 0)} of as many facts were as planned.`}
+              : `Looked at from outside, before and after: all ${before.as_planned + (after?.as_planned ?? 0)} facts were as planned.`}
           </p>
         )}
         {layers.length > 0 && (

@@ -50,7 +50,12 @@ export function Rows(props: {
             </th>
             <th scope="col">How it stands</th>
             <th scope="col">Evaluation</th>
-            <th scope="col">Backend</th>
+            <th scope="col" className="middling">
+              Language
+            </th>
+            <th scope="col" className="middling">
+              Backend
+            </th>
             <th scope="col" className="wide">
               Labels
             </th>
@@ -86,7 +91,8 @@ export function Rows(props: {
                     {shortId(row.id)}
                   </Link>
                 </td>
-                <td>{row.backend ?? <span className="soft">–</span>}</td>
+                <td className="middling">{row.language ?? <span className="soft">–</span>}</td>
+                <td className="middling">{row.backend ?? <span className="soft">–</span>}</td>
                 <td className="wide">
                   <span className="labels">
                     {Object.entries(row.labels)

@@ -66,7 +66,8 @@ export function Result(props: { id: string | null; problem: Problem | null; mayR
               <dd>{tried(evaluated).words}</dd>
               <dt>What stopped it</dt>
               <dd>
-                {stopped(evaluated).title}. {stopped(evaluated).words}
+                {stopped(evaluated).title === "Nothing" ? "" : `${stopped(evaluated).title}. `}
+                {stopped(evaluated).words}
               </dd>
             </dl>
             {evaluated.outcome && evaluated.outcome.behavior.length > 0 && (
