@@ -1,15 +1,57 @@
 /** Every page in both themes, at a phone's and a desk's width: no serious violation of accessibility, and a picture to look at. */
-import { accessible, expect, picture, test } from "./page";
+import { accessible, expect, picture, submit, test } from "./page";
 
 const widths = [380, 1440];
 const themes = ["light", "dark"] as const;
 
-const pages: { name: string; path: () => Promise<string>; ready: string | RegExp }[] = [
-  { name: "evaluations", path: async () => "/evaluations", ready: "Evaluations" },
-  { name: "sign-in", path: async () => "/sign-in", ready: "Sign in" },
-];
+/** An evaluation with something of everything. */
+const rich = {
+  code: `import os, socket, time
+try:
+    socket.create_connection(("127.0.0.1", 9))
+except OSError as refused:
+    print("no way out:", refused)
+started = 0
+try:
+    for _ in range(40):
+        if os.fork() == 0:
+            os._exit(0)
+        started += 1
+except OSError as refused:
+    print(f"\\x1b[31mrefused\\x1b[0m after {started}: {refused}")
+time.sleep(0.6)
+open("notes.txt", "w").write("one\\ntwo\\n")
+`,
+  collect: ["notes.txt", "missing.txt"],
+  limits: { pids: 8 },
+  labels: { suite: "pages", kind: "rich" },
+};
 
-test.use({ expected: [/404/] });
+const ids: Record<string, string> = {};
+
+test.beforeAll(async () => {
+  ids["rich"] = await submit(rich);
+  ids["plain"] = await submit({ code: "print('plain')", labels: { suite: "pages" } });
+  ids["loop"] = await submit({
+    code: "while True: pass",
+    limits: { timeout: "1s" },
+    labels: { suite: "pages" },
+  });
+  ids["crash"] = await submit({ code: "import os; os.abort()", labels: { suite: "pages" } });
+  ids["held"] = await submit(
+    { code: "import ctypes\nctypes.CDLL(None).ptrace(0, 0, 0, 0)", policy: "strict" },
+    false,
+  );
+});
+
+const pages: { name: string; path: () => string; ready: string | RegExp }[] = [
+  { name: "playground", path: () => "/?example=network", ready: "Playground" },
+  { name: "evaluations", path: () => "/evaluations", ready: "Evaluations" },
+  { name: "evaluation", path: () => `/evaluations/${ids["rich"]}`, ready: /Evaluation:/ },
+  { name: "evaluation-held", path: () => `/evaluations/${ids["held"]}`, ready: /Held for review/ },
+  { name: "compare", path: () => `/compare?a=${ids["rich"]}&b=${ids["plain"]}`, ready: "Compare" },
+  { name: "sign-in", path: () => "/sign-in", ready: "Sign in" },
+];
 
 for (const { name, path, ready } of pages) {
   for (const colorScheme of themes) {
@@ -17,14 +59,26 @@ for (const { name, path, ready } of pages) {
       await page.emulateMedia({ colorScheme, reducedMotion: "reduce" });
       for (const width of widths) {
         await page.setViewportSize({ width, height: 900 });
-        await page.goto(await path());
+        await page.goto(path());
         await expect(page.getByRole("heading", { name: ready, level: 1 })).toBeVisible();
         await expect(page.locator(".bars")).toHaveCount(0);
         const wider = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
         expect(wider, "the page is no wider than the window").toBeLessThanOrEqual(0);
+        await page.waitForTimeout(400);
         await accessible(page);
         await picture(page, `${name}-${colorScheme}`);
       }
     });
   }
 }
+
+test("every page fits a very wide screen", async ({ page }) => {
+  await page.setViewportSize({ width: 2560, height: 1300 });
+  for (const { name, path, ready } of pages) {
+    await page.goto(path());
+    await expect(page.getByRole("heading", { name: ready, level: 1 })).toBeVisible();
+    await expect(page.locator(".bars")).toHaveCount(0);
+    await page.waitForTimeout(400);
+    await picture(page, `${name}-light`);
+  }
+});

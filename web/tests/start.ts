@@ -1,9 +1,9 @@
 /**
  * Starts a service with a folder of its own on a free port, and the built page: the one in the binary, or
- * `vite preview` with the same headers where CRUCIBLE_PAGE=preview asks for it or the binary has none.
+ * `vite preview` with the same headers where CRUCIBLE_PAGE=preview asks for it or the binary has another or none.
  */
 import { type ChildProcess, spawn } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { preview } from "vite";

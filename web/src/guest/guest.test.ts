@@ -30,7 +30,7 @@ describe("colours", () => {
 
 describe("characters", () => {
   test("what turns text or can't be seen is a mark", () => {
-    expect(inertText("a\u202eb\u200bc\u0007d")).toBe("a⟨U+202E⟩b⟨U+200B⟩c⟨␇⟩d");
+    expect(inertText("a\u202eb\u200bc\u0007d")).toBe("a⟨U+202E⟩b⟨U+200B⟩c⟨BEL⟩d");
     expect(inertText("\u{e0041}")).toBe("⟨U+E0041⟩");
   });
   test("what can be read stays as it is", () => {

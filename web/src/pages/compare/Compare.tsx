@@ -200,7 +200,11 @@ function Overview({ one, other }: { one: ReadEvaluation; other: ReadEvaluation }
           {row("Most processes", (read) => String(outcome(read)?.usage.processes_peak ?? "–"))}
           {row("Output", (read) => bytes(read.stdout.length + read.stderr.length))}
           {row("Attestation", (read) => (outcome(read)?.evidence.attestation ?? "none").slice(0, 24))}
-          {row("Asked for", (read) => moment(read.evaluation.created_at))}
+          {row(
+            "Asked for",
+            () => "",
+            (read) => moment(read.evaluation.created_at),
+          )}
         </tbody>
       </table>
     </section>

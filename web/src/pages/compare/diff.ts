@@ -20,8 +20,9 @@ const AROUND = 3;
 
 export function compareTexts(before: string, after: string, cut: boolean, timeout = 3_000): DiffResult {
   if (before === after && !cut) return { same: true, cut, lines: [] };
-  const one = before.split("\n");
-  const other = after.split("\n");
+  const ends = before.endsWith("\n") && after.endsWith("\n") ? -1 : undefined;
+  const one = before.slice(0, ends).split("\n");
+  const other = after.slice(0, ends).split("\n");
   const parts = diffArrays(one, other, { timeout });
   const lines: DiffLine[] = [];
   const put = (kind: DiffLine["kind"], texts: string[]): void => {

@@ -6,7 +6,7 @@ import { evaluation, specification, useMe } from "../../api/queries";
 import { type Evaluation, isFinal } from "../../api/types";
 import { Usage } from "../../charts/Usage";
 import { CopyButton } from "../../components/CopyButton";
-import { moment, shortId } from "../../components/format";
+import { count, moment, shortId } from "../../components/format";
 import { Panel } from "../../components/Panel";
 import { Badge, Failure, Loading, Notice } from "../../components/states";
 import { standing } from "../../components/words";
@@ -156,7 +156,7 @@ export default function EvaluationPage({ id }: { id: string }) {
           <Panel
             title="Timeline"
             flush
-            aside={<span className="small soft">{run.events.length} events</span>}
+            aside={<span className="small soft">{count(run.events.length)} events</span>}
           >
             {outcome && <Phases timings={outcome.timings} />}
             <Timeline run={run} version={version} />

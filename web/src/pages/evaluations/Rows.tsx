@@ -62,7 +62,7 @@ export function Rows(props: {
             <th scope="col" className="wide">
               Result
             </th>
-            <th scope="col" className="right">
+            <th scope="col" className="right took">
               Took
             </th>
             <th scope="col" className="right">
@@ -111,7 +111,7 @@ export function Rows(props: {
                     <span className="soft">–</span>
                   )}
                 </td>
-                <td className="right">{duration(row)}</td>
+                <td className="right took">{duration(row)}</td>
                 <td className="right" title={row.created_at}>
                   <span className="soft">{ago(row.created_at)}</span>
                   <span className="unseen"> at {moment(row.created_at)}</span>

@@ -1,0 +1,129 @@
+/** Large outputs and many events: no frame of more than 100 ms while one scrolls, and little in the document. */
+import type { Page } from "@playwright/test";
+import { expect, submit, test } from "./page";
+
+/** Slower machines, and those that do other things meanwhile, get more. */
+const MOST_MS = Number(process.env["PAGE_MOST_FRAME_MS"] ?? 100);
+
+/** Scrolls through an element and gives the longest task of the page meanwhile. */
+async function slowestWhileScrolling(page: Page, selector: string): Promise<number> {
+  return page
+    .locator(selector)
+    .first()
+    .evaluate(async (element) => {
+      let slowest = 0;
+      const observer = new PerformanceObserver((list) => {
+        for (const entry of list.getEntries()) slowest = Math.max(slowest, entry.duration);
+      });
+      observer.observe({ type: "longtask" });
+      const frame = () => new Promise((resolve) => requestAnimationFrame(resolve));
+      const room = element.scrollHeight - element.clientHeight;
+      for (let step = 0; step <= 60; step++) {
+        element.scrollTop = (room * step) / 60;
+        await frame();
+      }
+      for (let step = 0; step < 60; step++) {
+        element.scrollTop -= 120;
+        await frame();
+      }
+      await new Promise((resolve) => setTimeout(resolve, 200));
+      observer.disconnect();
+      return slowest;
+    });
+}
+
+/** Notes every long task of the page from its very beginning. */
+async function watch(page: Page): Promise<() => Promise<number[]>> {
+  await page.addInitScript(() => {
+    const tasks: number[] = [];
+    Object.assign(window, { longTasks: tasks });
+    new PerformanceObserver((list) => {
+      for (const entry of list.getEntries()) tasks.push(Math.round(entry.duration));
+    }).observe({ type: "longtask", buffered: true });
+  });
+  return () => page.evaluate(() => (window as unknown as { longTasks: number[] }).longTasks);
+}
+
+test("ten megabytes of output are there at once and scroll smoothly", async ({ page }) => {
+  test.setTimeout(120_000);
+  const id = await submit({
+    code: `
+import sys
+line = "0123456789 \\x1b[32mgreen\\x1b[0m " + "x" * 70
+for number in range(0, 100_000, 1000):
+    sys.stdout.write("\\n".join(f"{n} {line}" for n in range(number, number + 1000)) + "\\n")
+`,
+    limits: { output: "16MiB", timeout: "60s", cpu_time: "60s" },
+  });
+  const tasks = await watch(page);
+  await page.goto(`/evaluations/${id}`);
+  await page.getByRole("tab", { name: /stdout/ }).click();
+  await expect(page.getByRole("tab", { name: /stdout/ })).toContainText("MiB");
+  const output = page.locator(".guest").first();
+  await expect(output).toBeVisible();
+  await page.waitForTimeout(3_000);
+  const loading = await tasks();
+  const slowest = await slowestWhileScrolling(page, ".guest");
+  await output.evaluate((element) => {
+    element.scrollTop = element.scrollHeight;
+  });
+  await expect(output.getByText(/^99999 /)).toBeVisible();
+  expect(await page.locator(".guest-row").count()).toBeLessThan(150);
+  test
+    .info()
+    .annotations.push({ type: "long tasks", description: `loading ${loading}, scrolling ${slowest} ms` });
+  expect(slowest).toBeLessThan(MOST_MS);
+  expect(Math.max(0, ...loading.slice(1)), `while loading: ${loading}`).toBeLessThan(MOST_MS * 2);
+});
+
+test("fifty thousand events scroll smoothly", async ({ page }) => {
+  test.setTimeout(180_000);
+  const id = await submit({
+    code: `
+import os, time
+for number in range(25_000):
+    os.write(1, b"o%d\\n" % number)
+    os.write(2, b"e%d\\n" % number)
+`,
+    limits: { output: "16MiB", timeout: "100s", cpu_time: "60s" },
+  });
+  await page.goto(`/evaluations/${id}`);
+  await expect(page.getByText(/^[\d,]+ events$/)).toBeVisible();
+  await expect(page.locator(".timeline-row").first()).toBeVisible();
+  await page.waitForTimeout(4_000);
+  const slowest = await slowestWhileScrolling(page, ".timeline");
+  expect(await page.locator(".timeline-row").count()).toBeLessThan(150);
+  test
+    .info()
+    .annotations.push({
+      type: "events",
+      description: (await page.getByText(/ events$/).textContent()) ?? "",
+    });
+  expect(slowest).toBeLessThan(MOST_MS);
+});
+
+test("fifty thousand events of a stream, told by a service, are read without a long task", async ({
+  page,
+}) => {
+  const id = await submit({ code: "print(1)" });
+  const event = (number: number, kind: string, data: object) =>
+    `id: ${number}\nevent: ${kind}\ndata: ${JSON.stringify({ number, global: number, evaluation: id, project: "default", kind, at: new Date(1_700_000_000_000 + number).toISOString(), data })}\n\n`;
+  let body = "";
+  for (let number = 1; number < 50_000; number++) {
+    body += event(number, "output_produced", {
+      stream: number % 2 ? "stdout" : "stderr",
+      text: `line ${number}\n`,
+    });
+  }
+  body += event(50_000, "finished", { status: "exited", validity: "valid" });
+  await page.route(`**/v1/evaluations/${id}/events`, (route) =>
+    route.fulfill({ contentType: "text/event-stream", body }),
+  );
+  const tasks = await watch(page);
+  await page.goto(`/evaluations/${id}`);
+  await expect(page.getByText("50,000 events")).toBeVisible({ timeout: 30_000 });
+  const loading = await tasks();
+  const slowest = await slowestWhileScrolling(page, ".timeline");
+  expect(slowest).toBeLessThan(MOST_MS);
+  expect(Math.max(0, ...loading.slice(1)), `while loading: ${loading}`).toBeLessThan(MOST_MS * 2);
+});
