@@ -21,7 +21,7 @@ test("Ctrl and Enter run, and the output comes while the program runs", async ({
   await page.getByRole("textbox", { name: "Program" }).click();
   await page.keyboard.press("Control+Enter");
   await expect(page.getByText("step 1: 1 squared is 1")).toBeVisible();
-  await expect(page.getByRole("button", { name: "Stop" })).toBeVisible();
+  await expect(page.getByRole("button", { name: "Stop", exact: true })).toBeVisible();
   await expect(page.getByText("step 5: 5 squared is 25")).toBeVisible();
   await page.getByRole("tab", { name: /stderr/ }).click();
   await expect(page.getByText("that's all", { exact: true })).toBeVisible();

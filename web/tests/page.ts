@@ -18,6 +18,15 @@ export const test = base.extend<{ expected: Expected }>({
         complaints.push(message.text());
       }
     });
+    // Says where a violation of the Content-Security-Policy comes from.
+    await page.addInitScript(() => {
+      addEventListener("securitypolicyviolation", (event) => {
+        const place = event.target instanceof Element ? event.target.outerHTML.slice(0, 300) : "";
+        console.error(
+          `Content-Security-Policy: ${event.violatedDirective} ${event.sourceFile}:${event.lineNumber}:${event.columnNumber} ${event.sample} ${place}`,
+        );
+      });
+    });
     await use(page);
     const unexpected = complaints.filter((text) => !expected.some((pattern) => pattern.test(text)));
     expect(unexpected, "the page's console").toEqual([]);

@@ -60,8 +60,8 @@ export async function startService(more: string[] = [], data?: string): Promise<
 export async function startPage(service: string): Promise<{ url: string; stop(): Promise<void> }> {
   if (process.env["CRUCIBLE_PAGE"] !== "preview") {
     const answer = await fetch(service, { headers: { accept: "text/html" } });
-    if (answer.ok && (await answer.text()).includes('id="page"'))
-      return { url: service, stop: async () => {} };
+    const built = readFileSync(join(import.meta.dirname, "../dist/index.html"), "utf8");
+    if (answer.ok && (await answer.text()) === built) return { url: service, stop: async () => {} };
   }
   process.env["CRUCIBLE_URL"] = service;
   const server = await preview({ preview: { port: 0, host: "127.0.0.1" }, logLevel: "error" });

@@ -23,6 +23,7 @@ export interface StreamSettings {
 const FIRST_WAIT_MS = 500;
 const LONGEST_WAIT_MS = 15_000;
 const HIDDEN_MS = 20_000;
+const PIECE = 65_536;
 
 /** Follows a stream until the returned function is called. */
 export function follow(settings: StreamSettings): () => void {
@@ -63,17 +64,18 @@ export function follow(settings: StreamSettings): () => void {
     wait = FIRST_WAIT_MS;
     const body = response.body;
     if (!body) return false;
-    const pieces = body.pipeThrough(new TextDecoderStream()).getReader();
+    const pieces = body.getReader();
+    const text = new TextDecoder();
     const reader = new EventReader();
     for (;;) {
       const { done, value } = await pieces.read();
       if (done) return false;
       let last = false;
       // A large piece is read in parts, with the browser let in between, so that no frame waits for all of it.
-      for (let from = 0; from < value.length; from += 65_536) {
+      for (let from = 0; from < value.length; from += PIECE) {
         if (from > 0) await new Promise((resolve) => setTimeout(resolve));
         const events: EvaluationEvent[] = [];
-        for (const told of reader.take(value.slice(from, from + 65_536))) {
+        for (const told of reader.take(text.decode(value.subarray(from, from + PIECE), { stream: true }))) {
           let event: EvaluationEvent;
           try {
             event = JSON.parse(told.data) as EvaluationEvent;

@@ -46,7 +46,7 @@ function sgrEnd(bytes: Uint8Array, at: number, end: number): number {
 }
 
 export class OutputRows {
-  #bytes = new Uint8Array(4096);
+  #bytes: Uint8Array = new Uint8Array(4096);
   #length = 0;
   #marks: Place[] = [];
   /** Where the next row begins. */
@@ -80,6 +80,13 @@ export class OutputRows {
   /** Takes bytes; `index` has to be called for them to become rows. */
   append(bytes: Uint8Array, stream: StreamName = "stdout"): void {
     if (bytes.length === 0) return;
+    if (this.#length === 0 && bytes.length >= this.#bytes.length) {
+      // The first bytes are taken as they are; they are written to by nobody, nor here.
+      this.#bytes = bytes;
+      this.#length = bytes.length;
+      this.#turns.push({ at: 0, stream });
+      return;
+    }
     if (this.#length + bytes.length > this.#bytes.length) {
       const larger = new Uint8Array(Math.max(this.#bytes.length * 2, this.#length + bytes.length));
       larger.set(this.#bytes.subarray(0, this.#length));
@@ -134,7 +141,7 @@ export class OutputRows {
 
   /** A copy of all the bytes. */
   bytes(): Uint8Array<ArrayBuffer> {
-    return this.#bytes.slice(0, this.#length);
+    return new Uint8Array(this.#bytes.subarray(0, this.#length));
   }
 
   /** The last turn at or before a place. */

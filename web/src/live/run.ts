@@ -17,7 +17,7 @@ export interface RunEvent {
 }
 
 const LAST = new Set(["finished", "failed", "cancelled", "dead"]);
-const SLICE = 262_144;
+const SLICE = 100_000;
 const TELL_MS = 100;
 /** More than this isn't kept for the view in the order of writing; each stream by itself has it. */
 const MOST_BYTES = 64 * 1024 * 1024;
@@ -31,6 +31,10 @@ export class Run {
   readonly stderr = new OutputRows();
   readonly samples: Sample[] = [];
   over = false;
+  constructor(
+    /** Whether the two streams are kept apart, too: not where the outcome has them already. */
+    readonly separate = true,
+  ) {}
   /** Whether output was left out of `both`. */
   full = false;
   #startedAt: number | null = null;
@@ -61,7 +65,7 @@ export class Run {
     const bytes = base64 === undefined ? encoder.encode(text ?? "") : fromBase64(base64);
     if (this.both.length + bytes.length > MOST_BYTES) this.full = true;
     else this.both.append(bytes, name);
-    this[name].append(bytes, name);
+    if (this.separate) this[name].append(bytes, name);
     this.events.push({
       number: event.number,
       kind: event.kind,
@@ -85,7 +89,7 @@ export interface Following {
 }
 
 /** Follows an evaluation; `null` follows nothing. */
-export function useRun(id: string | null, onOver?: () => void): Following {
+export function useRun(id: string | null, onOver?: () => void, separate = true): Following {
   const [following, setFollowing] = useState<Following>(() => ({
     run: new Run(),
     version: 0,
@@ -93,9 +97,11 @@ export function useRun(id: string | null, onOver?: () => void): Following {
   }));
   const over = useRef(onOver);
   over.current = onOver;
+  const apart = useRef(separate);
+  apart.current = separate;
 
   useEffect(() => {
-    const run = new Run();
+    const run = new Run(apart.current);
     let stream: StreamState = "connecting";
     let timer: ReturnType<typeof setTimeout> | undefined;
     let version = 0;

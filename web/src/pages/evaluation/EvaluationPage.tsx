@@ -34,9 +34,16 @@ export default function EvaluationPage({ id }: { id: string }) {
         ? 2_000
         : false,
   });
-  const { run, version, stream } = useRun(error ? null : id, () => {
-    void cache.invalidateQueries({ queryKey: ["evaluation", id] });
-  });
+  const { run, version, stream } = useRun(
+    data ? id : null,
+    () => {
+      const now = cache.getQueryData(evaluation(id).queryKey);
+      if (!now || !isFinal(now.evaluation.state)) {
+        void cache.invalidateQueries({ queryKey: ["evaluation", id] });
+      }
+    },
+    !data?.evaluation.outcome,
+  );
   const finalStdout = useRows(data?.stdout);
   const finalStderr = useRows(data?.stderr);
   const spec = useQuery({ ...specification(id), enabled: data !== undefined });
