@@ -12,7 +12,7 @@ export default defineConfig({
   reporter: [["list"]],
   outputDir: "test-results",
   use: {
-    ...(process.env["PAGE_URL"] ? { baseURL: process.env["PAGE_URL"] } : {}),
+    ...(process.env["SERVICE_URL"] ? { baseURL: process.env["SERVICE_URL"] } : {}),
     launchOptions: {
       executablePath: process.env["CHROMIUM"] ?? "/usr/bin/chromium",
       args: ["--no-sandbox", "--disable-dev-shm-usage"],

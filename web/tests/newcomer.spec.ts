@@ -9,6 +9,7 @@ test("from opening the page to the output of one's own code it takes two clicks 
   const editor = page.getByRole("textbox", { name: "Program" });
   await editor.click();
   await page.keyboard.press("Control+a");
+  await page.keyboard.press("Delete");
   await page.keyboard.insertText("print('my', 6 * 7)");
   await page.getByRole("button", { name: "Run", exact: false }).click();
   await expect(page.getByText("my 42")).toBeVisible();
@@ -31,6 +32,7 @@ test("what is suspicious is underlined while one types", async ({ page }) => {
   await page.goto("/");
   await page.getByRole("textbox", { name: "Program" }).click();
   await page.keyboard.press("Control+a");
+  await page.keyboard.press("Delete");
   await page.keyboard.insertText("import socket\nsocket.create_connection(('127.0.0.1', 9))");
   await expect(page.locator(".cm-lintRange").first()).toBeVisible();
   await expect(page.getByText(/The scanner marks \d+ places/)).toBeVisible();
@@ -107,6 +109,7 @@ test("a program that runs is cancelled from its page", async ({ page }) => {
   await page.goto("/?example=hello");
   await page.getByRole("textbox", { name: "Program" }).click();
   await page.keyboard.press("Control+a");
+  await page.keyboard.press("Delete");
   await page.keyboard.insertText("import time\nprint('begun', flush=True)\ntime.sleep(9)");
   await page.keyboard.press("Control+Enter");
   await expect(page.getByText("begun", { exact: true })).toBeVisible();

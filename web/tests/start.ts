@@ -1,12 +1,11 @@
 /**
- * Starts a service with a folder of its own on a free port, and the built page: the one in the binary, or
- * `vite preview` with the same headers where CRUCIBLE_PAGE=preview asks for it or the binary has another or none.
+ * Starts services, each with a folder of its own on a free port. They serve the page that was built last (dist/),
+ * with the headers of the binary.
  */
 import { type ChildProcess, spawn } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { preview } from "vite";
 
 export interface Service {
   url: string;
@@ -23,7 +22,10 @@ export async function startService(more: string[] = [], data?: string): Promise<
   const child = spawn(binary, ["serve", "--listen", "127.0.0.1:0", "--data-dir", folder, ...more], {
     stdio: ["ignore", "pipe", "pipe"],
     // The service refuses to start with variables of its own name that it doesn't know.
-    env: Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("CRUCIBLE_"))),
+    env: {
+      ...Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("CRUCIBLE_"))),
+      CRUCIBLE_SERVE_PAGE: join(import.meta.dirname, "../dist"),
+    },
   });
   const url = await new Promise<string>((resolve, reject) => {
     let said = "";
@@ -56,26 +58,10 @@ export async function startService(more: string[] = [], data?: string): Promise<
   };
 }
 
-/** Where the page is for a service: its own address, or that of a preview before it. */
-export async function startPage(service: string): Promise<{ url: string; stop(): Promise<void> }> {
-  if (process.env["CRUCIBLE_PAGE"] !== "preview") {
-    const answer = await fetch(service, { headers: { accept: "text/html" } });
-    const built = readFileSync(join(import.meta.dirname, "../dist/index.html"), "utf8");
-    if (answer.ok && (await answer.text()) === built) return { url: service, stop: async () => {} };
-  }
-  process.env["CRUCIBLE_URL"] = service;
-  const server = await preview({ preview: { port: 0, host: "127.0.0.1" }, logLevel: "error" });
-  const url = server.resolvedUrls?.local[0]?.replace(/\/$/, "") ?? "";
-  return { url, stop: () => server.close() };
-}
-
 export default async function start(): Promise<() => Promise<void>> {
   const service = await startService();
-  const page = await startPage(service.url);
   process.env["SERVICE_URL"] = service.url;
-  process.env["PAGE_URL"] = page.url;
   return async () => {
-    await page.stop();
     await service.stop();
   };
 }

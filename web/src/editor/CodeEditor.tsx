@@ -84,21 +84,6 @@ const clothes = EditorView.theme({
   ".cm-lint-marker-info": { backgroundColor: "var(--line-strong)" },
 });
 
-/**
- * Text that takes the place of a selection. Chromium would insert it in an element with an inline style, which the
- * Content-Security-Policy refuses and reports.
- */
-const replaceByText = EditorView.domEventHandlers({
-  beforeinput(event, view) {
-    const { selection, readOnly } = view.state;
-    if (event.inputType !== "insertText" || event.data === null || view.composing || readOnly) return false;
-    if (selection.ranges.every((range) => range.empty)) return false;
-    event.preventDefault();
-    view.dispatch(view.state.replaceSelection(event.data), { userEvent: "input.type", scrollIntoView: true });
-    return true;
-  },
-});
-
 function languageOf(name: string): Extension {
   switch (name) {
     case "python":
@@ -193,7 +178,6 @@ export default function CodeEditor(props: {
           EditorView.contentAttributes.of({ "aria-label": first.label, spellcheck: "false", tabindex: "0" }),
           // Escape and then Tab leaves the editor, as CodeMirror's own documentation says.
           keymap.of([...defaultKeymap, ...historyKeymap, indentWithTab]),
-          replaceByText,
           EditorState.readOnly.of(first.readOnly ?? false),
           EditorView.updateListener.of((update) => {
             if (update.docChanged) latest.current.onChange?.(update.state.doc.toString());
