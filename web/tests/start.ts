@@ -17,9 +17,9 @@ export interface Service {
 export const binary = process.env["CRUCIBLE_BINARY"] ?? "../target/debug/crucible";
 
 /** Starts a service and waits until it says where it listens. */
-export async function startService(more: string[] = [], data?: string): Promise<Service> {
+export async function startService(more: string[] = [], data?: string, port = 0): Promise<Service> {
   const folder = data ?? mkdtempSync(join(tmpdir(), "crucible-page-"));
-  const child = spawn(binary, ["serve", "--listen", "127.0.0.1:0", "--data-dir", folder, ...more], {
+  const child = spawn(binary, ["serve", "--listen", `127.0.0.1:${port}`, "--data-dir", folder, ...more], {
     stdio: ["ignore", "pipe", "pipe"],
     // The service refuses to start with variables of its own name that it doesn't know.
     env: {

@@ -23,20 +23,26 @@ export function Usage(props: {
 }) {
   const { samples } = props;
   const x = samples.map((sample) => sample.at_ms);
+  // While it runs there are only the samples.
+  const most = (of: (sample: Sample) => number | null | undefined): number | null =>
+    samples.reduce<number | null>((so, sample) => {
+      const value = of(sample);
+      return value === null || value === undefined ? so : Math.max(so ?? 0, value);
+    }, null);
   return (
     <div className="usage">
       <dl className="usage-facts">
         <div>
           <dt>Processor time</dt>
-          <dd>{milliseconds(props.cpuMs)}</dd>
+          <dd>{milliseconds(props.cpuMs ?? most((sample) => sample.cpu_ms))}</dd>
         </div>
         <div>
           <dt>Most memory</dt>
-          <dd>{bytes(props.memoryPeak)}</dd>
+          <dd>{bytes(props.memoryPeak ?? most((sample) => sample.memory_bytes))}</dd>
         </div>
         <div>
           <dt>Most processes</dt>
-          <dd>{props.processesPeak ?? "–"}</dd>
+          <dd>{props.processesPeak ?? most((sample) => sample.processes) ?? "–"}</dd>
         </div>
       </dl>
       {samples.length > 1 ? (
