@@ -14,7 +14,7 @@ try {
     let said = "";
     const hear = (piece) => {
       said += piece;
-      const found = /listening on (http:\/\/\S+)/.exec(said);
+      const found = /listening on (http:\/\/[\d.:]+)/.exec(said);
       if (found) resolve(found[1]);
     };
     service.stdout.on("data", hear);

@@ -32,7 +32,7 @@ export async function startService(more: string[] = [], data?: string, port = 0)
     const timer = setTimeout(() => reject(new Error(`the service didn't start:\n${said}`)), 60_000);
     const listen = (piece: Buffer): void => {
       said += piece.toString();
-      const found = /listening on (http:\/\/\S+)/.exec(said);
+      const found = /listening on (http:\/\/[\d.:]+)/.exec(said);
       if (found?.[1]) {
         clearTimeout(timer);
         resolve(found[1]);

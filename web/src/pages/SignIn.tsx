@@ -1,6 +1,6 @@
 import { useState } from "react";
 import { useLocation } from "wouter";
-import { keyRefused, signIn, signOut } from "../api/key";
+import { keyRefused, signIn, tryKey } from "../api/key";
 import { asProblem } from "../api/problem";
 import { me, queryClient } from "../api/queries";
 import { useStore } from "../api/store";
@@ -25,19 +25,20 @@ export function SignIn() {
     }
     setBusy(true);
     setWrong(null);
-    signIn(given);
     try {
-      queryClient.clear();
-      await queryClient.fetchQuery({ ...me, retry: false });
+      const asked = await tryKey(given);
+      signIn(given);
+      queryClient.setQueryData(me.queryKey, asked);
+      // What was asked for with another key, or none, isn't this one's.
+      void queryClient.resetQueries({ predicate: ({ queryKey }) => queryKey[0] !== "me" });
       if (path === "/sign-in") go("/");
     } catch (error) {
       const problem = asProblem(error);
-      if (problem.status === 401) {
-        signOut();
-        setWrong("This key opens nothing here. It may have been revoked or mistyped.");
-      } else {
-        setWrong(problem.message);
-      }
+      setWrong(
+        problem.status === 401
+          ? "This key opens nothing here. It may have been revoked or mistyped."
+          : problem.message,
+      );
     } finally {
       setBusy(false);
     }

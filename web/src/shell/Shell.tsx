@@ -3,7 +3,7 @@ import { useQuery } from "@tanstack/react-query";
 import { type ReactNode, useEffect, useRef } from "react";
 import { Link, useLocation } from "wouter";
 import { reachable } from "../api/client";
-import { key, signOut } from "../api/key";
+import { key, keyRefused, signOut } from "../api/key";
 import { queryClient, queue, useMe } from "../api/queries";
 import { useStore } from "../api/store";
 import type { Role } from "../api/types";
@@ -120,6 +120,7 @@ export function Shell({ children }: { children: ReactNode }) {
               aria-label={`Sign out${me ? ` (${me.role} of ${me.project})` : ""}`}
               onPress={() => {
                 signOut();
+                if (me?.keys_required) keyRefused.set(true);
                 queryClient.clear();
               }}
             >
