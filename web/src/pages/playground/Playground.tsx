@@ -12,6 +12,7 @@ import { Editor } from "../../editor/Editor";
 import { useTitle } from "../../shell/title";
 import { type Draft, toDraft, toSpecification } from "./draft";
 import { example, examples } from "./examples";
+import { Latest } from "./Latest";
 import { Result } from "./Result";
 import { Settings } from "./Settings";
 import { fromFragment, known, toFragment } from "./sharing";
@@ -247,6 +248,7 @@ export default function Playground() {
 
         <Result id={running} problem={problem} mayRun={may("submitter")} />
       </div>
+      <Latest />
     </>
   );
 }
