@@ -1,7 +1,6 @@
 /** What the operator's pages ask for and do. The types below are of routes that `openapi.json` doesn't have yet. */
 import { queryOptions } from "@tanstack/react-query";
 import { ask, askJson, client, need } from "./client";
-import type { ScanReport } from "./coming";
 import { asProblem, type Problem } from "./problem";
 import type { components } from "./schema";
 
@@ -14,6 +13,11 @@ export type ProjectQuotas = Schemas["ProjectQuotas"];
 export type QueueFlow = Schemas["QueueFlow"];
 export type StoreChecked = Schemas["StoreChecked"];
 export type StoreForgotten = Schemas["StoreForgotten"];
+export type Setting = Schemas["SettingEntry"];
+export type PolicyEntry = Schemas["PolicyEntry"];
+export type PolicyText = Schemas["PolicyText"];
+export type Rule = Schemas["Rule"];
+export type ScannedProgram = Schemas["ScannedProgram"];
 export type CheckReport = Schemas["CheckReport"];
 
 /** How a part fared in an earlier test. */
@@ -114,40 +118,6 @@ export interface AttackRun {
 
 export type AttackDetail = AttackRun & { report: AttackReport | null; failure: unknown };
 
-export interface Setting {
-  key: string;
-  value: unknown;
-  origin: string;
-  place: string;
-}
-
-export interface PolicyEntry {
-  name: string;
-  title: string;
-  origin: string;
-  in_force?: boolean;
-  hash?: string;
-}
-
-export interface PolicyText {
-  name: string;
-  toml: string;
-  hash: string;
-  in_words?: string[];
-}
-
-export interface Rule {
-  id: string;
-  severity: string;
-  group: string;
-  message: string;
-  does: string;
-  why: string;
-  references: { cwe: number[]; attack: string[]; more: string[] };
-  languages: string[];
-  foreshadows: string[];
-}
-
 /** Whether a failure only says that the service is from before a route. */
 export function isMissing(error: unknown): error is Problem {
   const { status } = asProblem(error);
@@ -175,10 +145,8 @@ export const statistics = (minutes: number, live: boolean) =>
 
 export const attacks = queryOptions({
   queryKey: ["attacks"],
-  queryFn: async ({ signal }) =>
-    (await askJson<{ attacks: AttackRun[] }>("/v1/attacks", { signal })).attacks,
-  refetchInterval: (query) =>
-    query.state.data?.some(({ state }) => state === "running") ? 1_000 : 15_000,
+  queryFn: async ({ signal }) => (await askJson<{ attacks: AttackRun[] }>("/v1/attacks", { signal })).attacks,
+  refetchInterval: (query) => (query.state.data?.some(({ state }) => state === "running") ? 1_000 : 15_000),
   retry: (count, error) => !isMissing(error) && count < 2,
 });
 
@@ -269,8 +237,8 @@ export function testPolicy(
   wish: { policy: string } | { toml: string },
   program: { code: string; language: string },
   signal?: AbortSignal,
-): Promise<ScanReport> {
-  return askJson<ScanReport>("/v1/policies:test", {
+): Promise<ScannedProgram> {
+  return askJson<ScannedProgram>("/v1/policies:test", {
     method: "POST",
     json: { ...wish, ...program },
     ...(signal ? { signal } : {}),
@@ -289,7 +257,10 @@ export async function backUp(name: string): Promise<void> {
   });
 }
 
-export function forget(wish: { older_than: string | null; larger_than: string | null }): Promise<StoreForgotten> {
+export function forget(wish: {
+  older_than: string | null;
+  larger_than: string | null;
+}): Promise<StoreForgotten> {
   return need(client.POST("/v1/store/gc", { body: wish }));
 }
 

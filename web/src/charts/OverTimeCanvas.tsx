@@ -47,7 +47,13 @@ export default function OverTimeCanvas(props: OverTimeProps & { onPoint: (at: nu
         scales: {
           x: { time: true },
           y: given.logarithmic
-            ? { distr: 3, range: (_, low, high) => [10 ** Math.floor(Math.log10(low || 1)), 10 ** Math.ceil(Math.log10((high || 10) * 1.01))] }
+            ? {
+                distr: 3,
+                range: (_, low, high) => [
+                  10 ** Math.floor(Math.log10(low || 1)),
+                  10 ** Math.ceil(Math.log10((high || 10) * 1.01)),
+                ],
+              }
             : { range: (_, __, high) => [0, high > 0 ? high * 1.1 : 1] },
         },
         axes: [
@@ -82,7 +88,10 @@ export default function OverTimeCanvas(props: OverTimeProps & { onPoint: (at: nu
         ],
         hooks: {
           setCursor: [
-            (self) => latest.current.onPoint(self.cursor.left !== undefined && self.cursor.left >= 0 ? (self.cursor.idx ?? null) : null),
+            (self) =>
+              latest.current.onPoint(
+                self.cursor.left !== undefined && self.cursor.left >= 0 ? (self.cursor.idx ?? null) : null,
+              ),
           ],
         },
       },

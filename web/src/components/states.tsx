@@ -50,11 +50,11 @@ export function Failure(props: { error: unknown; onRetry?: () => void }) {
 }
 
 /** For a whole page that the caller's role may not see. */
-export function NotAllowed(props: { role: string }) {
+export function NotAllowed(props: { who: string }) {
   return (
     <div className="state">
       <Icon name="lock" />
-      <h2>This page is for {props.role}s</h2>
+      <h2>This page is for {props.who}</h2>
       <p>Your key has another role. Sign in with another key, or ask whoever runs this service.</p>
     </div>
   );

@@ -35,7 +35,7 @@ export default function Admin() {
   useTitle(part ? part.label : "Admin");
 
   if (!me) return <Loading what="who you are" />;
-  if (!may("admin")) return <NotAllowed role="admin" />;
+  if (!may("admin")) return <NotAllowed who="admins" />;
   if (wanted === "") return <Redirect to="/admin/components" replace />;
   const View = part?.view;
   return (

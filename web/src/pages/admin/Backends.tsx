@@ -21,7 +21,8 @@ export function Backends() {
   const [question, setQuestion] = useState<Question | null>(null);
   const [limit, setLimit] = useState<ServiceBackend | null>(null);
   if (asked.isPending) return <Loading what="backends" />;
-  if (asked.isError && !asked.data) return <Failure error={asked.error} onRetry={() => void asked.refetch()} />;
+  if (asked.isError && !asked.data)
+    return <Failure error={asked.error} onRetry={() => void asked.refetch()} />;
   const list = asked.data.backends as ServiceBackend[];
 
   const toggle = (backend: ServiceBackend): void => {
@@ -36,8 +37,8 @@ export function Backends() {
       body: (
         <>
           <p>
-            Nothing new is begun on {backend.backend}, until it is switched on again; that holds over a restart. What
-            runs on it now goes on.
+            Nothing new is begun on {backend.backend}, until it is switched on again; that holds over a
+            restart. What runs on it now goes on.
           </p>
           <p>
             Evaluations that name it wait or are refused.{" "}
@@ -74,7 +75,9 @@ export function Backends() {
                 <h2 className="grow">{backend.backend}</h2>
                 <Badge tone={tone}>{label}</Badge>
               </div>
-              {backend.out_because && backend.enabled !== false && <p className="small">{backend.out_because}</p>}
+              {backend.out_because && backend.enabled !== false && (
+                <p className="small">{backend.out_because}</p>
+              )}
               <dl className="facts">
                 <dt>Version</dt>
                 <dd>{backend.version}</dd>
@@ -98,13 +101,17 @@ export function Backends() {
                   {active.map(([name, layer]) => (
                     <li key={name}>
                       {layerName(name)}
-                      {layer && "detail" in layer && layer.detail && <span className="soft">{layer.detail}</span>}
+                      {layer && "detail" in layer && layer.detail && (
+                        <span className="soft">{layer.detail}</span>
+                      )}
                     </li>
                   ))}
                   {off.map(([name, layer]) => (
                     <li key={name}>
                       <span className="soft">Not: {layerName(name)}</span>
-                      {layer && "reason" in layer && layer.reason && <span className="soft">{layer.reason}</span>}
+                      {layer && "reason" in layer && layer.reason && (
+                        <span className="soft">{layer.reason}</span>
+                      )}
                     </li>
                   ))}
                 </ul>

@@ -18,7 +18,8 @@ function rank(part: Component): number {
 export function Components() {
   const asked = useQuery(parts);
   if (asked.isPending) return <Loading what="components" lines={9} />;
-  if (asked.isError && !asked.data) return <Failure error={asked.error} onRetry={() => void asked.refetch()} />;
+  if (asked.isError && !asked.data)
+    return <Failure error={asked.error} onRetry={() => void asked.refetch()} />;
   const { ready, unwell, components } = asked.data;
   const sorted = [...components].sort((a, b) => rank(a) - rank(b));
   return (
@@ -31,8 +32,8 @@ export function Components() {
         <Notice tone="good">
           <strong>The service can do its work.</strong>
           <span>
-            {components.filter(({ healthy }) => healthy).length} of {components.filter(({ absent }) => !absent).length}{" "}
-            parts are well.
+            {components.filter(({ healthy }) => healthy).length} of{" "}
+            {components.filter(({ absent }) => !absent).length} parts are well.
           </span>
         </Notice>
       ) : (
@@ -58,9 +59,7 @@ function Part({ part }: { part: Component }) {
     <section className="panel part" aria-label={part.component}>
       <div className="part-head">
         <h2 className="grow">{part.component}</h2>
-        <span className="soft small number">
-          {part.absent ? "" : `${part.passed}/${part.total}`}
-        </span>
+        <span className="soft small number">{part.absent ? "" : `${part.passed}/${part.total}`}</span>
         <Badge tone={tone}>{label}</Badge>
       </div>
       {failed.length > 0 && (

@@ -57,10 +57,12 @@ export function Keys() {
         <>
           <p>
             It opens nothing from this moment, for whoever has it: {key.role} of {key.project},{" "}
-            {key.last_used_at ? `last used ${ago(key.last_used_at)}` : "never used"}. What was submitted with it stays.
-            It can't be given back; another can be made.
+            {key.last_used_at ? `last used ${ago(key.last_used_at)}` : "never used"}. What was submitted with
+            it stays. It can't be given back; another can be made.
           </p>
-          {key.id === me?.key && <Notice tone="warn">This is the key that you use now. You will be signed out.</Notice>}
+          {key.id === me?.key && (
+            <Notice tone="warn">This is the key that you use now. You will be signed out.</Notice>
+          )}
         </>
       ),
       action: "Revoke it",
@@ -121,7 +123,12 @@ export function Keys() {
                     {key.revoked_at ? (
                       <Badge tone="quiet">Revoked {ago(key.revoked_at)}</Badge>
                     ) : (
-                      <Button compact look="bad" aria-label={`Revoke ${key.name}`} onPress={() => revoke(key)}>
+                      <Button
+                        compact
+                        look="bad"
+                        aria-label={`Revoke ${key.name}`}
+                        onPress={() => revoke(key)}
+                      >
                         Revoke
                       </Button>
                     )}

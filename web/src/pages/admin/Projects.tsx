@@ -140,10 +140,30 @@ function Quotas({ project, onClose }: { project: Partial<Project>; onClose: () =
       }}
     >
       {!project.project && <Field label="Project" value={name} onChange={setName} autoFocus isRequired />}
-      <Field label="Running at one time" value={running} onChange={setRunning} placeholder="no bound" wrong={numbers[0].wrong} />
-      <Field label="Waiting at one time" value={queued} onChange={setQueued} placeholder="no bound" wrong={numbers[1].wrong} />
-      <Field label="Accepted in a day" value={daily} onChange={setDaily} placeholder="no bound" wrong={numbers[2].wrong} />
-      <p className="small soft">Above a bound, what is submitted is answered with 429; what is there already stays.</p>
+      <Field
+        label="Running at one time"
+        value={running}
+        onChange={setRunning}
+        placeholder="no bound"
+        wrong={numbers[0].wrong}
+      />
+      <Field
+        label="Waiting at one time"
+        value={queued}
+        onChange={setQueued}
+        placeholder="no bound"
+        wrong={numbers[1].wrong}
+      />
+      <Field
+        label="Accepted in a day"
+        value={daily}
+        onChange={setDaily}
+        placeholder="no bound"
+        wrong={numbers[2].wrong}
+      />
+      <p className="small soft">
+        Above a bound, what is submitted is answered with 429; what is there already stays.
+      </p>
       {wrong !== null && <Wrong error={wrong} />}
       <div className="ends">
         <Button onPress={onClose}>Leave it</Button>

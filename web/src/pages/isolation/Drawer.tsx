@@ -1,12 +1,12 @@
 /** One property: what was tried on each backend, what happened, and what the control arm shows. */
 import { useEffect, useState } from "react";
 import { Dialog as AriaDialog, Heading, Modal, ModalOverlay } from "react-aria-components";
+import type { Arm } from "../../api/operator";
 import { Button } from "../../components/controls";
 import { milliseconds, moment } from "../../components/format";
 import { Badge } from "../../components/states";
 import { layerName } from "../../components/words";
 import { Inert } from "../../guest/Inert";
-import type { Arm } from "../../api/operator";
 import type { Cell, Matrix, Row } from "./matrix";
 import { expectations, groupName, reaches, verdicts } from "./words";
 
@@ -50,7 +50,13 @@ export function Drawer(props: {
                 <Button compact look="plain" isDisabled={!after} onPress={() => go(after)}>
                   Next
                 </Button>
-                <Button compact look="plain" icon="cross" aria-label="Close" onPress={() => props.onShow(null)} />
+                <Button
+                  compact
+                  look="plain"
+                  icon="cross"
+                  aria-label="Close"
+                  onPress={() => props.onShow(null)}
+                />
               </div>
               <Body key={row.id} {...props} row={row} />
             </>
@@ -64,7 +70,9 @@ export function Drawer(props: {
 function Body(props: Parameters<typeof Drawer>[0] & { row: Row }) {
   const { row, columns, matrix } = props;
   const tried = columns.filter((backend) => matrix.cells.get(backend)?.has(row.id));
-  const [backend, setBackend] = useState(props.first && tried.includes(props.first) ? props.first : (tried[0] ?? ""));
+  const [backend, setBackend] = useState(
+    props.first && tried.includes(props.first) ? props.first : (tried[0] ?? ""),
+  );
   useEffect(() => {
     if (props.first && tried.includes(props.first)) setBackend(props.first);
   }, [props.first, tried.includes]);
@@ -177,12 +185,7 @@ function Evidence({ cell }: { cell: Cell }) {
   );
 }
 
-function ArmView(props: {
-  title: string;
-  arm: Arm | null;
-  good: Arm["reach"];
-  children?: React.ReactNode;
-}) {
+function ArmView(props: { title: string; arm: Arm | null; good: Arm["reach"]; children?: React.ReactNode }) {
   const { arm } = props;
   return (
     <section className="arm" aria-label={props.title}>

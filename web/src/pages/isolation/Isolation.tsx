@@ -2,14 +2,7 @@
 import { useQueries, useQuery, useQueryClient } from "@tanstack/react-query";
 import { Fragment, useMemo, useState } from "react";
 import { useSearchParams } from "wouter";
-import {
-  type AttackRun,
-  attack,
-  attacks,
-  cancelAttack,
-  isMissing,
-  type Verdict,
-} from "../../api/operator";
+import { type AttackRun, attack, attacks, cancelAttack, isMissing, type Verdict } from "../../api/operator";
 import { backends, useMe } from "../../api/queries";
 import { Confirm, type Question } from "../../components/Confirm";
 import { Button, Checkbox } from "../../components/controls";
@@ -45,7 +38,10 @@ export default function Isolation() {
   const running = runs.data?.find(({ state }) => state === "running");
 
   const columns = useMemo(() => {
-    const names = new Set([...(known.data?.backends ?? []).map(({ backend }) => backend), ...matrix.cells.keys()]);
+    const names = new Set([
+      ...(known.data?.backends ?? []).map(({ backend }) => backend),
+      ...matrix.cells.keys(),
+    ]);
     return [...names];
   }, [known.data, matrix]);
 
@@ -78,8 +74,8 @@ export default function Isolation() {
       title: "Cancel this attack?",
       body: (
         <p>
-          It has tried {run.done} of {run.total} properties of {run.backend}. What it found so far is thrown away; the
-          matrix keeps what earlier runs found.
+          It has tried {run.done} of {run.total} properties of {run.backend}. What it found so far is thrown
+          away; the matrix keeps what earlier runs found.
         </p>
       ),
       action: "Cancel the attack",
@@ -93,8 +89,8 @@ export default function Isolation() {
     return (
       <Empty title="This service can't attack itself" icon="shield">
         <p>
-          It is from before the attack suite was part of the service. On its machine, <code>crucible attack</code> does
-          the same.
+          It is from before the attack suite was part of the service. On its machine,{" "}
+          <code>crucible attack</code> does the same.
         </p>
       </Empty>
     );
@@ -106,8 +102,8 @@ export default function Isolation() {
         <div className="grow">
           <h1>Isolation</h1>
           <p>
-            Every property was attacked in the sandbox as it is used, and again with the protection left off. A green
-            cell means: it held in the first, and gave way in the second.
+            Every property was attacked in the sandbox as it is used, and again with the protection left off.
+            A green cell means: it held in the first, and gave way in the second.
           </p>
         </div>
         {may("admin") && (
@@ -148,8 +144,8 @@ export default function Isolation() {
           {rows.length === 0 ? (
             <Empty title="Nothing has been attacked yet" icon="shield">
               <p>
-                A wall that nobody has tried proves little. The suite takes half a minute on the jail and does no harm,
-                even if it gets through.
+                A wall that nobody has tried proves little. The suite takes half a minute on the jail and does
+                no harm, even if it gets through.
               </p>
               {may("admin") ? (
                 <Button look="main" icon="play" onPress={() => setAsk({})} isDisabled={running !== undefined}>
@@ -258,9 +254,7 @@ export default function Isolation() {
         first={params.get("backend")}
         matrix={matrix}
         onShow={show}
-        onRun={
-          may("admin") && !running ? (backend, property) => setAsk({ backend, only: [property] }) : null
-        }
+        onRun={may("admin") && !running ? (backend, property) => setAsk({ backend, only: [property] }) : null}
       />
       <RunDialog
         wish={ask}
@@ -310,7 +304,10 @@ function Summary(props: {
 }) {
   const { backend, column } = props;
   const found = counts(column);
-  const newest = [...(column?.values() ?? [])].map(({ run }) => run.finished_at ?? run.created_at).sort().at(-1);
+  const newest = [...(column?.values() ?? [])]
+    .map(({ run }) => run.finished_at ?? run.created_at)
+    .sort()
+    .at(-1);
   const [tone, words] =
     column === undefined
       ? (["quiet", "Not attacked yet"] as const)
@@ -345,7 +342,8 @@ function Summary(props: {
           </>
         ) : (
           <span className="soft">
-            {props.isolation ? `By its own word: ${isolationName(props.isolation)}. ` : ""}Nobody has tried it here.
+            {props.isolation ? `By its own word: ${isolationName(props.isolation)}. ` : ""}Nobody has tried it
+            here.
           </span>
         )}
       </p>

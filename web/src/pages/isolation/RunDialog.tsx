@@ -30,7 +30,9 @@ function Body(props: Parameters<typeof RunDialog>[0] & { wish: { backend?: strin
     if (backend === "" && props.backends[0]) setBackend(props.backends[0]);
   }, [backend, props.backends]);
 
-  const ids = groups.filter(({ name }) => chosen.includes(name)).flatMap(({ rows }) => rows.map(({ id }) => id));
+  const ids = groups
+    .filter(({ name }) => chosen.includes(name))
+    .flatMap(({ rows }) => rows.map(({ id }) => id));
   const all = groups.length === 0 || chosen.length === groups.length;
   const start = async (): Promise<void> => {
     setBusy(true);
@@ -46,8 +48,8 @@ function Body(props: Parameters<typeof RunDialog>[0] & { wish: { backend?: strin
   return (
     <>
       <p className="small">
-        Probes try to get out of sandboxes that the suite makes for itself. Each is harmless if it succeeds. Evaluations
-        go on meanwhile, a little slower.
+        Probes try to get out of sandboxes that the suite makes for itself. Each is harmless if it succeeds.
+        Evaluations go on meanwhile, a little slower.
       </p>
       <Select
         label="Backend"
@@ -75,7 +77,9 @@ function Body(props: Parameters<typeof RunDialog>[0] & { wish: { backend?: strin
           ))}
         </fieldset>
       ) : (
-        <p className="small soft">The whole suite: some hundred properties, about half a minute on the jail.</p>
+        <p className="small soft">
+          The whole suite: some hundred properties, about half a minute on the jail.
+        </p>
       )}
       {wrong !== null && <Wrong error={wrong} />}
       <div className="ends">
@@ -86,7 +90,13 @@ function Body(props: Parameters<typeof RunDialog>[0] & { wish: { backend?: strin
           isDisabled={busy || backend === "" || (!wish.only && groups.length > 0 && ids.length === 0)}
           onPress={() => void start()}
         >
-          {busy ? "Starting…" : wish.only ? "Try it" : all ? "Run the whole suite" : `Try ${ids.length} properties`}
+          {busy
+            ? "Starting…"
+            : wish.only
+              ? "Try it"
+              : all
+                ? "Run the whole suite"
+                : `Try ${ids.length} properties`}
         </Button>
       </div>
     </>

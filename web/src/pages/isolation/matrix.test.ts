@@ -35,7 +35,15 @@ function run(id: string, backend: string, verdicts: Record<string, Verdict>): At
       policy: "default",
       verdict: "held",
       suites: [
-        { backend, suite: "", attestation: null, started: "", took_ms: 0, counts: counts(undefined), properties },
+        {
+          backend,
+          suite: "",
+          attestation: null,
+          started: "",
+          took_ms: 0,
+          counts: counts(undefined),
+          properties,
+        },
       ],
     },
   };
@@ -53,7 +61,12 @@ test("a newer run of a part replaces that part and nothing else", () => {
   ]);
   expect(matrix.cells.get("jail")?.get("b.one")?.property.reason).toBe("new");
   expect(matrix.cells.get("jail")?.get("b.two")?.property.reason).toBe("old");
-  expect(counts(matrix.cells.get("jail"))).toEqual({ held: 2, breached: 1, inconclusive: 0, not_applicable: 0 });
+  expect(counts(matrix.cells.get("jail"))).toEqual({
+    held: 2,
+    breached: 1,
+    inconclusive: 0,
+    not_applicable: 0,
+  });
 });
 
 test("only runs that came to their end are read, and not without bound", () => {

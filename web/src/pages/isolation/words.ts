@@ -13,13 +13,15 @@ export const verdicts: Record<Verdict, { sign: string; label: string; tone: Tone
     sign: "✗",
     label: "Breached",
     tone: "bad",
-    means: "The attempt got through in the sandbox as it is used. Don't run programs that you don't trust here.",
+    means:
+      "The attempt got through in the sandbox as it is used. Don't run programs that you don't trust here.",
   },
   inconclusive: {
     sign: "?",
     label: "Inconclusive",
     tone: "warn",
-    means: "Nothing is proven: no answer came, or the attempt failed without any protection, too. It never counts as held.",
+    means:
+      "Nothing is proven: no answer came, or the attempt failed without any protection, too. It never counts as held.",
   },
   not_applicable: {
     sign: "–",

@@ -23,7 +23,8 @@ export function Charts({ statistics }: { statistics: Statistics }) {
   const { buckets, bucket_seconds: seconds } = statistics;
   const made = useMemo(() => {
     const of = (pick: (bucket: Bucket) => number | null): (number | null)[] => buckets.map(pick);
-    const ended = ({ finished }: Bucket): number => Object.values(finished).reduce((sum, some) => sum + some, 0);
+    const ended = ({ finished }: Bucket): number =>
+      Object.values(finished).reduce((sum, some) => sum + some, 0);
     const a = 60 / seconds;
     const seen = new Set(buckets.flatMap(({ finished }) => Object.keys(finished)));
     const outcomes: Series[] = statusChoices

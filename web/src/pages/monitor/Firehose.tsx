@@ -20,9 +20,14 @@ const GROUPS = [
   {
     value: "life",
     label: "From asking to end",
-    kinds: "submitted,held,approved,rejected,reviewed,started,retried,put_back,finished,failed,cancelled,dead",
+    kinds:
+      "submitted,held,approved,rejected,reviewed,started,retried,put_back,finished,failed,cancelled,dead",
   },
-  { value: "sandbox", label: "Sandboxes and programs", kinds: "backend_chosen,screened,sandbox_created,command_started,command_ended,sandbox_destroyed" },
+  {
+    value: "sandbox",
+    label: "Sandboxes and programs",
+    kinds: "backend_chosen,screened,sandbox_created,command_started,command_ended,sandbox_destroyed",
+  },
   { value: "seen", label: "What was seen and stopped", kinds: "behavior_seen,limit_reached" },
   { value: "output", label: "Output", kinds: "output_produced" },
   { value: "trouble", label: "Trouble", kinds: "failed,dead,retried,put_back,limit_reached" },
@@ -142,7 +147,13 @@ export function Firehose(props: { paused: boolean; onState: (state: StreamState)
               : "Nothing has happened since you opened this. Events are shown as they come."}
         </p>
       ) : (
-        <VirtualRows count={found.length} rowHeight={ROW} label="Events, the newest last" followEnd className="firehose">
+        <VirtualRows
+          count={found.length}
+          rowHeight={ROW}
+          label="Events, the newest last"
+          followEnd
+          className="firehose"
+        >
           {(from, to) =>
             found.slice(from, to).map((event) => (
               <div key={event.global} className="firehose-row">

@@ -74,12 +74,20 @@ function Tiles({ minutes, live }: { minutes: number; live: boolean }) {
       <Tile
         name="Couldn't be run"
         value={numbers.data ? lost.toLocaleString("en") : "–"}
-        under={numbers.data ? (lost === 0 ? "Crucible itself failed at none" : "Crucible itself failed") : unknown}
+        under={
+          numbers.data ? (lost === 0 ? "Crucible itself failed at none" : "Crucible itself failed") : unknown
+        }
         {...(lost > 0 ? { tone: "bad" as const } : {})}
       />
       <Tile
         name="Sandboxes"
-        value={last ? String(last.sandboxes) : open.data ? `${open.data.sandboxes.length}${open.data.cursor ? "+" : ""}` : "–"}
+        value={
+          last
+            ? String(last.sandboxes)
+            : open.data
+              ? `${open.data.sandboxes.length}${open.data.cursor ? "+" : ""}`
+              : "–"
+        }
         under={
           open.data
             ? `${open.data.sandboxes.length}${open.data.cursor ? " or more" : ""} kept open by clients`
@@ -169,7 +177,9 @@ export default function Monitor() {
       ) : numbers.isPending ? (
         <Loading what="numbers over time" />
       ) : isMissing(numbers.error) ? (
-        <Notice tone="quiet">This service is from before numbers over time were kept; events still come below.</Notice>
+        <Notice tone="quiet">
+          This service is from before numbers over time were kept; events still come below.
+        </Notice>
       ) : (
         <Failure error={numbers.error} onRetry={() => void numbers.refetch()} />
       )}
