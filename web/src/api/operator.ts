@@ -52,9 +52,11 @@ export interface Bucket {
   cancelled: number;
   latency_ms: Percentiles | null;
   run_ms: Percentiles | null;
-  queued: number;
-  running: number;
-  sandboxes: number;
+  /** Null where nobody looked. */
+  queued: number | null;
+  running: number | null;
+  /** Null for all but admins, like the age. */
+  sandboxes: number | null;
   oldest_age_s: number | null;
 }
 

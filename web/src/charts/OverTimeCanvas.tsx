@@ -12,6 +12,17 @@ function variable(style: CSSStyleDeclaration, colour: ChartColour): string {
   return style.getPropertyValue(/^\d$/.test(colour) ? `--chart-${colour}` : `--${colour}`).trim();
 }
 
+/** `1.00 s` as `1 s`: an axis says no more than it has to. */
+function tick(said: string): string {
+  return said.replace(/\.0+(?=\D|$)/, "");
+}
+
+function decades(low: number, high: number): number[] {
+  const found: number[] = [];
+  for (let at = Math.round(Math.log10(low)); at <= Math.round(Math.log10(high)); at++) found.push(10 ** at);
+  return found;
+}
+
 /** What is drawn: a stack is drawn from its whole height down, each bar over a part of the one before. */
 function dataOf(props: OverTimeProps): uPlot.AlignedData {
   const values = props.series.map((series) => series.values);
@@ -43,6 +54,7 @@ export default function OverTimeCanvas(props: OverTimeProps & { onPoint: (at: nu
         width: element.clientWidth || 300,
         height: HEIGHT,
         legend: { show: false },
+        padding: [10, 8, 0, 0],
         cursor: { y: false, points: { show: !given.stacked }, drag: { x: false, y: false } },
         scales: {
           x: { time: true },
@@ -57,12 +69,14 @@ export default function OverTimeCanvas(props: OverTimeProps & { onPoint: (at: nu
             : { range: (_, __, high) => [0, high > 0 ? high * 1.1 : 1] },
         },
         axes: [
-          { ...axis, grid: { show: false }, space: 70, values: "{HH}:{mm}" },
+          { ...axis, grid: { show: false }, size: 26, space: 70, values: "{HH}:{mm}" },
           {
             ...axis,
             size: 58,
+            ...(given.logarithmic ? { splits: (_, __, low, high) => decades(low, high) } : {}),
             space: 36,
-            values: (_, splits) => splits.map((value) => (value === null ? "" : latest.current.say(value))),
+            values: (_, splits) =>
+              splits.map((value) => (value === null ? "" : tick(latest.current.say(value)))),
           },
         ],
         series: [

@@ -57,7 +57,14 @@ export function Shell({ children }: { children: ReactNode }) {
   const secret = useStore(key);
   const choice = useStore(themeChoice);
   const main = useRef<HTMLElement>(null);
+  const nav = useRef<HTMLElement>(null);
   const first = useRef(true);
+
+  // On a phone the page that one is on would otherwise be beyond the edge.
+  // biome-ignore lint/correctness/useExhaustiveDependencies: another page, or another role, is what it waits for
+  useEffect(() => {
+    nav.current?.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
+  }, [path, me?.role]);
 
   // A new page begins at its top, and a screen reader's focus with it.
   // biome-ignore lint/correctness/useExhaustiveDependencies: the path is what it waits for
@@ -86,7 +93,7 @@ export function Shell({ children }: { children: ReactNode }) {
           </svg>
           Crucible
         </Link>
-        <nav className="shell-nav" aria-label="Pages">
+        <nav className="shell-nav" aria-label="Pages" ref={nav}>
           {places
             .filter((place) => place.role === "viewer" || may(place.role))
             .map((place) => {

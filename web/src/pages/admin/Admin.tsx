@@ -1,5 +1,5 @@
 /** What an operator looks after. Each part is a page of its own below /admin. */
-import type { ComponentType } from "react";
+import { type ComponentType, useEffect, useRef } from "react";
 import { Link, Redirect, useLocation } from "wouter";
 import { useMe } from "../../api/queries";
 import { Empty, Loading, NotAllowed } from "../../components/states";
@@ -32,6 +32,11 @@ export default function Admin() {
   const { me, may } = useMe();
   const wanted = path.replace(/^\/admin\/?/, "").split("/")[0] ?? "";
   const part = parts.find((one) => one.path === wanted);
+  const nav = useRef<HTMLElement>(null);
+  // biome-ignore lint/correctness/useExhaustiveDependencies: another part, or knowing who asks, is what it waits for
+  useEffect(() => {
+    nav.current?.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
+  }, [part, me]);
   useTitle(part ? part.label : "Admin");
 
   if (!me) return <Loading what="who you are" />;
@@ -40,16 +45,9 @@ export default function Admin() {
   const View = part?.view;
   return (
     <div className="admin">
-      <nav className="admin-nav" aria-label="Parts of the service">
+      <nav className="admin-nav" aria-label="Parts of the service" ref={nav}>
         {parts.map((one) => (
-          <Link
-            key={one.path}
-            href={`/admin/${one.path}`}
-            aria-current={one === part ? "page" : undefined}
-            ref={(link: HTMLAnchorElement | null) => {
-              if (one === part) link?.scrollIntoView({ block: "nearest", inline: "center" });
-            }}
-          >
+          <Link key={one.path} href={`/admin/${one.path}`} aria-current={one === part ? "page" : undefined}>
             {one.label}
           </Link>
         ))}

@@ -4,6 +4,7 @@ import { type ServiceBackend, setBackend } from "../../api/operator";
 import { backends } from "../../api/queries";
 import { Confirm, type Question, Wrong } from "../../components/Confirm";
 import { Button, Dialog, Field } from "../../components/controls";
+import { Said } from "../../components/Said";
 import { Badge, Failure, Loading, type Tone } from "../../components/states";
 import { isolationName, layerName } from "../../components/words";
 import { Head } from "./Head";
@@ -141,7 +142,7 @@ export function Backends() {
             <p className="small soft">{reason}</p>
             {hint && (
               <p className="small mend">
-                <b>How to mend it:</b> {hint}
+                <b>How to mend it:</b> <Said text={hint} />
               </p>
             )}
           </section>

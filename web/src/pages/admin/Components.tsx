@@ -1,6 +1,7 @@
 import { useQuery } from "@tanstack/react-query";
 import { type Component, parts } from "../../api/operator";
 import { ago, milliseconds, moment } from "../../components/format";
+import { Said } from "../../components/Said";
 import { Badge, Failure, Loading, Notice, type Tone } from "../../components/states";
 import { Head } from "./Head";
 
@@ -10,18 +11,14 @@ function standing(part: Component): { tone: Tone; label: string } {
   return { tone: "bad", label: part.total === 0 ? "Not tested" : "Unwell" };
 }
 
-/** What is unwell comes first, what isn't there last. */
-function rank(part: Component): number {
-  return part.absent ? 2 : part.healthy ? 1 : 0;
-}
-
 export function Components() {
   const asked = useQuery(parts);
   if (asked.isPending) return <Loading what="components" lines={9} />;
   if (asked.isError && !asked.data)
     return <Failure error={asked.error} onRetry={() => void asked.refetch()} />;
   const { ready, unwell, components } = asked.data;
-  const sorted = [...components].sort((a, b) => rank(a) - rank(b));
+  const here = components.filter(({ absent }) => !absent);
+  const ill = here.filter(({ healthy }) => !healthy);
   return (
     <>
       <Head
@@ -29,11 +26,12 @@ export function Components() {
         about="Every part tests itself at the start and each minute after. What fails says how it is mended, and is out of use until its test passes again."
       />
       {ready ? (
-        <Notice tone="good">
+        <Notice tone={ill.length > 0 ? "warn" : "good"}>
           <strong>The service can do its work.</strong>
           <span>
-            {components.filter(({ healthy }) => healthy).length} of{" "}
-            {components.filter(({ absent }) => !absent).length} parts are well.
+            {ill.length > 0
+              ? `Not well: ${ill.map(({ component }) => component).join(", ")}.`
+              : `All ${here.length} parts are well.`}
           </span>
         </Notice>
       ) : (
@@ -42,11 +40,15 @@ export function Components() {
           <span>{unwell.join("; ")}</span>
         </Notice>
       )}
-      <div className="parts">
-        {sorted.map((part) => (
-          <Part key={part.component} part={part} />
+      {[ill, here.filter(({ healthy }) => healthy), components.filter(({ absent }) => absent)]
+        .filter((group) => group.length > 0)
+        .map((group) => (
+          <div key={group[0]?.component} className="parts">
+            {group.map((part) => (
+              <Part key={part.component} part={part} />
+            ))}
+          </div>
         ))}
-      </div>
     </>
   );
 }
@@ -70,14 +72,16 @@ function Part({ part }: { part: Component }) {
               <span className="soft">{check.seen}</span>
               {check.mend && (
                 <span className="mend">
-                  <b>How to mend it:</b> {check.mend}
+                  <b>How to mend it:</b> <Said text={check.mend} />
                 </span>
               )}
             </li>
           ))}
         </ul>
       )}
-      {part.history && part.history.length > 0 && <History part={part} history={part.history} />}
+      {!part.absent && part.history && part.history.length > 0 && (
+        <History part={part} history={part.history} />
+      )}
       {passed.length > 0 && (
         <details className="small">
           <summary>

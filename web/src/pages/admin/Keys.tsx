@@ -8,6 +8,7 @@ import { CopyButton } from "../../components/CopyButton";
 import { Button, Checkbox, Dialog, Field, Select } from "../../components/controls";
 import { ago, moment } from "../../components/format";
 import { Panel } from "../../components/Panel";
+import { ScrollX } from "../../components/ScrollX";
 import { Badge, Empty, Failure, Loading, Notice } from "../../components/states";
 import { Inert } from "../../guest/Inert";
 import { Head } from "./Head";
@@ -88,8 +89,7 @@ export function Keys() {
           </Checkbox>
         }
       >
-        {/* biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls has to be reachable by keyboard */}
-        <section className="scroll-x" aria-label="Keys" tabIndex={0}>
+        <ScrollX label="Keys">
           <table className="table">
             <thead>
               <tr>
@@ -137,7 +137,7 @@ export function Keys() {
               ))}
             </tbody>
           </table>
-        </section>
+        </ScrollX>
       </Panel>
       <Dialog title="Make a key" isOpen={creating} onClose={() => setCreating(false)}>
         {creating && <Create onClose={() => setCreating(false)} />}

@@ -175,14 +175,12 @@ function Test({ name, original }: { name: string; original: string }) {
             </ul>
           )}
           {findings.length > 0 && (
-            <ul className="checks small">
+            <ul className="stack small">
               {findings.map((finding, at) => (
-                <li key={at}>
-                  <span className="cluster">
-                    <Badge tone={severityTone[finding.severity] ?? "quiet"}>{finding.severity}</Badge>
-                    <span>
-                      line {finding.line}: <Inert text={finding.message} />
-                    </span>
+                <li key={at} className="found">
+                  <Badge tone={severityTone[finding.severity] ?? "quiet"}>{finding.severity}</Badge>
+                  <span className="what-found">
+                    Line {finding.line}: <Inert text={finding.message} />
                     <code className="soft">{finding.rule}</code>
                   </span>
                 </li>

@@ -5,6 +5,7 @@ import { queue } from "../../api/queries";
 import { Wrong } from "../../components/Confirm";
 import { Button, Dialog, Field } from "../../components/controls";
 import { Panel } from "../../components/Panel";
+import { ScrollX } from "../../components/ScrollX";
 import { Failure, Loading } from "../../components/states";
 import { Inert } from "../../guest/Inert";
 import { Head } from "./Head";
@@ -42,8 +43,7 @@ export function Projects() {
         </Button>
       </Head>
       <Panel title="Quotas and use" flush>
-        {/* biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls has to be reachable by keyboard */}
-        <section className="scroll-x" aria-label="Projects" tabIndex={0}>
+        <ScrollX label="Projects">
           <table className="table">
             <thead>
               <tr>
@@ -98,7 +98,7 @@ export function Projects() {
               })}
             </tbody>
           </table>
-        </section>
+        </ScrollX>
       </Panel>
       <Dialog
         title={editing?.project ? `Quotas of ${editing.project}` : "Quotas of a project"}

@@ -8,6 +8,7 @@ import { Confirm, type Question, Wrong } from "../../components/Confirm";
 import { Button, Checkbox } from "../../components/controls";
 import { ago, milliseconds, shortId } from "../../components/format";
 import { Panel } from "../../components/Panel";
+import { ScrollX } from "../../components/ScrollX";
 import { Badge, Empty, Failure, Loading, type Tone } from "../../components/states";
 import { Head } from "./Head";
 import { useAct } from "./useAct";
@@ -168,7 +169,7 @@ function Dead() {
         </Empty>
       ) : (
         <>
-          <div className="scroll-x">
+          <ScrollX label="Given up">
             <table className="table">
               <thead>
                 <tr>
@@ -228,7 +229,7 @@ function Dead() {
                 })}
               </tbody>
             </table>
-          </div>
+          </ScrollX>
           {list.hasNextPage && (
             <div className="panel-body">
               <Button compact onPress={() => void list.fetchNextPage()}>

@@ -33,7 +33,7 @@ export function Store() {
         title="Retention and backup"
         about="Care for what the service keeps. All of it is done while the service goes on."
       />
-      <div className="parts">
+      <div className="two">
         <Check />
         <Backup />
       </div>
@@ -159,9 +159,9 @@ function Forget({ keep }: { keep: string | null }) {
     <Panel title="Forget">
       <div className="stack">
         <p className="small soft">
-          {keep && keep !== "forever" && keep !== "none"
+          {keep && keep !== "never"
             ? `By itself the service forgets what came to its end ${keep} ago (serve.keep).`
-            : "By itself the service forgets nothing (serve.keep isn't set)."}{" "}
+            : "By itself the service forgets nothing (serve.keep is never)."}{" "}
           Here you can have it forget more now.
         </p>
         <div className="two">

@@ -8,6 +8,8 @@ import { Confirm, type Question } from "../../components/Confirm";
 import { Button, Checkbox } from "../../components/controls";
 import { ago, milliseconds, moment } from "../../components/format";
 import { Panel } from "../../components/Panel";
+import { Said } from "../../components/Said";
+import { ScrollX } from "../../components/ScrollX";
 import { Badge, Empty, Failure, Loading } from "../../components/states";
 import { isolationName } from "../../components/words";
 import { useTitle } from "../../shell/title";
@@ -99,7 +101,7 @@ export default function Isolation() {
   return (
     <div className="stack">
       <div className="page-head">
-        <div className="grow">
+        <div className="grow head-words">
           <h1>Isolation</h1>
           <p>
             Every property was attacked in the sandbox as it is used, and again with the protection left off.
@@ -135,8 +137,14 @@ export default function Isolation() {
               <section key={backend} className="suite panel" aria-label={backend}>
                 <h2>{backend}</h2>
                 <Badge tone="quiet">Not on this machine</Badge>
-                <p className="soft small">{reason}</p>
-                {hint && <p className="small">{hint}</p>}
+                <p className="soft small">
+                  <Said text={reason} />
+                </p>
+                {hint && (
+                  <p className="small">
+                    <Said text={hint} />
+                  </p>
+                )}
               </section>
             ))}
           </div>
@@ -178,8 +186,7 @@ export default function Isolation() {
               {shown.length === 0 ? (
                 <p className="panel-body soft">Nothing is breached, and nothing is inconclusive.</p>
               ) : (
-                // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls has to be reachable by keyboard
-                <section className="scroll-x" aria-label="The matrix" tabIndex={0}>
+                <ScrollX label="The matrix">
                   <table className="table matrix">
                     <thead>
                       <tr>
@@ -239,7 +246,7 @@ export default function Isolation() {
                       ))}
                     </tbody>
                   </table>
-                </section>
+                </ScrollX>
               )}
             </Panel>
           )}
@@ -366,7 +373,7 @@ const runStates: Record<AttackRun["state"], { label: string; tone: "live" | "goo
 function Runs({ runs }: { runs: AttackRun[] }) {
   return (
     <Panel title="Runs" flush>
-      <div className="scroll-x">
+      <ScrollX label="Runs">
         <table className="table">
           <thead>
             <tr>
@@ -410,7 +417,7 @@ function Runs({ runs }: { runs: AttackRun[] }) {
             })}
           </tbody>
         </table>
-      </div>
+      </ScrollX>
     </Panel>
   );
 }

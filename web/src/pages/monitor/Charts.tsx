@@ -44,10 +44,12 @@ export function Charts({ statistics }: { statistics: Statistics }) {
       queue: [
         { label: "Waiting", colour: "2", values: of(({ queued }) => queued) },
         { label: "Running", colour: "1", values: of(({ running }) => running) },
-        { label: "Sandboxes", colour: "4", values: of(({ sandboxes }) => sandboxes) },
+        ...(buckets.some(({ sandboxes }) => sandboxes !== null)
+          ? [{ label: "Sandboxes", colour: "4", values: of(({ sandboxes }) => sandboxes) } satisfies Series]
+          : []),
       ] satisfies Series[],
       age: [
-        { label: "The first in the queue", colour: "2", values: of(({ oldest_age_s }) => oldest_age_s ?? 0) },
+        { label: "The first in the queue", colour: "2", values: of(({ oldest_age_s }) => oldest_age_s) },
       ] satisfies Series[],
       latency: [
         { label: "Half", colour: "3", values: of(({ latency_ms }) => latency_ms?.p50 ?? null) },
@@ -81,15 +83,17 @@ export function Charts({ statistics }: { statistics: Statistics }) {
       <Panel title="How long programs ran">
         <OverTime label="Running time" times={made.times} series={made.runs} say={milliseconds} logarithmic />
       </Panel>
-      <Panel title="How long the first has waited">
-        <OverTime
-          label="Age of the queue"
-          times={made.times}
-          series={made.age}
-          say={(value) => milliseconds(value * 1000)}
-          steps
-        />
-      </Panel>
+      {made.age[0]?.values.some((value) => value !== null) && (
+        <Panel title="How long the first has waited">
+          <OverTime
+            label="Age of the queue"
+            times={made.times}
+            series={made.age}
+            say={(value) => (value === 0 ? "none" : milliseconds(value * 1000))}
+            steps
+          />
+        </Panel>
+      )}
     </div>
   );
 }

@@ -37,7 +37,6 @@ const clock = new Intl.DateTimeFormat("en-GB", {
   hour: "2-digit",
   minute: "2-digit",
   second: "2-digit",
-  fractionalSecondDigits: 3,
   hourCycle: "h23",
 });
 
@@ -157,7 +156,10 @@ export function Firehose(props: { paused: boolean; onState: (state: StreamState)
           {(from, to) =>
             found.slice(from, to).map((event) => (
               <div key={event.global} className="firehose-row">
-                <span className="number soft">{clock.format(new Date(event.at))}</span>
+                <span className="number soft">
+                  {clock.format(new Date(event.at))}
+                  <span className="firehose-milliseconds">{event.at.slice(19, 23)}</span>
+                </span>
                 <Link href={`/evaluations/${event.evaluation}`} className="mono">
                   {shortId(event.evaluation)}
                 </Link>

@@ -26,7 +26,7 @@ function Tile(props: { name: string; value: string; under: string; tone?: "good"
     <div className={`tile${props.tone ? ` tone-${props.tone}` : ""}`}>
       <dt>{props.name}</dt>
       <dd className="number">{props.value}</dd>
-      <dd className="under">{props.under}</dd>
+      <dd className="tile-under">{props.under}</dd>
     </div>
   );
 }
@@ -82,7 +82,7 @@ function Tiles({ minutes, live }: { minutes: number; live: boolean }) {
       <Tile
         name="Sandboxes"
         value={
-          last
+          typeof last?.sandboxes === "number"
             ? String(last.sandboxes)
             : open.data
               ? `${open.data.sandboxes.length}${open.data.cursor ? "+" : ""}`
