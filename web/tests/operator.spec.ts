@@ -1,9 +1,10 @@
 /** The journey of an operator: what they look at, what they change, and what others may then do or not. */
-import { type APIRequestContext, request } from "@playwright/test";
+
 import { execFileSync } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { type APIRequestContext, request } from "@playwright/test";
 import { expect, service, submit, test } from "./page";
 import { binary, type Service, startPage, startService } from "./start";
 
@@ -36,7 +37,9 @@ test("events come as they happen, are filtered, and wait while the monitor is pa
   await expect(page.getByRole("list", { name: "Throughput, the newest numbers" })).toContainText("Finished");
 });
 
-test("a paused queue accepts and begins nothing, a drained one refuses, and both say so", async ({ page }) => {
+test("a paused queue accepts and begins nothing, a drained one refuses, and both say so", async ({
+  page,
+}) => {
   await page.goto("/admin/queue");
   await page.getByRole("button", { name: "Pause" }).click();
   await expect(page.getByText("Evaluations come in and wait; none is begun.")).toBeVisible();
@@ -147,11 +150,9 @@ test.describe("with keys", () => {
 
   test.beforeAll(async () => {
     data = mkdtempSync(join(tmpdir(), "crucible-keys-"));
-    admin = execFileSync(
-      binary,
-      ["keys", "create", "--role", "admin", "--data-dir", data, "the operator"],
-      { encoding: "utf8" },
-    ).trim();
+    admin = execFileSync(binary, ["keys", "create", "--role", "admin", "--data-dir", data, "the operator"], {
+      encoding: "utf8",
+    }).trim();
     keyed = await startService(["--auth", "keys"], data);
     page_ = await startPage(keyed.url);
   });

@@ -1,7 +1,8 @@
 import { useQuery } from "@tanstack/react-query";
 import { useEffect, useMemo, useState } from "react";
-import { policy, policyList, type ScannedProgram, testPolicy } from "../../api/operator";
+import { policy, type ScannedProgram, testPolicy } from "../../api/operator";
 import { asProblem } from "../../api/problem";
+import { policies } from "../../api/queries";
 import { Wrong } from "../../components/Confirm";
 import { Button, Select } from "../../components/controls";
 import { Panel } from "../../components/Panel";
@@ -25,7 +26,7 @@ const decisions: Record<string, { tone: Tone; label: string; means: string }> = 
 };
 
 export function Policies() {
-  const asked = useQuery(policyList);
+  const asked = useQuery(policies);
   const [chosen, setChosen] = useState<string | null>(null);
   const name =
     chosen ?? asked.data?.find(({ in_force }) => in_force)?.name ?? asked.data?.[0]?.name ?? "default";

@@ -2,7 +2,7 @@
 import { useQueries, useQuery, useQueryClient } from "@tanstack/react-query";
 import { Fragment, useMemo, useState } from "react";
 import { useSearchParams } from "wouter";
-import { type AttackRun, attack, attacks, cancelAttack, isMissing, type Verdict } from "../../api/operator";
+import { type AttackRun, attack, attacks, cancelAttack, type Verdict } from "../../api/operator";
 import { backends, useMe } from "../../api/queries";
 import { Confirm, type Question } from "../../components/Confirm";
 import { Button, Checkbox } from "../../components/controls";
@@ -86,17 +86,6 @@ export default function Isolation() {
         await cache.invalidateQueries({ queryKey: ["attacks"] });
       },
     });
-
-  if (isMissing(runs.error)) {
-    return (
-      <Empty title="This service can't attack itself" icon="shield">
-        <p>
-          It is from before the attack suite was part of the service. On its machine,{" "}
-          <code>crucible attack</code> does the same.
-        </p>
-      </Empty>
-    );
-  }
 
   return (
     <div className="stack">
@@ -298,6 +287,7 @@ function Progress({ run, onCancel }: { run: AttackRun; onCancel: (() => void) | 
           </Button>
         )}
       </div>
+      {run.current && <p className="mono small soft attack-current">{run.current}</p>}
       <progress max={Math.max(run.total, 1)} value={run.done} aria-label={`Attack on ${run.backend}`} />
     </section>
   );
@@ -395,6 +385,7 @@ function Runs({ runs }: { runs: AttackRun[] }) {
                 <tr key={run.id}>
                   <td>
                     <Badge tone={runStates[run.state].tone}>{runStates[run.state].label}</Badge>
+                    {run.failure && <p className="small run-failure">{run.failure.message}</p>}
                   </td>
                   <td>{run.backend}</td>
                   <td>

@@ -30,6 +30,7 @@ function run(id: string, backend: string, verdicts: Record<string, Verdict>): At
     held: 0,
     failure: null,
     report: {
+      format: "",
       crucible_version: "",
       node: { kernel: "", user: "root" },
       policy: "default",

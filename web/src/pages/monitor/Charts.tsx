@@ -22,7 +22,8 @@ const whole = (value: number): string =>
 export function Charts({ statistics }: { statistics: Statistics }) {
   const { buckets, bucket_seconds: seconds } = statistics;
   const made = useMemo(() => {
-    const of = (pick: (bucket: Bucket) => number | null): (number | null)[] => buckets.map(pick);
+    const of = (pick: (bucket: Bucket) => number | null | undefined): (number | null)[] =>
+      buckets.map((bucket) => pick(bucket) ?? null);
     const ended = ({ finished }: Bucket): number =>
       Object.values(finished).reduce((sum, some) => sum + some, 0);
     const a = 60 / seconds;
@@ -44,7 +45,7 @@ export function Charts({ statistics }: { statistics: Statistics }) {
       queue: [
         { label: "Waiting", colour: "2", values: of(({ queued }) => queued) },
         { label: "Running", colour: "1", values: of(({ running }) => running) },
-        ...(buckets.some(({ sandboxes }) => sandboxes !== null)
+        ...(buckets.some(({ sandboxes }) => typeof sandboxes === "number")
           ? [{ label: "Sandboxes", colour: "4", values: of(({ sandboxes }) => sandboxes) } satisfies Series]
           : []),
       ] satisfies Series[],

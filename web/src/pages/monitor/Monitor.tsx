@@ -3,7 +3,7 @@ import { useQuery } from "@tanstack/react-query";
 import { useEffect, useRef, useState } from "react";
 import { reachable } from "../../api/client";
 import type { StreamState } from "../../api/events";
-import { isMissing, parts, sandboxes, statistics } from "../../api/operator";
+import { parts, sandboxes, statistics } from "../../api/operator";
 import { queue, useMe } from "../../api/queries";
 import { useStore } from "../../api/store";
 import { Button, ButtonLink, Select } from "../../components/controls";
@@ -46,7 +46,7 @@ function Tiles({ minutes, live }: { minutes: number; live: boolean }) {
   const slow = [...buckets].reverse().find(({ latency_ms }) => latency_ms !== null)?.latency_ms;
   const waiting = now.data ? now.data.waiting + now.data.delayed : null;
   const oldest = now.data?.oldest_ms ?? null;
-  const unknown = numbers.data ? "none yet" : "not told by this service";
+  const unknown = numbers.data ? "none yet" : "…";
 
   return (
     <dl className="tiles">
@@ -176,10 +176,6 @@ export default function Monitor() {
         <Charts statistics={(paused && held.current) || numbers.data} />
       ) : numbers.isPending ? (
         <Loading what="numbers over time" />
-      ) : isMissing(numbers.error) ? (
-        <Notice tone="quiet">
-          This service is from before numbers over time were kept; events still come below.
-        </Notice>
       ) : (
         <Failure error={numbers.error} onRetry={() => void numbers.refetch()} />
       )}
