@@ -44,12 +44,12 @@ export async function accessible(page: Page): Promise<void> {
 
 export const screenshots = join(import.meta.dirname, "../../target/ci/screenshots");
 
-/** Keeps what the page looks like now, at the width that it has. */
-export async function picture(page: Page, name: string): Promise<void> {
+/** Keeps what the page looks like now, at the width that it has; all of it, or what is in the window alone. */
+export async function picture(page: Page, name: string, fullPage = true): Promise<void> {
   const width = page.viewportSize()?.width ?? 0;
   await page.screenshot({
     path: join(screenshots, `${name}-${width}.png`),
-    fullPage: true,
+    fullPage,
     animations: "disabled",
   });
 }
@@ -64,6 +64,23 @@ export async function submit(specification: object, wait = true): Promise<string
   if (!response.ok) throw new Error(`${response.status}: ${await response.text()}`);
   const { id } = (await response.json()) as { id: string };
   return id;
+}
+
+/** Attacks the jail with a few probes, and waits for the end. */
+export async function attackJail(only: string[]): Promise<void> {
+  const attacks = `${service()}/v1/attacks`;
+  const response = await fetch(attacks, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify({ backend: "jail", only }),
+  });
+  if (!response.ok) throw new Error(`${response.status}: ${await response.text()}`);
+  const { id } = (await response.json()) as { id: string };
+  await expect
+    .poll(async () => ((await (await fetch(`${attacks}/${id}`)).json()) as { state: string }).state, {
+      timeout: 60_000,
+    })
+    .toBe("finished");
 }
 
 export { expect };

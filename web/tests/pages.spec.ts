@@ -1,5 +1,5 @@
 /** Every page in both themes, at a phone's and a desk's width: no serious violation of accessibility, and a picture to look at. */
-import { accessible, expect, picture, submit, test } from "./page";
+import { accessible, attackJail, expect, picture, submit, test } from "./page";
 
 const widths = [380, 1440];
 const themes = ["light", "dark"] as const;
@@ -30,6 +30,7 @@ open("notes.txt", "w").write("one\\ntwo\\n")
 const ids: Record<string, string> = {};
 
 test.beforeAll(async () => {
+  await attackJail(["filesystem.host_path", "filesystem.remount", "network.loopback", "kernel.module"]);
   ids["rich"] = await submit(rich);
   ids["plain"] = await submit({ code: "print('plain')", labels: { suite: "pages" } });
   ids["loop"] = await submit({
@@ -51,6 +52,17 @@ const pages: { name: string; path: () => string; ready: string | RegExp }[] = [
   { name: "evaluation-held", path: () => `/evaluations/${ids["held"]}`, ready: /Held for review/ },
   { name: "compare", path: () => `/compare?a=${ids["rich"]}&b=${ids["plain"]}`, ready: "Compare" },
   { name: "sign-in", path: () => "/sign-in", ready: "Sign in" },
+  { name: "monitor", path: () => "/monitor", ready: "Monitor" },
+  { name: "isolation", path: () => "/isolation", ready: "Isolation" },
+  { name: "admin-components", path: () => "/admin/components", ready: "Components" },
+  { name: "admin-backends", path: () => "/admin/backends", ready: "Backends" },
+  { name: "admin-queue", path: () => "/admin/queue", ready: "Queue" },
+  { name: "admin-keys", path: () => "/admin/keys", ready: "Keys" },
+  { name: "admin-projects", path: () => "/admin/projects", ready: "Projects" },
+  { name: "admin-policies", path: () => "/admin/policies", ready: "Policies" },
+  { name: "admin-rules", path: () => "/admin/rules", ready: "Rules" },
+  { name: "admin-store", path: () => "/admin/store", ready: "Retention and backup" },
+  { name: "admin-settings", path: () => "/admin/settings", ready: "Settings" },
 ];
 
 for (const { name, path, ready } of pages) {

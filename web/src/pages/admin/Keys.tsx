@@ -1,7 +1,6 @@
 import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
 import { type CreatedKey, createKey, type Key, keys, revokeKey } from "../../api/operator";
-import { asProblem } from "../../api/problem";
 import { useMe } from "../../api/queries";
 import { Confirm, type Question, Wrong } from "../../components/Confirm";
 import { CopyButton } from "../../components/CopyButton";
@@ -23,31 +22,28 @@ const ROLES = [
 
 export function Keys() {
   const { me } = useMe();
-  const asked = useQuery(keys);
+  const asked = useQuery({ ...keys, enabled: me?.keys_required === true });
   const [creating, setCreating] = useState(false);
   const [question, setQuestion] = useState<Question | null>(null);
   const [revoked, setRevoked] = useState(false);
 
   const about = "Who is let in, as what, and for which project. The service keeps a key's hash alone.";
-  if (asked.isPending) return <Loading what="keys" />;
-  if (asked.isError) {
-    const problem = asProblem(asked.error);
-    if (problem.status === 409) {
-      return (
-        <>
-          <Head title="Keys" about={about} />
-          <Empty title="This service needs no keys" icon="lock">
-            <p>
-              It listens for this machine alone, and whoever reaches it may do everything. Start it with{" "}
-              <code>--auth keys</code> to let only those in who have one, after making the first with{" "}
-              <code>crucible keys create --role admin NAME</code>.
-            </p>
-          </Empty>
-        </>
-      );
-    }
-    return <Failure error={asked.error} onRetry={() => void asked.refetch()} />;
+  if (me?.keys_required === false) {
+    return (
+      <>
+        <Head title="Keys" about={about} />
+        <Empty title="This service needs no keys" icon="lock">
+          <p>
+            It listens for this machine alone, and whoever reaches it may do everything. Start it with{" "}
+            <code>--auth keys</code> to let only those in who have one, after making the first with{" "}
+            <code>crucible keys create --role admin NAME</code>.
+          </p>
+        </Empty>
+      </>
+    );
   }
+  if (asked.isPending) return <Loading what="keys" />;
+  if (asked.isError) return <Failure error={asked.error} onRetry={() => void asked.refetch()} />;
   const all = asked.data.keys;
   const shown = all.filter((key) => revoked || !key.revoked_at);
 

@@ -12,10 +12,11 @@ import { Editor } from "../../editor/Editor";
 import { Inert } from "../../guest/Inert";
 import { Head } from "./Head";
 
-const SNIPPET = `import socket
-import subprocess
+const SNIPPET = `import ctypes
+import socket
 
-subprocess.run(["sh", "-c", "id"])
+libc = ctypes.CDLL(None)
+libc.ptrace(0, 0, 0, 0)
 socket.create_connection(("192.0.2.1", 80))
 `;
 

@@ -1,7 +1,7 @@
 import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
 import { keys, type Project, projects, setProject } from "../../api/operator";
-import { queue } from "../../api/queries";
+import { queue, useMe } from "../../api/queries";
 import { Wrong } from "../../components/Confirm";
 import { Button, Dialog, Field } from "../../components/controls";
 import { Panel } from "../../components/Panel";
@@ -18,7 +18,8 @@ const bound = (value: number | null | undefined): string =>
 export function Projects() {
   const asked = useQuery(projects);
   const now = useQuery(queue);
-  const known = useQuery(keys);
+  const { me } = useMe();
+  const known = useQuery({ ...keys, enabled: me?.keys_required === true });
   const [editing, setEditing] = useState<Partial<Project> | null>(null);
   if (asked.isPending) return <Loading what="projects" />;
   if (asked.isError) return <Failure error={asked.error} onRetry={() => void asked.refetch()} />;

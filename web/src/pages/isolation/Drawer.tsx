@@ -185,7 +185,12 @@ function Evidence({ cell }: { cell: Cell }) {
   );
 }
 
-function ArmView(props: { title: string; arm: Arm | null; good: Arm["reach"]; children?: React.ReactNode }) {
+function ArmView(props: {
+  title: string;
+  arm: Arm | null | undefined;
+  good: Arm["reach"];
+  children?: React.ReactNode;
+}) {
   const { arm } = props;
   return (
     <section className="arm" aria-label={props.title}>

@@ -278,7 +278,7 @@ function Progress({ run, onCancel }: { run: AttackRun; onCancel: (() => void) | 
             {run.total > 0 ? `${run.done} of ${run.total} properties` : "getting ready"}
           </span>
         </span>
-        <Badge tone="good">{run.held} held</Badge>
+        {run.held > 0 && <Badge tone="good">{run.held} held</Badge>}
         {run.breached > 0 && <Badge tone="bad">{run.breached} breached</Badge>}
         {run.inconclusive > 0 && <Badge tone="warn">{run.inconclusive} inconclusive</Badge>}
         {onCancel && (
@@ -389,10 +389,18 @@ function Runs({ runs }: { runs: AttackRun[] }) {
                   </td>
                   <td>{run.backend}</td>
                   <td>
-                    {run.held} held
-                    {run.breached > 0 && `, ${run.breached} breached`}
-                    {run.inconclusive > 0 && `, ${run.inconclusive} inconclusive`}{" "}
-                    <span className="soft">of {run.total}</span>
+                    {run.state === "finished" ? (
+                      <>
+                        {run.held} held
+                        {run.breached > 0 && `, ${run.breached} breached`}
+                        {run.inconclusive > 0 && `, ${run.inconclusive} inconclusive`}{" "}
+                        <span className="soft">of {run.total}</span>
+                      </>
+                    ) : (
+                      <span className="soft">
+                        {run.done} of {run.total} tried
+                      </span>
+                    )}
                     {verdict && <span className="unseen"> not everything held</span>}
                   </td>
                   <td className="right">
