@@ -161,27 +161,27 @@ test("the parts of the service tell how they are", async ({ page }) => {
 });
 
 test.describe("policies", () => {
-test.use({ expected: [/400/] });
+  test.use({ expected: [/400/] });
 
-test("a policy is tried on a program, as it stands and changed", async ({ page }) => {
-  await page.goto("/admin/policies");
-  const told = page.getByRole("status", { name: "What the policy would do" });
-  await expect(told.getByText("It would run")).toBeVisible();
-  await expect(told.getByText(/a connection is opened/)).toBeVisible();
-  await page.getByRole("button", { name: /^strict/ }).click();
-  await expect(told.getByText(/It would be (held|turned away)/)).toBeVisible();
+  test("a policy is tried on a program, as it stands and changed", async ({ page }) => {
+    await page.goto("/admin/policies");
+    const told = page.getByRole("status", { name: "What the policy would do" });
+    await expect(told.getByText("It would run")).toBeVisible();
+    await expect(told.getByText(/a connection is opened/)).toBeVisible();
+    await page.getByRole("button", { name: /^strict/ }).click();
+    await expect(told.getByText(/It would be (held|turned away)/)).toBeVisible();
 
-  const editor = page.getByRole("textbox", { name: /as TOML/ });
-  await editor.click();
-  await page.keyboard.press("ControlOrMeta+a");
-  await page.keyboard.insertText('extends = "default"\n[before\n');
-  await expect(page.getByRole("alert")).toContainText("policy.toml:2");
-  await page.keyboard.press("ControlOrMeta+a");
-  await page.keyboard.insertText('extends = "default"\n[before]\ndeny = "low"\n');
-  await expect(told.getByText("It would be turned away")).toBeVisible();
-  await page.getByRole("button", { name: "As it was" }).click();
-  await expect(told.getByText("It would be turned away")).toHaveCount(0);
-});
+    const editor = page.getByRole("textbox", { name: /as TOML/ });
+    await editor.click();
+    await page.keyboard.press("ControlOrMeta+a");
+    await page.keyboard.insertText('extends = "default"\n[before\n');
+    await expect(page.getByRole("alert")).toContainText("policy.toml:2");
+    await page.keyboard.press("ControlOrMeta+a");
+    await page.keyboard.insertText('extends = "default"\n[before]\ndeny = "low"\n');
+    await expect(told.getByText("It would be turned away")).toBeVisible();
+    await page.getByRole("button", { name: "As it was" }).click();
+    await expect(told.getByText("It would be turned away")).toHaveCount(0);
+  });
 });
 
 test("rules and settings are found", async ({ page }) => {
@@ -231,6 +231,34 @@ test("a project gets a quota, and what is above it is refused", async ({ page })
   await expect(page.getByRole("row", { name: /course-1/ })).toContainText("1,000");
 });
 
+test("what was given up is tried again", async ({ page }) => {
+  // The service gives nothing up here, so the list is a stand-in for one; what is submitted again is real.
+  const id = await submit({ code: "print('once more')", labels: { dead: "once" } });
+  const api = await as(service());
+  const list = (await (await api.get("/v1/evaluations?label=dead=once")).json()) as {
+    evaluations: object[];
+  };
+  await page.route(/\/v1\/evaluations\?.*state=dead/, (route) =>
+    route.fulfill({
+      json: {
+        evaluations: list.evaluations.map((one) => ({ ...one, state: "dead", attempt: 3 })),
+        cursor: null,
+      },
+    }),
+  );
+  await page.goto("/admin/queue");
+  await page.getByRole("button", { name: "Try all 1 again" }).click();
+  const row = page.getByRole("row", { name: new RegExp(id.slice(-8)) });
+  await expect(row.getByRole("link")).toHaveCount(2);
+  const href = await row.getByRole("link").nth(1).getAttribute("href");
+  expect(href).not.toContain(id);
+  await expect
+    .poll(async () => ((await (await api.get(`/v1${href}`)).json()) as { state: string }).state)
+    .toBe("finished");
+  await picture(page, "admin-given-up", false);
+  await api.dispose();
+});
+
 test.describe("with keys", () => {
   test.use({ expected: [/40[13]/] });
   let keyed: Service;
@@ -241,9 +269,7 @@ test.describe("with keys", () => {
     data = mkdtempSync(join(tmpdir(), "crucible-keys-"));
     admin = execFileSync(binary, ["keys", "create", "--role", "admin", "--data-dir", data, "the operator"], {
       encoding: "utf8",
-      env: Object.fromEntries(
-        Object.entries(process.env).filter(([name]) => !name.startsWith("CRUCIBLE_")),
-      ),
+      env: Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("CRUCIBLE_"))),
     }).trim();
     keyed = await startService(["--auth", "keys"], data);
   });
@@ -266,6 +292,8 @@ test.describe("with keys", () => {
     await page.getByRole("option", { name: "Viewer" }).click();
     await dialog.getByRole("button", { name: "Make it" }).click();
     await expect(dialog.getByText("This is shown once.")).toBeVisible();
+    await accessible(page);
+    await picture(page, "admin-key-made", false);
     const secret = (await dialog.getByTestId("secret").textContent()) ?? "";
     expect(secret.length).toBeGreaterThan(20);
     await dialog.getByRole("button", { name: "I have kept it" }).click();
@@ -301,7 +329,7 @@ test.describe("with keys", () => {
 });
 
 test.describe("a restart", () => {
-  test.use({ expected: [/50[024]|ERR_|network error/] });
+  test.use({ expected: [/ERR_/] });
 
   test("a service that goes away and comes back is told, and events go on", async ({ page }) => {
     test.slow();

@@ -22,6 +22,8 @@ export interface OverTimeProps {
   stacked?: boolean;
   /** Lines that stay level from one time to the next. */
   steps?: boolean;
+  /** Things that are counted: the axis has whole numbers alone. */
+  counted?: boolean;
   /** Each step up the axis is ten times the one below. */
   logarithmic?: boolean;
 }

@@ -12,6 +12,25 @@ function variable(style: CSSStyleDeclaration, colour: ChartColour): string {
   return style.getPropertyValue(/^\d$/.test(colour) ? `--chart-${colour}` : `--${colour}`).trim();
 }
 
+const WHOLE = [1, 2, 5]
+  .flatMap((first) => Array.from({ length: 10 }, (_, zeros) => first * 10 ** zeros))
+  .sort((a, b) => a - b);
+
+function stepOf(times: number[]): number {
+  const [first, second] = times.slice(-2);
+  return first !== undefined && second !== undefined ? second - first : 0;
+}
+
+/** Places with nothing on either side: a line can't show them, a dot can. */
+function alone(values: ArrayLike<number | null | undefined>): number[] {
+  const found: number[] = [];
+  const none = (at: number): boolean => values[at] === null || values[at] === undefined;
+  for (let at = 0; at < values.length; at++) {
+    if (!none(at) && none(at - 1) && none(at + 1)) found.push(at);
+  }
+  return found;
+}
+
 /** `1.00 s` as `1 s`: an axis says no more than it has to. */
 function tick(said: string): string {
   return said.replace(/\.0+(?=\D|$)/, "");
@@ -57,7 +76,8 @@ export default function OverTimeCanvas(props: OverTimeProps & { onPoint: (at: nu
         padding: [10, 8, 0, 0],
         cursor: { y: false, points: { show: !given.stacked }, drag: { x: false, y: false } },
         scales: {
-          x: { time: true },
+          // The last span has a width, too.
+          x: { time: true, range: (_, low, high) => [low, high + stepOf(latest.current.times)] },
           y: given.logarithmic
             ? {
                 distr: 3,
@@ -75,6 +95,7 @@ export default function OverTimeCanvas(props: OverTimeProps & { onPoint: (at: nu
             size: 58,
             ...(given.logarithmic ? { splits: (_, __, low, high) => decades(low, high) } : {}),
             space: 36,
+            ...(given.counted ? { incrs: WHOLE } : {}),
             values: (_, splits) =>
               splits.map((value) => (value === null ? "" : tick(latest.current.say(value)))),
           },
@@ -95,7 +116,12 @@ export default function OverTimeCanvas(props: OverTimeProps & { onPoint: (at: nu
             return {
               stroke: colour,
               width: 1.75,
-              points: { show: false },
+              points: {
+                show: true,
+                size: 5,
+                fill: colour,
+                filter: (self, at) => alone(self.data[at] ?? []),
+              },
               ...(given.steps && uPlot.paths.stepped ? { paths: uPlot.paths.stepped({ align: 1 }) } : {}),
             };
           }),

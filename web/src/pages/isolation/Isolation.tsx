@@ -305,6 +305,10 @@ function Summary(props: {
     .map(({ run }) => run.finished_at ?? run.created_at)
     .sort()
     .at(-1);
+  // Parts that held say nothing of the rest.
+  const wholeSuite = [...(column?.values() ?? [])].some(
+    ({ run }) => run.only === undefined || run.only.length === 0,
+  );
   const [tone, words] =
     column === undefined
       ? (["quiet", "Not attacked yet"] as const)
@@ -312,7 +316,9 @@ function Summary(props: {
         ? (["bad", `${found.breached} breached`] as const)
         : found.inconclusive > 0
           ? (["warn", `${found.inconclusive} inconclusive`] as const)
-          : (["good", "Everything held"] as const);
+          : wholeSuite
+            ? (["good", "Everything held"] as const)
+            : (["quiet", "A part tried, and held"] as const);
   const whole = column?.size ?? 0;
   return (
     <section className="suite panel" aria-label={backend}>

@@ -36,7 +36,10 @@ export function Charts({ statistics }: { statistics: Statistics }) {
         values: of(({ finished }) => finished[value] ?? 0),
       }));
     outcomes.push({ label: "Couldn't be run", colour: "bad", values: of(({ failed }) => failed) });
+    // Only admins are told of the whole service.
+    const admin = buckets.some(({ sandboxes }) => typeof sandboxes === "number");
     return {
+      admin,
       times: buckets.map(({ at }) => new Date(at).getTime() / 1000),
       throughput: [
         { label: "Asked for", colour: "2", values: of(({ submitted }) => submitted * a) },
@@ -45,7 +48,7 @@ export function Charts({ statistics }: { statistics: Statistics }) {
       queue: [
         { label: "Waiting", colour: "2", values: of(({ queued }) => queued) },
         { label: "Running", colour: "1", values: of(({ running }) => running) },
-        ...(buckets.some(({ sandboxes }) => typeof sandboxes === "number")
+        ...(admin
           ? [{ label: "Sandboxes", colour: "4", values: of(({ sandboxes }) => sandboxes) } satisfies Series]
           : []),
       ] satisfies Series[],
@@ -70,13 +73,13 @@ export function Charts({ statistics }: { statistics: Statistics }) {
   return (
     <div className="charts">
       <Panel title="Throughput, each minute">
-        <OverTime label="Throughput" times={made.times} series={made.throughput} say={whole} />
+        <OverTime label="Throughput" times={made.times} series={made.throughput} counted say={whole} />
       </Panel>
       <Panel title="Queue and what runs">
-        <OverTime label="Queue" times={made.times} series={made.queue} say={whole} steps />
+        <OverTime label="Queue" times={made.times} series={made.queue} counted say={whole} steps />
       </Panel>
       <Panel title={`How they ended, each ${span}`}>
-        <OverTime label="Outcomes" times={made.times} series={made.outcomes} say={whole} stacked />
+        <OverTime label="Outcomes" times={made.times} series={made.outcomes} counted say={whole} stacked />
       </Panel>
       <Panel title="From asking to result">
         <OverTime label="Latency" times={made.times} series={made.latency} say={milliseconds} logarithmic />
@@ -84,7 +87,7 @@ export function Charts({ statistics }: { statistics: Statistics }) {
       <Panel title="How long programs ran">
         <OverTime label="Running time" times={made.times} series={made.runs} say={milliseconds} logarithmic />
       </Panel>
-      {made.age[0]?.values.some((value) => value !== null) && (
+      {made.admin && (
         <Panel title="How long the first has waited">
           <OverTime
             label="Age of the queue"

@@ -1,5 +1,5 @@
 import type { EvaluationEvent } from "../../api/types";
-import { milliseconds } from "../../components/format";
+import { bytes, milliseconds } from "../../components/format";
 import type { Tone } from "../../components/states";
 
 export function kindTone(kind: string): Tone {
@@ -44,6 +44,16 @@ export function inWords(event: EvaluationEvent): string {
       const took = usage?.wall_ms === undefined ? "" : ` in ${milliseconds(usage.wall_ms)}`;
       const with_ = typeof code === "number" && code !== 0 ? ` with ${code}` : "";
       return `${text(data["status"]).replaceAll("_", " ")}${with_} on ${text(data["backend"])}${took}`;
+    }
+    case "usage_sampled": {
+      const { cpu_ms, memory_bytes, processes } = data;
+      return [
+        typeof cpu_ms === "number" ? `${milliseconds(cpu_ms)} of processor` : "",
+        typeof memory_bytes === "number" ? bytes(memory_bytes) : "",
+        typeof processes === "number" ? `${processes} ${processes === 1 ? "process" : "processes"}` : "",
+      ]
+        .filter((piece) => piece !== "")
+        .join(", ");
     }
     case "screened":
       return `${text(data["findings"])} findings: ${text(data["decision"])}`;
