@@ -1,6 +1,6 @@
 import { useQuery } from "@tanstack/react-query";
 import { useMemo, useState } from "react";
-import { rules } from "../../api/operator";
+import { type Rule, rules } from "../../api/operator";
 import { Field, Select } from "../../components/controls";
 import { Badge, Failure, Loading } from "../../components/states";
 import { severityTone } from "../../components/words";
@@ -68,43 +68,53 @@ export function Rules() {
         </p>
         <ul className="rules">
           {shown.map((rule) => (
-            <li key={rule.id}>
-              <details>
-                <summary>
-                  <Badge tone={severityTone[rule.severity] ?? "quiet"}>{rule.severity}</Badge>
-                  <span className="rule-words">{rule.message}</span>
-                  <code className="soft">{rule.id}</code>
-                </summary>
-                <dl className="facts">
-                  <dt>Such a program</dt>
-                  <dd>{rule.does}</dd>
-                  <dt>Why it matters</dt>
-                  <dd>{rule.why}</dd>
-                  <dt>Languages</dt>
-                  <dd>{rule.languages.map((one) => (one === "any" ? "every language" : one)).join(", ")}</dd>
-                  {rule.foreshadows.length > 0 && (
-                    <>
-                      <dt>Foreshadows</dt>
-                      <dd>{rule.foreshadows.map((one) => one.replaceAll("_", " ")).join(", ")}</dd>
-                    </>
-                  )}
-                  {(rule.references.cwe.length > 0 || rule.references.attack.length > 0) && (
-                    <>
-                      <dt>Described as</dt>
-                      <dd>
-                        {[
-                          ...rule.references.cwe.map((number) => `CWE-${number}`),
-                          ...rule.references.attack.map((id) => `ATT&CK ${id}`),
-                        ].join(", ")}
-                      </dd>
-                    </>
-                  )}
-                </dl>
-              </details>
-            </li>
+            <RuleItem key={rule.id} rule={rule} />
           ))}
         </ul>
       </section>
     </>
+  );
+}
+
+/** Its details are made when they are opened: there are hundreds of rules. */
+function RuleItem({ rule }: { rule: Rule }) {
+  const [open, setOpen] = useState(false);
+  return (
+    <li>
+      <details onToggle={(event) => setOpen(event.currentTarget.open)}>
+        <summary>
+          <Badge tone={severityTone[rule.severity] ?? "quiet"}>{rule.severity}</Badge>
+          <span className="rule-words">{rule.message}</span>
+          <code className="soft">{rule.id}</code>
+        </summary>
+        {open && (
+          <dl className="facts">
+            <dt>Such a program</dt>
+            <dd>{rule.does}</dd>
+            <dt>Why it matters</dt>
+            <dd>{rule.why}</dd>
+            <dt>Languages</dt>
+            <dd>{rule.languages.map((one) => (one === "any" ? "every language" : one)).join(", ")}</dd>
+            {rule.foreshadows.length > 0 && (
+              <>
+                <dt>Foreshadows</dt>
+                <dd>{rule.foreshadows.map((one) => one.replaceAll("_", " ")).join(", ")}</dd>
+              </>
+            )}
+            {(rule.references.cwe.length > 0 || rule.references.attack.length > 0) && (
+              <>
+                <dt>Described as</dt>
+                <dd>
+                  {[
+                    ...rule.references.cwe.map((number) => `CWE-${number}`),
+                    ...rule.references.attack.map((id) => `ATT&CK ${id}`),
+                  ].join(", ")}
+                </dd>
+              </>
+            )}
+          </dl>
+        )}
+      </details>
+    </li>
   );
 }
