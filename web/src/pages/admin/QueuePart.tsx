@@ -169,7 +169,7 @@ function Dead() {
         </Empty>
       ) : (
         <>
-          <ScrollX label="Given up">
+          <ScrollX label="Evaluations that were given up">
             <table className="table">
               <thead>
                 <tr>

@@ -1,12 +1,14 @@
 import { useQuery } from "@tanstack/react-query";
 import { useMemo, useState } from "react";
 import { type Rule, rules } from "../../api/operator";
-import { Field, Select } from "../../components/controls";
+import { Button, Field, Select } from "../../components/controls";
 import { Badge, Failure, Loading } from "../../components/states";
 import { severityTone } from "../../components/words";
 import { Head } from "./Head";
 
 const ANY = "any-of-them";
+/** Shown at first; the search looks through all. */
+const FIRST = 60;
 const SEVERITIES = ["critical", "high", "medium", "low", "info"];
 
 export function Rules() {
@@ -14,6 +16,7 @@ export function Rules() {
   const [search, setSearch] = useState("");
   const [severity, setSeverity] = useState(ANY);
   const [language, setLanguage] = useState(ANY);
+  const [all, setAll] = useState(false);
   const languages = useMemo(
     () => [...new Set(asked.data?.flatMap((rule) => rule.languages) ?? [])].sort(),
     [asked.data],
@@ -67,10 +70,17 @@ export function Rules() {
           {shown.length} of {asked.data.length} rules
         </p>
         <ul className="rules">
-          {shown.map((rule) => (
+          {shown.slice(0, all ? undefined : FIRST).map((rule) => (
             <RuleItem key={rule.id} rule={rule} />
           ))}
         </ul>
+        {!all && shown.length > FIRST && (
+          <div className="panel-body">
+            <Button compact onPress={() => setAll(true)}>
+              Show all {shown.length}
+            </Button>
+          </div>
+        )}
       </section>
     </>
   );

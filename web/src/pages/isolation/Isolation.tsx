@@ -369,8 +369,8 @@ const runStates: Record<AttackRun["state"], { label: string; tone: "live" | "goo
 function Runs({ runs }: { runs: AttackRun[] }) {
   return (
     <Panel title="Runs" flush>
-      <ScrollX label="Runs">
-        <table className="table">
+      <ScrollX label="All runs">
+        <table className="table runs">
           <thead>
             <tr>
               <th scope="col">State</th>
