@@ -42,7 +42,7 @@ export function Backends() {
             restart. What runs on it now goes on.
           </p>
           <p>
-            Evaluations that name it wait or are refused.{" "}
+            Evaluations that name it wait.{" "}
             {rest.length > 0
               ? `Those that leave the choice to the service go to ${rest.join(" or ")}, where their policy admits it.`
               : "No other backend is in use, so nothing is run at all."}

@@ -149,7 +149,9 @@ function Dead() {
               ? "Submitting…"
               : picked.length > 0
                 ? `Try ${picked.length} again`
-                : `Try all ${left.length} again`}
+                : left.length === 0
+                  ? "All are submitted again"
+                  : `Try all ${left.length} again`}
           </Button>
         )
       }

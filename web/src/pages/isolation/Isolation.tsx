@@ -139,7 +139,10 @@ export default function Isolation() {
           </div>
 
           {rows.length === 0 ? (
-            <Empty title="Nothing has been attacked yet" icon="shield">
+            <Empty
+              title={running ? "The first attack is being made" : "Nothing has been attacked yet"}
+              icon="shield"
+            >
               <p>
                 A wall that nobody has tried proves little. The suite takes half a minute on the jail and does
                 no harm, even if it gets through.
