@@ -14,7 +14,7 @@ test("from opening the page to the output of one's own code it takes two clicks 
   await page.getByRole("button", { name: "Run", exact: false }).click();
   await expect(page.getByText("my 42")).toBeVisible();
   expect(Date.now() - begun).toBeLessThan(10_000);
-  await expect(page.getByText("Ended by itself")).toBeVisible();
+  await expect(page.getByRole("region", { name: "Result" }).getByText("Ended by itself")).toBeVisible();
 });
 
 test("Ctrl and Enter run, and the output comes while the program runs", async ({ page }) => {
@@ -59,7 +59,7 @@ test("the fork bomb and the infinite loop are stopped by their limits", async ({
   await expect(page.getByText(/Stopped by Process limit/)).toBeVisible();
   await page.getByRole("button", { name: /^An infinite loop/ }).click();
   await page.getByRole("button", { name: "Run", exact: false }).first().click();
-  await expect(page.getByText("Time ran out")).toBeVisible();
+  await expect(page.getByRole("region", { name: "Result" }).getByText("Time ran out").first()).toBeVisible();
 });
 
 test("a picture that a program draws is shown", async ({ page }) => {
@@ -86,7 +86,7 @@ test("a shared link fills the playground and runs nothing by itself", async ({ p
 test("a program is run again on another backend, and the two are compared", async ({ page }) => {
   await page.goto("/?example=javascript");
   await page.getByRole("button", { name: "Run", exact: false }).first().click();
-  await expect(page.getByText("Ended by itself")).toBeVisible();
+  await expect(page.getByRole("region", { name: "Result" }).getByText("Ended by itself")).toBeVisible();
   await page.getByRole("link", { name: "Everything about it" }).click();
   await page.getByRole("button", { name: "Run again" }).click();
   const dialog = page.getByRole("dialog");

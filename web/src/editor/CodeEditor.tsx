@@ -28,7 +28,7 @@ import {
   lineNumbers,
 } from "@codemirror/view";
 import { tags } from "@lezer/highlight";
-import { useEffect, useRef } from "react";
+import { type RefObject, useEffect, useLayoutEffect, useRef } from "react";
 import type { Finding } from "../api/types";
 
 const colours = HighlightStyle.define([
@@ -127,6 +127,13 @@ function diagnosticsOf(state: EditorState, findings: Finding[]): Diagnostic[] {
   return found.sort((one, other) => one.from - other.from);
 }
 
+/** The field that had the focus last. */
+let typedIn: EventTarget | null = null;
+document.addEventListener("focusin", (event) => {
+  typedIn = event.target;
+});
+typedIn = document.activeElement;
+
 export default function CodeEditor(props: {
   value: string;
   language: string;
@@ -135,6 +142,8 @@ export default function CodeEditor(props: {
   readOnly?: boolean;
   onChange?: (value: string) => void;
   onRun?: () => void;
+  /** The plain field whose place it takes. */
+  plain: RefObject<HTMLTextAreaElement | null>;
 }) {
   const host = useRef<HTMLDivElement>(null);
   const view = useRef<EditorView | null>(null);
@@ -142,7 +151,7 @@ export default function CodeEditor(props: {
   const latest = useRef(props);
   latest.current = props;
 
-  useEffect(() => {
+  useLayoutEffect(() => {
     const element = host.current;
     if (!element) return;
     const root = element.shadowRoot ?? element.attachShadow({ mode: "open" });
@@ -186,6 +195,23 @@ export default function CodeEditor(props: {
       }),
     });
     view.current = editor;
+    const before = first.plain.current;
+    first.plain.current = null;
+    // A field that is taken away, or hidden, has lost its focus to the page as a whole.
+    if (
+      before &&
+      typedIn === before &&
+      (!before.isConnected || document.activeElement === before || document.activeElement === document.body)
+    ) {
+      const most = editor.state.doc.length;
+      editor.dispatch({
+        selection: {
+          anchor: Math.min(before.selectionStart, most),
+          head: Math.min(before.selectionEnd, most),
+        },
+      });
+      editor.focus();
+    }
     return () => {
       editor.destroy();
       view.current = null;

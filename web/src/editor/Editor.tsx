@@ -1,14 +1,19 @@
-import { type ComponentProps, lazy, Suspense } from "react";
+import { type ComponentProps, lazy, Suspense, useRef } from "react";
 import "./editor.css";
 
 const CodeEditor = lazy(() => import("./CodeEditor"));
 
 /** The editor, and until it is there a plain field that can be typed in already. */
-export function Editor(props: ComponentProps<typeof CodeEditor>) {
+export function Editor(props: Omit<ComponentProps<typeof CodeEditor>, "plain">) {
+  // Who types already goes on where the editor takes the field's place.
+  const plain = useRef<HTMLTextAreaElement | null>(null);
   return (
     <Suspense
       fallback={
         <textarea
+          ref={(element) => {
+            if (element) plain.current = element;
+          }}
           className="plain-editor"
           aria-label={props.label}
           value={props.value}
@@ -24,7 +29,7 @@ export function Editor(props: ComponentProps<typeof CodeEditor>) {
         />
       }
     >
-      <CodeEditor {...props} />
+      <CodeEditor {...props} plain={plain} />
     </Suspense>
   );
 }
