@@ -64,3 +64,26 @@ fn the_page_needs_no_key() {
     assert_eq!(server.ask("GET", "/", &[BROWSER], b"").status, 200);
     server.get("/v1/me").expect_problem(401, &[]);
 }
+
+#[test]
+fn what_was_built_in_is_packed_kept_for_ever_and_known_again() {
+    let shared = shared();
+    let page = shared.server.ask("GET", "/", &[BROWSER], b"");
+    let text = page.text();
+    let Some(script) = text.split('"').find(|part| part.starts_with("/assets/") && part.ends_with(".js")) else {
+        let required = std::env::var("CRUCIBLE_REQUIRE").unwrap_or_default();
+        assert!(!required.split(',').any(|name| name == "page"), "no page was built in: {text}");
+        eprintln!("skipped: no page was built in");
+        return;
+    };
+    let plain = shared.server.get(script);
+    assert_eq!((plain.status, plain.header("content-encoding")), (200, None));
+    assert!(plain.header("cache-control").unwrap().contains("immutable"), "{:?}", plain.header("cache-control"));
+    for (accepts, encoding) in [("gzip", "gzip"), ("br, gzip", "br")] {
+        let packed = shared.server.ask("GET", script, &[("accept-encoding", accepts)], b"");
+        assert_eq!((packed.status, packed.header("content-encoding")), (200, Some(encoding)));
+        assert!(packed.body.len() < plain.body.len() / 2, "{} bytes of {}", packed.body.len(), plain.body.len());
+    }
+    let tag = page.header("etag").unwrap().to_owned();
+    assert_eq!(shared.server.ask("GET", "/", &[BROWSER, ("if-none-match", &tag)], b"").status, 304);
+}
