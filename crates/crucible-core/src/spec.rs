@@ -67,3 +67,16 @@ pub struct EvaluationSpec {
     /// Runs with the same label are compared with each other.
     pub label: Option<Label>,
 }
+
+impl EvaluationSpec {
+    /// Bytes of its program, its input and its files: what may be large of it.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let program = match &self.program {
+            Program::Source { code, .. } => code.len(),
+            Program::Command { argv } => argv.iter().map(String::len).sum(),
+        };
+        let files: usize = self.files.iter().map(|file| file.content.len()).sum();
+        program + self.stdin.len() + files
+    }
+}

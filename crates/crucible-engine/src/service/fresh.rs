@@ -3,7 +3,7 @@
 //! Invariant: a few, and bounded in bytes. What isn't here is in the store, where it is the same: one that a person has decided
 //! about was taken from here when it was first begun.
 
-use crucible_core::{EvaluationId, EvaluationSpec, Program};
+use crucible_core::{EvaluationId, EvaluationSpec};
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -21,16 +21,6 @@ struct Kept {
 #[derive(Default)]
 pub(super) struct Fresh(Mutex<Kept>);
 
-/// What of a specification may be large.
-fn bytes(spec: &EvaluationSpec) -> usize {
-    let program = match &spec.program {
-        Program::Source { code, .. } => code.len(),
-        Program::Command { argv } => argv.iter().map(String::len).sum(),
-    };
-    let files: usize = spec.files.iter().map(|file| file.content.len()).sum();
-    program + spec.stdin.len() + files
-}
-
 impl Fresh {
     fn kept(&self) -> MutexGuard<'_, Kept> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
@@ -43,7 +33,7 @@ impl Fresh {
             (MOST.saturating_sub(kept.specifications.len()), MOST_BYTES.saturating_sub(kept.bytes))
         };
         let fits = |spec: &&EvaluationSpec| {
-            let bytes = bytes(spec);
+            let bytes = spec.bytes();
             let fits = places > 0 && bytes <= room;
             (places, room) = (places.saturating_sub(1), room.saturating_sub(bytes));
             fits
@@ -53,9 +43,9 @@ impl Fresh {
 
     pub(super) fn keep(&self, spec: EvaluationSpec) {
         let mut kept = self.kept();
-        kept.bytes += bytes(&spec);
+        kept.bytes += spec.bytes();
         if let Some(before) = kept.specifications.insert(spec.id, spec) {
-            kept.bytes = kept.bytes.saturating_sub(bytes(&before));
+            kept.bytes = kept.bytes.saturating_sub(before.bytes());
         }
     }
 
@@ -63,7 +53,7 @@ impl Fresh {
     pub(super) fn take(&self, id: EvaluationId) -> Option<EvaluationSpec> {
         let mut kept = self.kept();
         let taken = kept.specifications.remove(&id)?;
-        kept.bytes = kept.bytes.saturating_sub(bytes(&taken));
+        kept.bytes = kept.bytes.saturating_sub(taken.bytes());
         Some(taken)
     }
 }

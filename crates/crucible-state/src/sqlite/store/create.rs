@@ -34,8 +34,16 @@ pub(super) struct Prepared {
     first_event: NewEvent,
 }
 
+/// Bytes of specifications for which no other thread is asked: they are written down in microseconds, and into no file.
+const LITTLE: usize = 4 << 10;
+
 /// Looks at new evaluations and writes their large specifications as files.
 pub(super) async fn prepare(blobs: &Blobs, guard: &Writing, evaluations: Vec<NewEvaluation>) -> Done<Vec<Prepared>> {
+    if let [one] = evaluations.as_slice()
+        && one.spec.bytes() < LITTLE
+    {
+        return evaluations.into_iter().map(|evaluation| prepare_one(blobs, guard, evaluation)).collect();
+    }
     let (blobs, guard) = (blobs.clone(), guard.clone());
     let work = move || evaluations.into_iter().map(|evaluation| prepare_one(&blobs, &guard, evaluation)).collect();
     tokio::task::spawn_blocking(work).await.unwrap_or_else(|_| Err(Failure::stopped()))

@@ -5,6 +5,8 @@ use super::{SqliteStore, invalid, microseconds, signed, time, unsigned};
 use async_trait::async_trait;
 use crucible_core::{ErrorKind, KeyHash, KeyId, KeyRecord, KeyStore, ProjectId, ProjectStore, Quotas, Result};
 use rusqlite::{Connection, Row, params};
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 const LONGEST_NAME: usize = 200;
@@ -92,6 +94,26 @@ impl KeyStore for SqliteStore {
     }
 }
 
+/// How many projects' quotas are known without being read.
+const MOST_KNOWN: usize = 4096;
+
+/// Quotas as they were last read or set. This process alone sets them.
+#[derive(Debug, Default)]
+pub(super) struct KnownQuotas(Mutex<Known>);
+
+#[derive(Debug, Default)]
+struct Known {
+    of: HashMap<ProjectId, Option<Quotas>>,
+    /// Grows with each change: what was read before one isn't known after it.
+    generation: u64,
+}
+
+impl KnownQuotas {
+    fn lock(&self) -> MutexGuard<'_, Known> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 fn quotas(row: &Row<'_>, first: usize) -> rusqlite::Result<Quotas> {
     let bound = |column| row.get::<_, Option<i64>>(column).map(|bound| bound.map(unsigned));
     Ok(Quotas { most_running: row.get(first)?, most_queued: bound(first + 1)?, most_per_day: bound(first + 2)? })
@@ -100,26 +122,42 @@ fn quotas(row: &Row<'_>, first: usize) -> rusqlite::Result<Quotas> {
 #[async_trait]
 impl ProjectStore for SqliteStore {
     async fn quotas(&self, project: &ProjectId) -> Result<Option<Quotas>> {
-        let project = project.as_str().to_owned();
-        self.read(move |connection| {
+        let generation = {
+            let known = self.quotas.lock();
+            if let Some(quotas) = known.of.get(project) {
+                return Ok(*quotas);
+            }
+            known.generation
+        };
+        let name = project.as_str().to_owned();
+        let found = self.read(move |connection| {
             let sql = "SELECT most_running, most_queued, most_per_day FROM projects WHERE name = ?";
             let mut statement = connection.prepare_cached(sql)?;
-            Ok(statement.query_map([project], |row| quotas(row, 0))?.next().transpose()?)
-        })
-        .await
+            Ok(statement.query_map([name], |row| quotas(row, 0))?.next().transpose()?)
+        });
+        let found = found.await?;
+        let mut known = self.quotas.lock();
+        if known.generation == generation && known.of.len() < MOST_KNOWN {
+            known.of.insert(project.clone(), found);
+        }
+        Ok(found)
     }
 
     async fn set_quotas(&self, project: &ProjectId, quotas: Quotas) -> Result<()> {
         let project = project.as_str().to_owned();
-        self.write(move |connection| {
+        let set = self.write(move |connection| {
             let Quotas { most_running, most_queued, most_per_day } = quotas;
             let sql =
                 "INSERT OR REPLACE INTO projects (name, most_running, most_queued, most_per_day) VALUES (?, ?, ?, ?)";
             connection
                 .execute(sql, params![project, most_running, most_queued.map(signed), most_per_day.map(signed)])?;
             Ok(())
-        })
-        .await
+        });
+        let set = set.await;
+        let mut known = self.quotas.lock();
+        known.generation += 1;
+        known.of.clear();
+        set
     }
 
     async fn projects(&self) -> Result<Vec<(ProjectId, Quotas)>> {

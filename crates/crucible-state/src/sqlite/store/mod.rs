@@ -42,6 +42,7 @@ const MOST_ON_A_PAGE: usize = 10_000;
 pub struct SqliteStore {
     shared: Arc<Shared>,
     bus: Arc<dyn EventBus>,
+    quotas: Arc<keys::KnownQuotas>,
 }
 
 impl fmt::Debug for SqliteStore {
@@ -78,7 +79,7 @@ impl SqliteStore {
     /// The store of a folder. What is committed is told to the bus.
     #[must_use]
     pub fn new(folder: &SqliteFolder, bus: Arc<dyn EventBus>) -> Self {
-        Self { shared: folder.shared(), bus }
+        Self { shared: folder.shared(), bus, quotas: Arc::default() }
     }
 
     async fn read<T: Send + 'static>(&self, work: impl FnOnce(&Connection) -> Done<T> + Send + 'static) -> Result<T> {
