@@ -129,7 +129,7 @@ pub fn service_store(configuration: &Configuration) -> Result<(SqliteFolder, Arc
 /// Puts a service together: every backend that this machine can run, the engine, and what is kept in its folder.
 ///
 /// # Errors
-/// As [`service_store`] and [`scanner`]; `Configuration` for settings that can't be.
+/// As [`service_store`] and [`super::scanner`]; `Configuration` for settings that can't be.
 pub async fn service(configuration: &Configuration, unsafe_backends: Unsafe) -> Result<Composed> {
     let (folder, store, bus) = service_store(configuration)?;
     let queue = SqliteQueue::load(&folder, Arc::new(SystemClock)).await?;
