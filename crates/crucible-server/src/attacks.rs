@@ -5,7 +5,7 @@
 
 use crate::api::Api;
 use crate::caller::Caller;
-use crate::path::Id;
+use crate::path::{self, Id};
 use crate::problem::Problem;
 use async_trait::async_trait;
 use axum::Json;
@@ -206,10 +206,7 @@ impl Attacks {
 }
 
 fn attack_id(text: &str) -> Result<AttackId> {
-    text.parse().map_err(|_| {
-        let shown: String = text.chars().take(64).collect();
-        Error::new(ErrorKind::NotFound, "find the attack", format!("there is no attack {shown:?}"))
-    })
+    path::id(text, "find the attack", "attack")
 }
 
 /// Run the attack suite

@@ -3,7 +3,7 @@
 use crate::api::Api;
 use crate::caller::Caller;
 use crate::page_limit;
-use crate::path::Id;
+use crate::path::{self, Id};
 use crate::problem::Problem;
 use crate::records::HeldDocument;
 use axum::Json;
@@ -37,10 +37,7 @@ fn wrong(message: impl Into<String>) -> Error {
 
 /// Reads an id. One that isn't any names nothing.
 pub(crate) fn evaluation_id(text: &str) -> Result<EvaluationId> {
-    text.parse().map_err(|_| {
-        let shown: String = text.chars().take(64).collect();
-        Error::new(ErrorKind::NotFound, "find the evaluation", format!("there is no evaluation {shown:?}"))
-    })
+    path::id(text, "find the evaluation", "evaluation")
 }
 
 /// How long to wait for a result.

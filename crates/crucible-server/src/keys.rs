@@ -2,7 +2,7 @@
 
 use crate::api::Api;
 use crate::caller::{Access, Caller, KeyRing, make_key};
-use crate::path::Id;
+use crate::path::{self, Id};
 use crate::problem::Problem;
 use axum::Json;
 use axum::extract::State;
@@ -65,10 +65,7 @@ pub(crate) async fn create(
 pub(crate) async fn revoke(State(api): State<Api>, caller: Caller, Id(id): Id) -> Result<StatusCode, Problem> {
     caller.needs(Role::Admin)?;
     let ring = ring(&api)?;
-    let shown: String = id.chars().take(64).collect();
-    let id = id
-        .parse()
-        .map_err(|_| Error::new(ErrorKind::NotFound, "find the key", format!("there is no key {shown:?}")))?;
+    let id = path::id(&id, "find the key", "key")?;
     ring.store().revoke_key(id, SystemTime::now()).await?;
     ring.forget();
     Ok(StatusCode::NO_CONTENT)

@@ -5,6 +5,7 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{FromRequestParts, Path};
 use axum::http::request::Parts;
 use crucible_core::{Error, ErrorKind};
+use std::str::FromStr;
 
 /// The id in a path, as it stands there.
 pub(crate) struct Id(pub(crate) String);
@@ -18,4 +19,12 @@ impl<S: Send + Sync> FromRequestParts<S> for Id {
         read.map(|Path(id)| Self(id))
             .map_err(|_| Error::new(ErrorKind::NotFound, "find the resource", "the path names nothing").into())
     }
+}
+
+/// Reads an id. What isn't any names nothing: `find` says what was looked for, `what` what there isn't.
+pub(crate) fn id<T: FromStr>(text: &str, find: &'static str, what: &str) -> Result<T, Error> {
+    text.parse().map_err(|_| {
+        let shown: String = text.chars().take(64).collect();
+        Error::new(ErrorKind::NotFound, find, format!("there is no {what} {shown:?}"))
+    })
 }

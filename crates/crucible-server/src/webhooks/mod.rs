@@ -6,7 +6,7 @@ pub use courier::{HttpCourier, Reachable};
 
 use crate::api::Api;
 use crate::caller::Caller;
-use crate::path::Id;
+use crate::path::{self, Id};
 use crate::problem::Problem;
 use axum::Json;
 use axum::extract::State;
@@ -61,10 +61,7 @@ fn wrong(message: impl Into<String>) -> Error {
 }
 
 fn webhook_id(text: &str) -> Result<WebhookId> {
-    text.parse().map_err(|_| {
-        let shown: String = text.chars().take(64).collect();
-        Error::new(ErrorKind::NotFound, "find the webhook", format!("there is no webhook {shown:?}"))
-    })
+    path::id(text, "find the webhook", "webhook")
 }
 
 /// List webhooks

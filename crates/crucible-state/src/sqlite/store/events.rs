@@ -3,7 +3,7 @@
 use super::super::failure::Done;
 use super::{MOST_ON_A_PAGE, invalid, microseconds, rows, signed, time, unsigned};
 use bytes::Bytes;
-use crucible_core::{EvaluationId, GlobalNumber, NewEvent, ProjectId, StoredEvent};
+use crucible_core::{EvaluationId, GlobalNumber, NewEvent, ProjectId, StoredEvent, WEBHOOK_KINDS};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use std::sync::Arc;
 
@@ -124,6 +124,11 @@ pub(super) fn of_all(
     }
 }
 
+/// What the index of the events that addresses are told of is made for, in its words: SQLite uses it for no others.
+pub(super) fn wanted_by_webhooks() -> String {
+    format!("kind IN ({})", WEBHOOK_KINDS.map(|kind| format!("'{kind}'")).join(", "))
+}
+
 /// Those of a project that addresses are told of, by an index of their own.
 pub(super) fn for_webhooks(
     connection: &Connection,
@@ -131,12 +136,13 @@ pub(super) fn for_webhooks(
     after: GlobalNumber,
     most: usize,
 ) -> Done<Vec<Arc<StoredEvent>>> {
-    let mut statement = connection.prepare_cached(
+    let sql = format!(
         "SELECT global, evaluations.id, number, events.project, at, kind, body
          FROM events JOIN evaluations ON evaluations.row = events.evaluation
-         WHERE events.project = ? AND global > ?
-         AND kind IN ('finished', 'failed', 'cancelled', 'dead', 'rejected', 'held') ORDER BY global LIMIT ?",
-    )?;
+         WHERE events.project = ? AND global > ? AND {} ORDER BY global LIMIT ?",
+        wanted_by_webhooks()
+    );
+    let mut statement = connection.prepare_cached(&sql)?;
     let most = signed(most.min(MOST_ON_A_PAGE));
     collect(statement.query_map(params![project.as_str(), signed(after.0), most], read)?)
 }
@@ -146,4 +152,21 @@ pub(super) fn latest(connection: &Connection) -> Done<GlobalNumber> {
     let sql = "SELECT seq FROM sqlite_sequence WHERE name = 'events'";
     let found: Option<i64> = connection.prepare_cached(sql)?.query_row([], |row| row.get(0)).optional()?;
     Ok(GlobalNumber(unsigned(found.unwrap_or(0))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_addresses_are_told_of_is_found_by_its_own_index() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        crate::sqlite::migrations::apply(&mut connection).unwrap();
+        let sql = format!(
+            "EXPLAIN QUERY PLAN SELECT 1 FROM events WHERE project = 'a' AND global > 1 AND {}",
+            wanted_by_webhooks()
+        );
+        let plan: String = connection.query_row(&sql, [], |row| row.get(3)).unwrap();
+        assert!(plan.contains("events_for_webhooks"), "{plan}");
+    }
 }

@@ -98,10 +98,12 @@ impl WebhookStore for SqliteStore {
 
     async fn due_webhooks(&self, now: SystemTime) -> Result<Vec<Webhook>> {
         self.read(move |connection| {
-            let due = "WHERE state = 'on' AND (next_try IS NULL OR next_try <= ?) AND EXISTS (
-                SELECT 1 FROM events WHERE events.project = webhooks.project AND global > cursor
-                AND kind IN ('finished', 'failed', 'cancelled', 'dead', 'rejected', 'held'))";
-            select(connection, due, [microseconds(now)])
+            let due = format!(
+                "WHERE state = 'on' AND (next_try IS NULL OR next_try <= ?) AND EXISTS (
+                 SELECT 1 FROM events WHERE events.project = webhooks.project AND global > cursor AND {})",
+                events::wanted_by_webhooks()
+            );
+            select(connection, &due, [microseconds(now)])
         })
         .await
     }
