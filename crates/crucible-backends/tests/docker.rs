@@ -9,8 +9,8 @@ use bollard::query_parameters::ListContainersOptionsBuilder;
 use crucible_backends::docker::{DockerBackend, DockerConfig};
 use crucible_backends::runtime::DEFAULT_LANGUAGES;
 use crucible_core::{
-    Backend, Command, Error, ErrorKind, Execution, ExitStatus, Language, Limits, Loss, Policy, Sandbox, SandboxId,
-    SandboxRequest,
+    Backend, Command, Error, ErrorKind, Execution, ExitStatus, Language, Limits, Loss, Policy, Readiness, Sandbox,
+    SandboxId, SandboxRequest,
 };
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
@@ -65,6 +65,7 @@ fn request(language: Language) -> SandboxRequest {
         language: Some(Arc::new(language)),
         limits: Limits::default(),
         policy: Policy::default(),
+        readiness: Readiness::Bare,
     }
 }
 

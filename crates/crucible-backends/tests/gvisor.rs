@@ -5,7 +5,7 @@
 use crucible_backends::gvisor::{GvisorBackend, GvisorConfig};
 use crucible_backends::jail::Ahead;
 use crucible_core::{
-    Backend, Command, ErrorKind, Execution, ExitStatus, HostPath, Limits, Loss, Policy, Sandbox, SandboxId,
+    Backend, Command, ErrorKind, Execution, ExitStatus, HostPath, Limits, Loss, Policy, Readiness, Sandbox, SandboxId,
     SandboxRequest,
 };
 use std::path::{Path, PathBuf};
@@ -38,6 +38,7 @@ async fn sandbox(backend: &GvisorBackend) -> Box<dyn Sandbox> {
         language: None,
         limits: Limits::default(),
         policy: Policy::default(),
+        readiness: Readiness::Bare,
     };
     timeout(LONG, backend.create(request)).await.unwrap().unwrap()
 }
@@ -191,6 +192,7 @@ async fn forks_stop_at_the_limit_whatever_the_host_allows() {
         language: None,
         limits: Limits { pids: 16, ..Limits::default() },
         policy: Policy::default(),
+        readiness: Readiness::Bare,
     };
     let sandbox = backend.create(request).await.unwrap();
     // What can't be forked is told by the shell, which then goes on or ends. Those that have ended and aren't waited for are

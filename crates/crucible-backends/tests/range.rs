@@ -88,13 +88,14 @@ async fn a_ranges_root_can_write_no_setting_of_the_machine() {
 
 #[tokio::test]
 async fn nothing_is_weakened_outside_of_a_range() {
-    use crucible_core::{ControlArms, Layer, Limits, Policy, SandboxId, SandboxRequest};
+    use crucible_core::{ControlArms, Layer, Limits, Policy, Readiness, SandboxId, SandboxRequest};
     let Some(backend) = backend().await else { return };
     let request = SandboxRequest {
         id: SandboxId::generate(),
         language: None,
         limits: Limits::default(),
         policy: Policy::built_in("default").unwrap(),
+        readiness: Readiness::Bare,
     };
     let error = backend.create_control(request, &[Layer::Seccomp].into()).await.err().unwrap();
     assert_eq!(error.kind(), ErrorKind::Refused);

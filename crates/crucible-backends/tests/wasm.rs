@@ -5,7 +5,7 @@ use crucible_backends::jail::{Ahead, JailConfig};
 use crucible_backends::wasm::{Note, WasmBackend, WasmConfig, WorkerProgram};
 use crucible_core::{
     Backend, ByteSize, Command, Component, Error, ErrorKind, ExitStatus, GuestPath, HostPath, Language, Limits, Policy,
-    Sandbox, SandboxId, SandboxRequest, TimeSpan,
+    Readiness, Sandbox, SandboxId, SandboxRequest, TimeSpan,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -42,7 +42,13 @@ fn itself() -> Language {
 
 async fn sandbox(backend: &WasmBackend, limits: Limits) -> Box<dyn Sandbox> {
     let language = Some(Arc::new(itself()));
-    let request = SandboxRequest { id: SandboxId::generate(), language, limits, policy: Policy::default() };
+    let request = SandboxRequest {
+        id: SandboxId::generate(),
+        language,
+        limits,
+        policy: Policy::default(),
+        readiness: Readiness::Bare,
+    };
     backend.create(request).await.unwrap()
 }
 

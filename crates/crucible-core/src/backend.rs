@@ -34,6 +34,20 @@ pub struct SandboxRequest {
     pub limits: Limits,
     /// What it must be protected by.
     pub policy: Policy,
+    /// What is wanted to stand ready in it.
+    pub readiness: Readiness,
+}
+
+/// What is to stand ready in a fresh sandbox, so that its first command starts sooner. A wish: a backend that can't, or that
+/// finds the first command to be another one than it made ready for, starts the command as it would have without.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Readiness {
+    /// Nothing.
+    #[default]
+    Bare,
+    /// The language's interpreter, initialised, with what the language preloads, and waiting for the program that its `run`
+    /// names. Nothing of any guest has been read by it.
+    Interpreter,
 }
 
 /// A kind of isolation.
@@ -230,6 +244,11 @@ pub trait Sandbox: Send + Sync {
     /// The image that it was made of, with its digest; `None` where its files are the host's own, as they are by default.
     fn image(&self) -> Option<&str> {
         None
+    }
+
+    /// What stands ready for its first command: what was wished for, or less.
+    fn readiness(&self) -> Readiness {
+        Readiness::Bare
     }
 
     /// Starts a command.

@@ -36,6 +36,10 @@ pub struct Language {
     /// The container image in which backends of containers run its programs, by name or digest; empty for none.
     #[serde(default)]
     pub image: String,
+    /// Modules that an interpreter which is made ready ahead has imported already. They have to be read-only for guests, and
+    /// the operator's own: what they keep in memory is found by every program.
+    #[serde(default)]
+    pub preload: Vec<String>,
     /// Environment variables of every program.
     #[serde(default)]
     pub env: BTreeMap<String, String>,

@@ -47,7 +47,7 @@ pub use admission::{AdmissionRecord, Decision, DecisionReason, Review, ReviewDec
 pub use attack::{ArmResult, ControlResult, Evaluator, Expected, HeldBy, PropertyResult, Reach, SuiteResult, Verdict};
 pub use backend::{
     Backend, Command, Connection, Counters, Door, Execution, ExitStatus, FileContent, FileEntry, FileKind, Loss,
-    ProcessHandle, Sandbox, SandboxRequest,
+    ProcessHandle, Readiness, Sandbox, SandboxRequest,
 };
 pub use baseline::{
     BASELINE_WINDOW, BaselineRecord, BaselineStore, Comparison, ExitKind, History, Label, LabelSummary, Learnt,

@@ -22,8 +22,8 @@ use crate::{baseline, hash, languages, validity};
 use crucible_core::{
     BehaviorKind, Command, Coverage, Decision, DecisionReason, Error, ErrorKind, EvaluationSpec, Event, Evidence,
     ExitStatus, GuestPath, HeldEvaluation, LayerState, Layers, LimitKind, Monitoring, Observed, Observer, Outcome,
-    Policy, PostureRecord, PostureSummary, Program, Result, Sample, Sandbox, SandboxId, SandboxRequest, Status,
-    Timings, TripwireRecord, Unwatched, Usage, ValidityReason,
+    Policy, PostureRecord, PostureSummary, Program, Readiness, Result, Sample, Sandbox, SandboxId, SandboxRequest,
+    Status, Timings, TripwireRecord, Unwatched, Usage, ValidityReason,
 };
 use crucible_evidence::{Protection, policy_hash};
 use std::collections::BTreeSet;
@@ -170,6 +170,7 @@ impl Evaluation<'_> {
             language: self.admitted.language.as_ref().map(|(_, language)| Arc::clone(language)),
             limits: self.spec.limits.clone(),
             policy: self.spec.policy.clone(),
+            readiness: Readiness::Bare,
         };
         let mut creating = pin!(within(SET_UP, "create the sandbox", backend.create(request)));
         let sandbox = tokio::select! {

@@ -29,6 +29,7 @@ pub fn python() -> Language {
         image: String::new(),
         install_hint: "apt install python3".to_owned(),
         wasm: String::new(),
+        preload: Vec::new(),
     }
 }
 
@@ -48,5 +49,6 @@ pub fn shell() -> Language {
         image: String::new(),
         install_hint: String::new(),
         wasm: String::new(),
+        preload: Vec::new(),
     }
 }

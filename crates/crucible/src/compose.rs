@@ -16,7 +16,7 @@ use crucible_backends::subprocess::{SubprocessBackend, SubprocessConfig};
 use crucible_backends::wasm::runtimes::RuntimeFolder;
 use crucible_backends::wasm::{Note, WasmBackend, WasmConfig, WorkerProgram};
 use crucible_core::{
-    Backend, Error, ErrorKind, HostPath, Isolation, Language, Layer, Policy, Result, ReviewStore, SandboxId,
+    Backend, Error, ErrorKind, HostPath, Isolation, Language, Layer, Policy, Readiness, Result, ReviewStore, SandboxId,
     SandboxRequest, Scanner, Severity, SuiteResult, nearest,
 };
 use crucible_engine::{Engine, NodeFacts};
@@ -427,6 +427,7 @@ pub async fn attest(
         language: None,
         limits: configuration.limits().clone(),
         policy: policy.clone(),
+        readiness: Readiness::Bare,
     };
     let sandbox = backend.create(request).await?;
     let layers = sandbox.layers().clone();

@@ -12,7 +12,7 @@ use crate::scenario::{Arm, Canary, End, Probe, Scenario, module};
 use crate::subject::{Place, Subject};
 use crucible_core::{
     Ability, ArmResult, Command, Error, ErrorKind, Evaluator, Execution, ExitStatus, GuestPath, Isolation, Language,
-    Policy, Reach, Result, SandboxId, SandboxRequest,
+    Policy, Reach, Readiness, Result, SandboxId, SandboxRequest,
 };
 use heard::{Heard, Voice};
 use std::borrow::Cow;
@@ -246,7 +246,8 @@ impl Attempt<'_> {
             Probe::Native(_) => None,
         };
         let policy = self.world.policy.clone();
-        let request = SandboxRequest { id: SandboxId::generate(), language, limits, policy };
+        let request =
+            SandboxRequest { id: SandboxId::generate(), language, limits, policy, readiness: Readiness::Bare };
         let place = self.subject.create(request).await?;
         let visited = self.inside(&place, nonce, armed, more_env).await;
         place.destroy().await?;

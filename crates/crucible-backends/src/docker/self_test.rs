@@ -2,7 +2,7 @@
 
 use super::DockerBackend;
 use crucible_core::{
-    Backend, Check, Command, Component, Error, ErrorKind, ExitStatus, Limits, Policy, Sandbox, SandboxId,
+    Backend, Check, Command, Component, Error, ErrorKind, ExitStatus, Limits, Policy, Readiness, Sandbox, SandboxId,
     SandboxRequest, SelfTest,
 };
 use tokio::io::AsyncReadExt;
@@ -29,8 +29,13 @@ pub(super) async fn run(backend: &DockerBackend) -> SelfTest {
 async fn checks(backend: &DockerBackend) -> Result<Vec<Check>, Error> {
     let language = backend.first_language_with_an_image().await?;
     let policy = Policy { require: [].into(), ..Policy::default() };
-    let request =
-        SandboxRequest { id: SandboxId::generate(), language: Some(language), limits: Limits::default(), policy };
+    let request = SandboxRequest {
+        id: SandboxId::generate(),
+        language: Some(language),
+        limits: Limits::default(),
+        policy,
+        readiness: Readiness::Bare,
+    };
     let sandbox = backend.create(request).await?;
     let result = look(sandbox.as_ref()).await;
     let destroyed = sandbox.destroy().await;

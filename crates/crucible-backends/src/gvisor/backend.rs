@@ -108,7 +108,7 @@ impl Backend for GvisorBackend {
     }
 
     async fn create(&self, request: SandboxRequest) -> Result<Box<dyn Sandbox>> {
-        let SandboxRequest { id, language, limits, policy } = request;
+        let SandboxRequest { id, language, limits, policy, readiness: _ } = request;
         self.capabilities.admit(self.name(), &policy)?;
         let language = match language {
             Some(language) => language,

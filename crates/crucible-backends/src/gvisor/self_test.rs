@@ -2,7 +2,7 @@
 
 use super::GvisorBackend;
 use crucible_core::{
-    Backend, Check, Command, Error, ExitStatus, Limits, Policy, Sandbox, SandboxId, SandboxRequest, SelfTest,
+    Backend, Check, Command, Error, ExitStatus, Limits, Policy, Readiness, Sandbox, SandboxId, SandboxRequest, SelfTest,
 };
 use tokio::io::AsyncReadExt;
 
@@ -27,6 +27,7 @@ async fn checks(backend: &GvisorBackend) -> Result<Vec<Check>, Error> {
         language: None,
         limits: Limits::default(),
         policy: Policy::default(),
+        readiness: Readiness::Bare,
     };
     let sandbox = backend.create(request).await?;
     let result = look(sandbox.as_ref()).await;

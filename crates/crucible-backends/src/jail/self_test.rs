@@ -1,7 +1,9 @@
 //! The jail tests itself by making a sandbox and trying what must not work.
 
 use super::JailBackend;
-use crucible_core::{Backend, Check, Command, Error, Limits, Policy, Sandbox, SandboxId, SandboxRequest, SelfTest};
+use crucible_core::{
+    Backend, Check, Command, Error, Limits, Policy, Readiness, Sandbox, SandboxId, SandboxRequest, SelfTest,
+};
 use tokio::io::AsyncReadExt;
 
 /// Says its privileges, then tries to reach what it must not: a file of the host, a raw socket's file, a write to the root.
@@ -25,6 +27,7 @@ async fn checks(backend: &JailBackend) -> Result<Vec<Check>, Error> {
         language: None,
         limits: Limits::default(),
         policy: Policy::default(),
+        readiness: Readiness::Bare,
     };
     let sandbox = backend.create(request).await?;
     let result = look(sandbox.as_ref()).await;

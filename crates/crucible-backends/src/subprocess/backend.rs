@@ -7,8 +7,8 @@ use crate::runtime;
 use async_trait::async_trait;
 use crucible_core::{
     Ability, Backend, Capabilities, Check, Command, Component, Enforcement, Error, ErrorKind, HostPath, Isolation,
-    Layer, LayerState, LimitKind, Limits, Monitoring, NetworkKind, Policy, Result, Sandbox, SandboxId, SandboxRequest,
-    SelfTest, TripwireKind, Watchable,
+    Layer, LayerState, LimitKind, Limits, Monitoring, NetworkKind, Policy, Readiness, Result, Sandbox, SandboxId,
+    SandboxRequest, SelfTest, TripwireKind, Watchable,
 };
 use crucible_jail::host::{Launcher, launcher_digest};
 use crucible_jail::plan::{Privilege, ProcessLimit, SandboxPlan};
@@ -107,6 +107,7 @@ async fn run_true(backend: &SubprocessBackend) -> Result<crucible_core::ExitStat
         language: None,
         limits: Limits::default(),
         policy: Policy::unisolated(),
+        readiness: Readiness::Bare,
     };
     let sandbox = backend.create(request).await?;
     let command = Command { argv: vec!["true".to_owned()], ..Command::default() };
@@ -131,7 +132,7 @@ impl Backend for SubprocessBackend {
     }
 
     async fn create(&self, request: SandboxRequest) -> Result<Box<dyn Sandbox>> {
-        let SandboxRequest { id, language, limits, policy } = request;
+        let SandboxRequest { id, language, limits, policy, readiness: _ } = request;
         self.capabilities.admit(self.name(), &policy)?;
         let interpreter = match language {
             Some(language) => {

@@ -13,8 +13,8 @@ use crate::runtime::{self, Runtime, RuntimeEntry};
 use async_trait::async_trait;
 use crucible_core::{
     Backend, ByteSize, Capabilities, Component, CpuCount, Error, ErrorKind, HostPath, Language, Layer, LayerState,
-    Limits, LiveFeature, NetworkKind, Policy, Result, Sandbox, SandboxId, SandboxRequest, SelfTest, TimeSpan,
-    TripwireKind,
+    Limits, LiveFeature, NetworkKind, Policy, Readiness, Result, Sandbox, SandboxId, SandboxRequest, SelfTest,
+    TimeSpan, TripwireKind,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -113,6 +113,7 @@ impl WasmBackend {
             language: None,
             limits: compiling(),
             policy: Policy::default(),
+            readiness: Readiness::Bare,
         };
         let place = self.jail.make(request, self.furnishing(&BTreeMap::new()), &BTreeSet::new()).await?;
         let command = worker_command(&self.config.worker, &Task::Compile, &[], &[])?;
@@ -252,6 +253,7 @@ fn worker_files(config: &WasmConfig) -> Result<Vec<RuntimeEntry>> {
         env: BTreeMap::new(),
         install_hint: String::new(),
         wasm: String::new(),
+        preload: Vec::new(),
     };
     let found = runtime::resolve(&language, None)?;
     let rename = |entry| match entry {

@@ -2,8 +2,8 @@
 
 use super::WasmBackend;
 use crucible_core::{
-    Backend, Check, Command, Error, ErrorKind, ExitStatus, GuestPath, Language, Limits, Policy, Result, Sandbox,
-    SandboxId, SandboxRequest, SelfTest,
+    Backend, Check, Command, Error, ErrorKind, ExitStatus, GuestPath, Language, Limits, Policy, Readiness, Result,
+    Sandbox, SandboxId, SandboxRequest, SelfTest,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -33,6 +33,7 @@ pub(super) fn itself() -> Language {
         env: BTreeMap::new(),
         install_hint: String::new(),
         wasm: Language::ITSELF.to_owned(),
+        preload: Vec::new(),
     }
 }
 
@@ -53,6 +54,7 @@ async fn checks(backend: &WasmBackend) -> Result<Vec<Check>> {
         language: Some(Arc::new(itself())),
         limits: Limits::default(),
         policy: Policy::default(),
+        readiness: Readiness::Bare,
     };
     let sandbox = backend.create(request).await?;
     let result = look(sandbox.as_ref()).await;

@@ -23,7 +23,7 @@ use crate::patience::{COPY, SET_UP, TEAR_DOWN, within};
 use crate::posture::{self, Looked};
 use crucible_core::{
     Backend, BehaviorKind, Error, ErrorKind, EvaluationId, EvaluationSpec, Event, EventSink, Isolation, Language,
-    Layers, Limits, LiveFeature, Loss, NetworkPolicy, Observer, Policy, Program, Result, Sandbox, SandboxId,
+    Layers, Limits, LiveFeature, Loss, NetworkPolicy, Observer, Policy, Program, Readiness, Result, Sandbox, SandboxId,
     SandboxRequest, TimeSpan, Usage,
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -182,6 +182,7 @@ impl Engine {
             language: admitted.language.as_ref().map(|(_, language)| Arc::clone(language)),
             limits: evaluation.limits.clone(),
             policy: spec.policy.clone(),
+            readiness: Readiness::Bare,
         };
         let sandbox = within(SET_UP, "create the sandbox", admitted.backend.create(request)).await?;
         let draft = Draft {

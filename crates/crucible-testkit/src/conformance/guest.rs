@@ -3,7 +3,7 @@
 use super::stop::{Stop, ensure};
 use super::suite::ConformanceSubject;
 use crucible_core::{
-    Command, Execution, ExitStatus, FileContent, GuestPath, Language, Limits, Result, Sandbox, SandboxId,
+    Command, Execution, ExitStatus, FileContent, GuestPath, Language, Limits, Readiness, Result, Sandbox, SandboxId,
     SandboxRequest,
 };
 use std::sync::Arc;
@@ -78,6 +78,7 @@ impl Guest {
             language: Some(Arc::clone(language)),
             limits,
             policy: subject.policy.clone(),
+            readiness: Readiness::Bare,
         };
         let sandbox = subject.backend.create(request).await?;
         let Some(interpreter) = sandbox.interpreter() else {

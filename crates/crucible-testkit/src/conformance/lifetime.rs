@@ -6,7 +6,7 @@
 use super::guest::Guest;
 use super::stop::{Checked, Stop, ensure};
 use super::suite::ConformanceSubject;
-use crucible_core::{Execution, ExitStatus, Limits, SandboxId, SandboxRequest};
+use crucible_core::{Execution, ExitStatus, Limits, Readiness, SandboxId, SandboxRequest};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt};
@@ -141,6 +141,7 @@ pub(super) async fn many_sandboxes_leave_no_descriptor(subject: &ConformanceSubj
             language: Some(Arc::clone(&subject.python)),
             limits: Limits::default(),
             policy: subject.policy.clone(),
+            readiness: Readiness::Bare,
         };
         Ok(subject.backend.create(request).await?.destroy().await?)
     };

@@ -10,7 +10,8 @@ use crate::output::{self, Format};
 use crucible::compose::{self, Ahead, JAIL, WASM};
 use crucible::config::{Configuration, Environment, Overrides};
 use crucible_core::{
-    Backend, Command, Error, ErrorKind, ExitStatus, Language, Limits, Policy, Result, SandboxId, SandboxRequest,
+    Backend, Command, Error, ErrorKind, ExitStatus, Language, Limits, Policy, Readiness, Result, SandboxId,
+    SandboxRequest,
 };
 use serde::Serialize;
 use std::fmt::Write;
@@ -109,6 +110,7 @@ async fn one(backend: &dyn Backend, python: &Arc<Language>) -> Result<Run> {
         language: Some(Arc::clone(python)),
         limits: Limits::default(),
         policy: Policy::default(),
+        readiness: Readiness::Bare,
     };
     let began = Instant::now();
     let sandbox = backend.create(request).await?;

@@ -13,7 +13,7 @@ use crucible::compose::{self, Ahead};
 use crucible::config::{Configuration, Environment, Overrides};
 use crucible_core::{
     Backend, Command, Discard, Error, EvaluationId, EvaluationSpec, ExitStatus, Language, Limits, Policy, Program,
-    Result, Sandbox, SandboxId, SandboxRequest, Status,
+    Readiness, Result, Sandbox, SandboxId, SandboxRequest, Status,
 };
 use crucible_engine::{Engine, LanguageTable, RunIo};
 use peers::{Peer, Peers};
@@ -116,6 +116,7 @@ async fn candidate(name: &str, configuration: &Configuration, languages: &Langua
         language: Some(Arc::clone(language)),
         limits: configuration.limits().clone(),
         policy: policy.clone(),
+        readiness: Readiness::Bare,
     };
     let python = backend.create(request(&languages.python)).await?;
     let interpreter = python.interpreter().map(str::to_owned);
