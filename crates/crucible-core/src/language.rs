@@ -36,6 +36,9 @@ pub struct Language {
     /// The container image in which backends of containers run its programs, by name or digest; empty for none.
     #[serde(default)]
     pub image: String,
+    /// How its interpreter can be made ready before a program comes: [`Language::PYTHON`], or empty for not at all.
+    #[serde(default)]
+    pub ready: String,
     /// Modules that an interpreter which is made ready ahead has imported already. They have to be read-only for guests, and
     /// the operator's own: what they keep in memory is found by every program.
     #[serde(default)]
@@ -53,6 +56,8 @@ pub struct Language {
 }
 
 impl Language {
+    /// Stands for CPython, from 3.9 on, which can be made ready ahead.
+    pub const PYTHON: &'static str = "python";
     /// Stands for a program that is WebAssembly itself.
     pub const ITSELF: &'static str = "{file}";
 

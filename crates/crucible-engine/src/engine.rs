@@ -4,6 +4,7 @@ use crate::admission;
 use crate::egress::{Internet, Outside};
 use crate::evaluation;
 use crate::languages::LanguageTable;
+use crate::pool::{Pool, PoolCounts, PoolSettings};
 use crate::service::Breakers;
 use crucible_core::{
     Backend, BaselineStore, Error, ErrorKind, EvaluationSpec, EventSink, HeldEvaluation, Limits, Outcome, Result,
@@ -52,6 +53,7 @@ pub struct Engine {
     outside: Arc<dyn Outside>,
     baselines: Option<Arc<dyn BaselineStore>>,
     breakers: Option<Arc<Breakers>>,
+    pool: Option<Arc<Pool>>,
 }
 
 impl Engine {
@@ -71,6 +73,7 @@ impl Engine {
             outside: Arc::new(Internet),
             baselines: None,
             breakers: None,
+            pool: None,
         }
     }
 
@@ -109,6 +112,43 @@ impl Engine {
         self
     }
 
+    /// The same engine, which makes sandboxes before they are asked for. Only for who runs more than one program: what is made
+    /// ahead costs as much as what is made on request, and goes on being made beside what runs.
+    #[must_use]
+    pub fn with_pool(mut self, settings: PoolSettings) -> Self {
+        self.pool = Some(Pool::new(settings));
+        self
+    }
+
+    pub(crate) const fn pool(&self) -> Option<&Arc<Pool>> {
+        self.pool.as_ref()
+    }
+
+    /// What the pool did so far; nothing where there is none.
+    #[must_use]
+    pub fn pool_counts(&self) -> Option<PoolCounts> {
+        self.pool.as_ref().map(|pool| pool.counts())
+    }
+
+    /// Has a sandbox stand ready for programs like this one from now on, and returns when it does. Nothing of the program is run.
+    ///
+    /// # Errors
+    /// Those of an evaluation's admission, and what keeps the sandbox from being made.
+    pub async fn keep_ready(&self, spec: &EvaluationSpec) -> Result<()> {
+        let Some(pool) = &self.pool else { return Ok(()) };
+        let limits = spec.policy.limits_for(&spec.limits);
+        let spec = EvaluationSpec { limits, ..spec.clone() };
+        let admitted = admission::admit(self, &spec)?;
+        pool.keep_ready(&evaluation::kind(self, &spec, &admitted)).await
+    }
+
+    /// Destroys what the pool has ready, and makes no more.
+    pub async fn drain_pool(&self) {
+        if let Some(pool) = &self.pool {
+            pool.drain().await;
+        }
+    }
+
     /// Whether a backend may be used now.
     pub(crate) fn check_usable(&self, backend: &str) -> Result<()> {
         self.breakers.as_ref().map_or(Ok(()), |breakers| breakers.check(backend))
@@ -138,6 +178,9 @@ impl Engine {
             None => all.push(backend),
         }
         *backends = all.into();
+        if let Some(pool) = &self.pool {
+            pool.keep_only(&backends);
+        }
     }
 
     /// The languages that programs may be written in.

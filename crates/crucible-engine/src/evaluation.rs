@@ -12,6 +12,7 @@ use crate::gate::{Entry, Gate, When};
 use crate::journal::{self, Journal};
 use crate::monitor::Rate;
 use crate::patience::{SET_UP, TEAR_DOWN, within};
+use crate::pool::{Kind, Ready};
 use crate::posture::{self, Looked};
 use crate::runner::{Ran, Setting, run};
 use crate::streams::Kept;
@@ -22,8 +23,8 @@ use crate::{baseline, hash, languages, validity};
 use crucible_core::{
     BehaviorKind, Command, Coverage, Decision, DecisionReason, Error, ErrorKind, EvaluationSpec, Event, Evidence,
     ExitStatus, GuestPath, HeldEvaluation, LayerState, Layers, LimitKind, Monitoring, Observed, Observer, Outcome,
-    Policy, PostureRecord, PostureSummary, Program, Readiness, Result, Sample, Sandbox, SandboxId, SandboxRequest,
-    Status, Timings, TripwireRecord, Unwatched, Usage, ValidityReason,
+    Policy, PostureRecord, PostureSummary, Program, Readiness, Result, Sample, Sandbox, Status, Timings,
+    TripwireRecord, Unwatched, Usage, ValidityReason,
 };
 use crucible_evidence::{Protection, policy_hash};
 use std::collections::BTreeSet;
@@ -89,6 +90,21 @@ fn given_input(spec: &Arc<EvaluationSpec>) -> Input {
     }
     (!spec.stdin.is_empty())
         .then(|| -> Box<dyn AsyncRead + Send + Unpin> { Box::new(Cursor::new(Given(Arc::clone(spec)))) })
+}
+
+/// What kind of sandbox an evaluation runs in. An interpreter is made ready only where there is somebody who makes it ahead: else
+/// it is started no sooner than the program.
+pub(crate) fn kind(engine: &Engine, spec: &EvaluationSpec, admitted: &Admitted) -> Kind {
+    let language = admitted.language.as_ref().map(|(_, language)| Arc::clone(language));
+    let is_source = matches!(spec.program, Program::Source { .. });
+    let readiness = if engine.pool().is_some() && is_source { Readiness::Interpreter } else { Readiness::Bare };
+    Kind {
+        backend: Arc::clone(&admitted.backend),
+        language,
+        limits: spec.limits.clone(),
+        policy: spec.policy.clone(),
+        readiness,
+    }
 }
 
 struct Evaluation<'a> {
@@ -164,15 +180,19 @@ impl Evaluation<'_> {
             return Ok(Some((self.never_started(Layers::new(), Status::Cancelled), none.0, none.1)));
         }
         let began = Instant::now();
-        let id = SandboxId::generate();
-        let request = SandboxRequest {
-            id,
-            language: self.admitted.language.as_ref().map(|(_, language)| Arc::clone(language)),
-            limits: self.spec.limits.clone(),
-            policy: self.spec.policy.clone(),
-            readiness: Readiness::Bare,
+        let kind = kind(self.engine, self.spec, self.admitted);
+        let pool = self.engine.pool();
+        let _active = pool.map(|pool| pool.begin());
+        let (ready, looked) = match pool.and_then(|pool| pool.take(&kind)) {
+            Some(Ready { sandbox, looked }) => (Some(sandbox), Some(looked)),
+            None => (None, None),
         };
-        let mut creating = pin!(within(SET_UP, "create the sandbox", backend.create(request)));
+        let mut creating = pin!(async {
+            match ready {
+                Some(sandbox) => Ok(sandbox),
+                None => within(SET_UP, "create the sandbox", backend.create(kind.request())).await,
+            }
+        });
         let sandbox = tokio::select! {
             biased;
             passed = self.gate.pass(self.journal), if self.gate.when() == When::BeforeStart => {
@@ -190,9 +210,10 @@ impl Evaluation<'_> {
             }
             sandbox = &mut creating => sandbox?,
         };
+        let id = sandbox.id();
         self.journal.record(Event::SandboxCreated { sandbox: id });
 
-        let finished = self.inside(sandbox.as_ref(), stdin, began).await;
+        let finished = self.inside(sandbox.as_ref(), looked, stdin, (began, &kind)).await;
         let clearing = Instant::now();
         let destroyed = within(TEAR_DOWN, "destroy the sandbox", sandbox.destroy()).await;
         if destroyed.is_ok() {
@@ -218,13 +239,13 @@ impl Evaluation<'_> {
     async fn inside(
         &self,
         sandbox: &dyn Sandbox,
+        looked: Option<Result<Looked>>,
         stdin: Input,
-        began: Instant,
+        (began, kind): (Instant, &Kind),
     ) -> Result<Option<(Finished, Duration, Duration)>> {
         check_layers(sandbox.layers(), &self.spec.policy)?;
         // Beside each other: files that are put in run nothing. Nothing is started before both are done.
-        let (looked, written) =
-            tokio::join!(timed(posture::before(sandbox, &self.spec.policy)), timed(self.write_files(sandbox)));
+        let (looked, written) = tokio::join!(timed(self.look(sandbox, looked)), timed(self.write_files(sandbox)));
         let looking = looked.1.saturating_duration_since(written.1);
         let before = match looked.0? {
             Looked::AsPlanned(summary) => summary,
@@ -270,11 +291,22 @@ impl Evaluation<'_> {
             end_on: &self.spec.policy.during.end_on,
             cancel: self.cancel,
         };
+        if let Some(pool) = self.engine.pool() {
+            pool.refill(kind);
+        }
         let ran = run(setting, command, stdin).await?;
         let collecting = Instant::now();
         let mut finished = self.finish(sandbox, ran, &mut armed, &mut observer, posture).await?;
         finished.looking += looking;
         Ok(Some((finished, create, collecting.elapsed())))
+    }
+
+    /// What is seen of the sandbox from outside: now, or when it was made ahead, since when nothing ran in it.
+    async fn look(&self, sandbox: &dyn Sandbox, ahead: Option<Result<Looked>>) -> Result<Looked> {
+        match ahead {
+            Some(looked) => looked,
+            None => posture::before(sandbox, &self.spec.policy).await,
+        }
     }
 
     async fn write_files(&self, sandbox: &dyn Sandbox) -> Result<()> {

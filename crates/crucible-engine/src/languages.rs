@@ -111,6 +111,7 @@ pub(crate) mod tests {
             image: String::new(),
             install_hint: String::new(),
             wasm: String::new(),
+            ready: String::new(),
             preload: Vec::new(),
         }
     }

@@ -22,6 +22,7 @@ mod languages;
 mod metric;
 mod monitor;
 mod patience;
+mod pool;
 mod posture;
 mod preview;
 mod robust;
@@ -42,6 +43,7 @@ pub use egress::{Internet, Outside, is_public};
 pub use engine::{Engine, Evaluated, NodeFacts, RunIo};
 pub use languages::LanguageTable;
 pub use metric::Metric;
+pub use pool::{PoolCounts, PoolSettings};
 pub use preview::Preview;
 pub use screening::{Screened, Wall, decide, in_words as finding_in_words};
 pub use service::{

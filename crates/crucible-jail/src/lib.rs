@@ -15,3 +15,5 @@ pub mod plan;
 pub mod seccomp;
 mod socket;
 mod sys;
+#[cfg(feature = "zygote")]
+mod zygote;

@@ -47,6 +47,9 @@ pub enum LauncherRequest {
     },
     /// Starts a sandbox. Descriptors: the init's end of its socket, then those that the plan counts.
     Start(Box<SandboxPlan>),
+    /// Starts an interpreter that is a launcher itself. Descriptors: its end of its socket, the library that makes it one, and
+    /// what becomes its standard error.
+    StartZygote(Box<ZygotePlan>),
 }
 
 /// The launcher's answer.
@@ -61,6 +64,12 @@ pub enum LauncherReply {
     MapIds,
     /// The root is prepared.
     RootPrepared,
+    /// The interpreter is started; a descriptor of its process comes along. On its own socket it says `Begun` once it is
+    /// initialised, and serves [`LauncherRequest::Start`] from then on.
+    ZygoteStarted {
+        /// Its number in the host's process namespace.
+        pid: i32,
+    },
     /// The init is started; descriptors of its process and of its writable file system come along, and of the socket that
     /// listens for what wants out, where there is one. It reports on its own socket.
     Started {
@@ -164,6 +173,26 @@ pub struct JailPlan {
     /// What is left off on purpose, to show that a probe works. Empty for every sandbox that is used.
     pub without: Vec<Protection>,
 }
+
+/// An interpreter from which sandboxes are forked, with it in them. It is root of a user namespace of its own and nobody
+/// outside, and sees of the host what its language's programs see, and `/proc`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ZygotePlan {
+    /// The prepared root that it runs in: a language's, with what makes it a launcher in the place of the program.
+    pub root: u32,
+    /// The prepared root of its sandboxes, which have to name the same one.
+    pub guest_root: u32,
+    /// First inside, first outside and count, for users and groups alike. User 0 inside is the zygote's own.
+    pub ids: Vec<(u32, u32, u32)>,
+    /// The interpreter and its arguments, as if it were to run the program.
+    pub argv: Vec<String>,
+    /// `NAME=value` each, as for the program.
+    pub env: Vec<String>,
+}
+
+/// What the library that makes an interpreter a launcher finds as descriptors: its socket, itself, and the root of its
+/// sandboxes.
+pub const ZYGOTE_DESCRIPTORS: [i32; 3] = [3, 4, 5];
 
 /// What a sandbox's network namespace holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -331,6 +360,8 @@ pub enum InitRequest {
         streams: Streams,
         /// Whose its orphans are.
         orphans: Orphans,
+        /// How the program comes into the process.
+        start: Start,
     },
     /// Sends a signal to a command's process group.
     Signal {
@@ -376,6 +407,16 @@ pub enum InitRequest {
     Copy(Copying),
     /// Kills every other process of the sandbox.
     EndProcesses,
+}
+
+/// How a program comes into the process that is forked for it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Start {
+    /// It is executed.
+    #[default]
+    Execute,
+    /// The init is a fork of an initialised interpreter. The first argument names the program's file, the others are its own.
+    Interpret,
 }
 
 /// Which way files are copied.

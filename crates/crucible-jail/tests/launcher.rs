@@ -2,7 +2,7 @@
 
 mod support;
 
-use crucible_jail::host::cgroup::{CgroupLimits, Cgroups};
+use crucible_jail::host::cgroup::{CgroupLimits, Cgroups, Entry};
 use crucible_jail::host::{Command, JailError, Running};
 use crucible_jail::plan::{DOOR, Ended, JailPlan, Network, Refusal, SandboxPlan};
 use crucible_jail::seccomp::Connections;
@@ -124,7 +124,7 @@ async fn a_sandbox_in_a_cgroup_is_counted_and_leaves_no_trace() {
     let launcher = launcher().await;
     let limits = CgroupLimits { memory: 64 << 20, pids: 8, cpu_thousandths: 1000 };
     let cgroup = cgroups.create(&limits).unwrap();
-    let (clone_into, join) = cgroup.entrances().unwrap();
+    let (clone_into, join) = cgroup.entrances(Entry::Cloned).unwrap();
     let plan = JailPlan {
         clone_into_cgroup: clone_into.is_some(),
         join_cgroups: u32::try_from(join.len()).unwrap(),

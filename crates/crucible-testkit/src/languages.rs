@@ -29,6 +29,7 @@ pub fn python() -> Language {
         image: String::new(),
         install_hint: "apt install python3".to_owned(),
         wasm: String::new(),
+        ready: String::new(),
         preload: Vec::new(),
     }
 }
@@ -49,6 +50,7 @@ pub fn shell() -> Language {
         image: String::new(),
         install_hint: String::new(),
         wasm: String::new(),
+        ready: String::new(),
         preload: Vec::new(),
     }
 }

@@ -5,21 +5,22 @@ use super::place::{GuestId, Place, Places, Shape};
 use super::posture::{self, HostIds};
 use super::{JailConfig, Watch, control, root, self_test};
 use crate::native::{
-    Again, NativeParts, NativeSandbox, Nests, process_limits, start_error, system_language, watching_with_a_door,
+    self, Again, AheadCommand, NativeParts, NativeSandbox, Nests, Waiting, process_limits, start_error,
+    system_language, watching_with_a_door,
 };
 use crate::runtime::{self, HostInterpreter, Runtime};
 use async_trait::async_trait;
 use crucible_core::{
     Backend, Capabilities, Component, ControlSandbox, Error, ErrorKind, HostPath, Language, Layer, Layers, Limits,
-    Monitoring, NetworkPolicy, Policy, Result, Sandbox, SandboxId, SandboxRequest, SelfTest,
+    Monitoring, NetworkPolicy, Policy, Readiness, Result, Sandbox, SandboxId, SandboxRequest, SelfTest,
 };
 use crucible_jail::host::cgroup::{CgroupLimits, Cgroups};
 use crucible_jail::host::posture::{Look, PlannedMounts};
 use crucible_jail::host::{self, JailError, Launcher};
-use crucible_jail::plan::{Need, Network, Privilege, ProcessLimit};
+use crucible_jail::plan::{Need, Network, Privilege, ProcessLimit, RootEntry, WORK};
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OnceCell};
 
 /// What the sandbox's init itself may take of the memory limit.
 const INIT_MEMORY: u64 = 1 << 20;
@@ -67,8 +68,11 @@ pub(crate) enum Furnishing {
 struct PreparedRoot {
     of: Furnishing,
     number: u32,
+    entries: Vec<RootEntry>,
     mounts: PlannedMounts,
     interpreter: Option<HostInterpreter>,
+    /// That of the interpreter from which sandboxes with this root are forked, once one was prepared.
+    zygotes: OnceCell<u32>,
 }
 
 impl JailBackend {
@@ -116,11 +120,28 @@ impl JailBackend {
         let number = roots.next();
         let entries = root::entries(&runtime)?;
         let mounts = PlannedMounts::of(&entries);
-        self.places.prepare_root(number, entries).await?;
+        self.places.prepare_root(number, entries.clone()).await?;
         let interpreter = runtime.interpreter.clone();
-        let root = Arc::new(PreparedRoot { of, number, mounts, interpreter });
+        let root = Arc::new(PreparedRoot { of, number, entries, mounts, interpreter, zygotes: OnceCell::new() });
         roots.prepared.push(Arc::clone(&root));
         Ok(root)
+    }
+
+    /// Has an interpreter made ready from which sandboxes with this root are forked, if its language has one that can be.
+    async fn make_zygote(&self, root: &PreparedRoot) -> Result<()> {
+        let (Furnishing::Language(language), Some(interpreter)) = (&root.of, &root.interpreter) else { return Ok(()) };
+        let base = environment(Some(&interpreter.path));
+        let Some(command) = AheadCommand::of(language, &interpreter.path, &base) else { return Ok(()) };
+        let Some(program) = native::program(language, root.number)? else { return Ok(()) };
+        let path = format!("{WORK}/{}", command.file_name);
+        let prepare = || async {
+            let number = self.roots.lock().await.next();
+            let place = RootEntry::File { path, content: program.into_bytes() };
+            let entries = root.entries.iter().cloned().chain([place]).collect();
+            self.places.prepare_root(number, entries).await.map(|()| number)
+        };
+        let number = *root.zygotes.get_or_try_init(prepare).await?;
+        self.places.make_zygote(root.number, number, command).await
     }
 
     fn process_limits(&self, limits: &Limits) -> Vec<(ProcessLimit, u64)> {
@@ -249,8 +270,12 @@ impl JailBackend {
         furnishing: Furnishing,
         without: &BTreeSet<Layer>,
     ) -> Result<NativeSandbox> {
-        let SandboxRequest { id, limits, policy, .. } = request;
+        let SandboxRequest { id, limits, policy, readiness, .. } = request;
         let root = self.root(furnishing).await?;
+        if readiness == Readiness::Interpreter && without.is_empty() {
+            // Without one, the interpreter starts when the program does.
+            let _made = self.make_zygote(&root).await.is_ok();
+        }
         let shape = Shape {
             root: root.number,
             cgroup: CgroupLimits {
@@ -269,6 +294,7 @@ impl JailBackend {
             },
             without: Vec::new(),
             id: GuestId::Distinct,
+            readiness,
         };
         let recipe = Recipe {
             places: Arc::clone(&self.places),
@@ -317,6 +343,7 @@ impl JailBackend {
             _in_use: self.places.count(),
             features: BTreeSet::new(),
             again: None,
+            waiting: None,
             when_busy: None,
         }))))
     }
@@ -344,7 +371,8 @@ impl Recipe {
             control::weaken(without, &mut layers, &mut process_limits);
             self.places.make(&control::weakened(shape.clone(), without)).await?
         };
-        let Place { started, cgroup, outside_id } = place;
+        let Place { zygote, started, cgroup, outside_id } = place;
+        let waiting = zygote.map(|zygote| Waiting::new(&zygote.command, zygote.launcher));
         let places = Arc::clone(&self.places);
         let interpreter = self.root.interpreter.as_ref().map(|interpreter| interpreter.path.clone());
         let when_busy: Option<Box<dyn FnOnce() + Send + Sync>> =
@@ -374,6 +402,7 @@ impl Recipe {
             _in_use: self.places.count(),
             features: self.capabilities.live.clone(),
             again: without.is_empty().then(|| Arc::clone(&self) as Arc<dyn Again>),
+            waiting,
             when_busy,
         }))
     }

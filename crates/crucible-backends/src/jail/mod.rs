@@ -8,6 +8,7 @@ mod place;
 mod posture;
 mod root;
 mod self_test;
+mod zygotes;
 
 pub(crate) use backend::Furnishing;
 pub use backend::JailBackend;

@@ -3,12 +3,15 @@
 //! Invariant: a place is fresh. It is used once, and what was made ahead differs in nothing from what is made on request.
 
 use super::layers::Ids;
+use super::zygotes::{self, Zygote, Zygotes};
 use super::{JailConfig, Watch};
-use crate::native::{start_error, translate};
-use crucible_core::{Error, ErrorKind, Result};
-use crucible_jail::host::cgroup::{Cgroup, CgroupLimits, Cgroups};
+use crate::native::{AheadCommand, start_error, translate};
+use crucible_core::{Error, ErrorKind, Readiness, Result};
+use crucible_jail::host::cgroup::{Cgroup, CgroupLimits, Cgroups, Entry};
 use crucible_jail::host::{self, Launcher, Started};
-use crucible_jail::plan::{JailPlan, Need, Network, Protection, RangePlan, Reports, RootEntry, SandboxPlan};
+use crucible_jail::plan::{
+    JailPlan, Need, Network, Protection, RangePlan, Reports, RootEntry, SandboxPlan, ZygotePlan,
+};
 use crucible_jail::seccomp::{self, Connections};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::AsFd;
@@ -42,6 +45,8 @@ pub(super) struct Shape {
     pub(super) without: Vec<Protection>,
     /// Whether the guest has a host id of its own.
     pub(super) id: GuestId,
+    /// What is to stand ready in it.
+    pub(super) readiness: Readiness,
 }
 
 /// Which host id a guest gets.
@@ -55,6 +60,8 @@ pub(super) enum GuestId {
 
 /// A sandbox in which nothing has run yet.
 pub(super) struct Place {
+    /// What it was forked from, if that is an interpreter.
+    pub(super) zygote: Option<Zygote>,
     pub(super) started: Started,
     pub(super) cgroup: Cgroup,
     /// The host id of its guest, as numbered in the launcher's user namespace.
@@ -74,6 +81,7 @@ pub enum Ahead {
 pub(super) struct Places {
     // In this order, so that the spare and all that the launcher started are dead when the control groups are removed.
     spare: Mutex<Option<(Shape, Place)>>,
+    zygotes: Zygotes,
     launcher: Launcher,
     cgroups: Cgroups,
     ids: Ids,
@@ -93,7 +101,8 @@ impl Places {
         let hears = config.watch == Watch::Everything && host::can_report_calls();
         let (reports, ahead) = (if hears { Reports::Heard } else { Reports::Silenced }, config.ahead);
         let (spare, in_use, filter_with_door) = (Mutex::default(), Arc::default(), OnceLock::new());
-        Self { spare, launcher, cgroups, ids, ahead, landlock_abi, filter, filter_with_door, reports, in_use }
+        let zygotes = Zygotes::default();
+        Self { spare, zygotes, launcher, cgroups, ids, ahead, landlock_abi, filter, filter_with_door, reports, in_use }
     }
 
     pub(super) const fn cgroups(&self) -> &Cgroups {
@@ -142,8 +151,44 @@ impl Places {
         self.spare.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Makes one.
+    /// Makes one. It is forked from an interpreter where one was made for its root, and that still lives.
     pub(super) async fn make(&self, shape: &Shape) -> Result<Place> {
+        if shape.readiness == Readiness::Interpreter
+            && let Some(zygote) = self.zygotes.known(shape.root).await
+        {
+            match self.make_by(&zygote.launcher, Entry::Joined, shape).await {
+                Ok(place) => return Ok(Place { zygote: Some(zygote), ..place }),
+                // Whatever it is that it can't do, the launcher can, or says more of it.
+                Err(error) => self.zygotes.give_up(shape.root, &error).await,
+            }
+        }
+        self.make_by(&self.launcher, Entry::Cloned, shape).await
+    }
+
+    /// Has an interpreter made from which places with this root are forked, if there is none.
+    pub(super) async fn make_zygote(&self, guest_root: u32, root: u32, command: AheadCommand) -> Result<()> {
+        let make = async {
+            let argv = command.before_file.iter().chain([&command.file_name]).cloned().collect();
+            let plan = ZygotePlan { root, guest_root, ids: self.ids_of_zygotes(), argv, env: command.env.clone() };
+            let launcher = Arc::new(self.launcher.start_zygote(plan).await.map_err(zygotes::failed)?);
+            Ok(Zygote { launcher, command: Arc::new(command) })
+        };
+        self.zygotes.get(guest_root, make).await.map(drop)
+    }
+
+    /// First inside, first outside and count, as in the launcher's user namespace: its own id is one that no guest gets, and
+    /// those of its guests are called the same as where there is no interpreter.
+    fn ids_of_zygotes(&self) -> Vec<(u32, u32, u32)> {
+        let (own, guests) = match self.ids {
+            Ids::Range { start, count } => (start, count.saturating_sub(1)),
+            Ids::Spare { count } => (1, count.saturating_sub(1)),
+            Ids::Own => (0, 0),
+        };
+        let guests = (guests > 0).then(|| (own.saturating_add(1), own.saturating_add(1), guests));
+        std::iter::once((0, own, 1)).chain(guests).collect()
+    }
+
+    async fn make_by(&self, launcher: &Launcher, entry: Entry, shape: &Shape) -> Result<Place> {
         let outside_id = match shape.id {
             GuestId::Distinct => self.choose_id()?,
             GuestId::Root => 0,
@@ -151,7 +196,7 @@ impl Places {
         let cgroup =
             self.cgroups.create(&shape.cgroup).map_err(|error| translate("make the sandbox's control group", error))?;
         let (clone_into, join) =
-            cgroup.entrances().map_err(|error| translate("open the sandbox's control group", error))?;
+            cgroup.entrances(entry).map_err(|error| translate("open the sandbox's control group", error))?;
         let plan = JailPlan {
             root: shape.root,
             outside_id,
@@ -172,16 +217,16 @@ impl Places {
             without: shape.without.clone(),
         };
         let descriptors: Vec<_> = clone_into.iter().chain(&join).map(AsFd::as_fd).collect();
-        let started = self.launcher.start_sandbox(SandboxPlan::Jailed(plan), &descriptors).await;
+        let started = launcher.start_sandbox(SandboxPlan::Jailed(plan), &descriptors).await;
         let started = started.map_err(|error| start_error("start the sandbox", error))?;
-        Ok(Place { started, cgroup, outside_id })
+        Ok(Place { zygote: None, started, cgroup, outside_id })
     }
 
     /// Starts a range with the limits given.
     pub(super) async fn open_range(&self, root: u32, limits: &CgroupLimits) -> Result<(Started, Cgroup)> {
         let cgroup = self.cgroups.create(limits).map_err(|error| translate("make the range's control group", error))?;
         let (clone_into, join) =
-            cgroup.entrances().map_err(|error| translate("open the range's control group", error))?;
+            cgroup.entrances(Entry::Cloned).map_err(|error| translate("open the range's control group", error))?;
         // Never the host's root: it owns files that take no capability to write, such as most of /proc/sys.
         let (root_outside, spare) = match self.ids {
             Ids::Range { start, count } => (start, Some((start.saturating_add(1), count.saturating_sub(1)))),
@@ -218,9 +263,12 @@ impl Places {
                     .with_source(error)
             })
         };
+        // The first is that of interpreters from which sandboxes are forked.
         match self.ids {
-            Ids::Range { start, count } => Ok(start.saturating_add(random(count)?)),
-            Ids::Spare { count } => Ok(1 + random(count)?),
+            Ids::Range { start, count: 1 } => Ok(start),
+            Ids::Range { start, count } => Ok(start.saturating_add(1 + random(count - 1)?)),
+            Ids::Spare { count: 1 } => Ok(1),
+            Ids::Spare { count } => Ok(2 + random(count - 1)?),
             Ids::Own => Ok(0),
         }
     }

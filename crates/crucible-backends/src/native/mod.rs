@@ -3,9 +3,11 @@
 
 mod error;
 mod sandbox;
+mod waiting;
 
 pub(crate) use error::{start_error, translate};
 pub(crate) use sandbox::{Again, NativeParts, NativeSandbox, Nests};
+pub(crate) use waiting::{AheadCommand, Waiting, program};
 
 use crate::runtime::DEFAULT_LANGUAGES;
 use crucible_core::{Coverage, Error, ErrorKind, Language, Limits, LiveFeature, Monitoring, Result, Watchable};

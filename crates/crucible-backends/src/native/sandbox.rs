@@ -1,19 +1,20 @@
 //! A sandbox over the jail's launcher: commands, files and counters.
 
 use super::translate;
+use super::waiting::Waiting;
 use async_trait::async_trait;
 use crucible_core::{
     BehaviorKind, Command, CommandControl, Connection, Counters, Coverage, Door, Error, ErrorKind, Execution,
     ExitStatus, FileContent, FileEntry, FileKind, GuestPath, Layers, LimitKind, LiveFeature, Loss, Monitoring,
-    Observation, Observed, Observer, Posture, PostureFact, PostureState, ProcessHandle, Result, Sandbox, SandboxId,
-    Signal, Source, TerminalSize, TouchKind, Touched, Tree, TripwireWatch, Watchable, WatchedPlace,
+    Observation, Observed, Observer, Posture, PostureFact, PostureState, ProcessHandle, Readiness, Result, Sandbox,
+    SandboxId, Signal, Source, TerminalSize, TouchKind, Touched, Tree, TripwireWatch, Watchable, WatchedPlace,
 };
 use crucible_jail::host::cgroup::Cgroup;
 use crucible_jail::host::observe::{Kind, Word};
 use crucible_jail::host::posture::{Aspect, Fact, Look, Seen};
 use crucible_jail::host::tripwire::{Place, Touch, Watch};
 use crucible_jail::host::{self, JailError, Running, Started};
-use crucible_jail::plan::{DOOR, Ended, Entry, EntryKind, Orphans, ProcessLimit};
+use crucible_jail::plan::{DOOR, Ended, Entry, EntryKind, Orphans, ProcessLimit, Start};
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{Read, Write};
@@ -57,6 +58,8 @@ pub(crate) struct NativeParts {
     pub(crate) features: BTreeSet<LiveFeature>,
     /// Makes another one like it.
     pub(crate) again: Option<Arc<dyn Again>>,
+    /// The interpreter that it is a fork of, if it is.
+    pub(crate) waiting: Option<Waiting>,
     /// What the backend would like to do once the sandbox keeps itself busy.
     pub(crate) when_busy: Option<Box<dyn FnOnce() + Send + Sync>>,
 }
@@ -154,6 +157,10 @@ impl Sandbox for NativeSandbox {
         self.parts.interpreter.as_deref()
     }
 
+    fn readiness(&self) -> Readiness {
+        if self.parts.waiting.is_some() { Readiness::Interpreter } else { Readiness::Bare }
+    }
+
     async fn exec(&self, command: Command) -> Result<Execution> {
         command.check(&self.parts.features)?;
         let Command { argv, env, directory, user: _, terminal, tree } = command;
@@ -162,7 +169,14 @@ impl Sandbox for NativeSandbox {
             .map(|(name, value)| format!("{name}={value}"))
             .chain(env.iter().map(|(name, value)| format!("{name}={value}")))
             .collect();
+        let is_plain = terminal.is_none() && tree == Tree::OfSandbox;
+        let waiting = self.parts.waiting.as_ref().filter(|_| is_plain);
+        let (start, argv) = match waiting.and_then(|waiting| waiting.program_of(&argv, &env)) {
+            Some(program) => (Start::Interpret, program.to_vec()),
+            None => (Start::Execute, argv),
+        };
         let command = host::Command {
+            start,
             argv,
             env,
             directory: directory.as_str().to_owned(),

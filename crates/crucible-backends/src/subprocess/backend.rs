@@ -180,6 +180,7 @@ impl Backend for SubprocessBackend {
             _in_use: Arc::default(),
             features: live_features(),
             again: None,
+            waiting: None,
             when_busy: None,
         })))
     }

@@ -253,6 +253,7 @@ fn worker_files(config: &WasmConfig) -> Result<Vec<RuntimeEntry>> {
         env: BTreeMap::new(),
         install_hint: String::new(),
         wasm: String::new(),
+        ready: String::new(),
         preload: Vec::new(),
     };
     let found = runtime::resolve(&language, None)?;

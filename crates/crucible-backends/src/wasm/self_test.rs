@@ -33,6 +33,7 @@ pub(super) fn itself() -> Language {
         env: BTreeMap::new(),
         install_hint: String::new(),
         wasm: Language::ITSELF.to_owned(),
+        ready: String::new(),
         preload: Vec::new(),
     }
 }

@@ -40,6 +40,7 @@ impl Bench {
             image: String::new(),
             install_hint: String::new(),
             wasm: String::new(),
+            ready: String::new(),
             preload: Vec::new(),
         };
         let binary = Language {

@@ -22,6 +22,12 @@ pub enum JailError {
         /// The kernel's answer.
         errno: i32,
     },
+    /// An interpreter couldn't be made a launcher.
+    #[error("the interpreter can't be made ready: {words}")]
+    Zygote {
+        /// The last that it said.
+        words: String,
+    },
     /// The launcher is gone.
     #[error("the launcher is gone")]
     LauncherLost,

@@ -4,9 +4,11 @@ use super::observe::ProcessEvents;
 use super::sandbox::{Reach, Sandbox, Watched, is_readable};
 use super::socket::MessageSocket;
 use super::{JailError, image};
-use crate::plan::{LauncherReply, LauncherRequest, Privilege, Protection, RootEntry, SandboxPlan};
+use crate::plan::{LauncherReply, LauncherRequest, Privilege, Protection, RootEntry, SandboxPlan, ZygotePlan};
 use crate::socket::{self, MessageError};
+use rustix::pipe::PipeFlags;
 use rustix::process::{Pid, PidfdFlags};
+use std::io::Read as _;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -26,7 +28,7 @@ pub struct Launcher {
     /// Whether the descriptors of one of its sandboxes have been listed one by one.
     listed: Arc<AtomicBool>,
     /// Tells of programs that are started, where the kernel lets this user hear of that.
-    events: Option<ProcessEvents>,
+    events: Option<Arc<ProcessEvents>>,
     /// Whether what its sandboxes' guests do is looked at.
     watches: bool,
 }
@@ -85,7 +87,7 @@ impl Launcher {
             process,
             time_namespace: false,
             listed: Arc::default(),
-            events: ProcessEvents::listen().ok(),
+            events: ProcessEvents::listen().ok().map(Arc::new),
             watches: true,
         };
         let mut answer = launcher.request(&LauncherRequest::Begin(privilege), &[]).await?.0;
@@ -120,7 +122,7 @@ impl Launcher {
     /// Whether files are heard of that a guest opens outside of its language's and its own.
     #[must_use]
     pub fn hears_of_files(&self) -> bool {
-        self.events.as_ref().is_some_and(ProcessEvents::hears_of_files)
+        self.events.as_deref().is_some_and(ProcessEvents::hears_of_files)
     }
 
     /// The launcher's process on the host.
@@ -153,7 +155,7 @@ impl Launcher {
             SandboxPlan::Bare { .. } => Reach::Descendants,
         };
         // A range has supervisors of its own in it.
-        let events = self.events.as_ref().filter(|_| !matches!(plan, SandboxPlan::Range(_)));
+        let events = self.events.as_deref().filter(|_| !matches!(plan, SandboxPlan::Range(_)));
         let (answer, received) = self.request(&LauncherRequest::Start(Box::new(plan)), &all).await?;
         drop(theirs);
         let mut received = received.into_iter();
@@ -170,6 +172,46 @@ impl Launcher {
             }),
             _ => Err(JailError::Protocol("start a sandbox")),
         }
+    }
+
+    /// Starts an interpreter that is a launcher itself, for sandboxes with the root that the plan names, and waits until it is
+    /// initialised. It ends when it is dropped, and with this launcher.
+    ///
+    /// # Errors
+    /// [`JailError::Zygote`] with its last words, where it can't be one; as [`Launcher::start_sandbox`].
+    pub async fn start_zygote(&self, plan: ZygotePlan) -> Result<Self, JailError> {
+        let (ours, theirs) = socket::pair().map_err(JailError::os("make a socket pair"))?;
+        let library = image::zygote()?;
+        let (words, errors) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC).map_err(JailError::os("make a pipe"))?;
+        let descriptors = [theirs.as_fd(), library.as_fd(), errors.as_fd()];
+        let (answer, received) = self.request(&LauncherRequest::StartZygote(Box::new(plan)), &descriptors).await?;
+        drop((theirs, errors));
+        let (LauncherReply::ZygoteStarted { pid }, Some(process)) = (answer, received.into_iter().next()) else {
+            return Err(JailError::Protocol("start a zygote"));
+        };
+        // The first thing that it says is that it has begun.
+        let mut connection = Connection { socket: MessageSocket::new(ours)?, owed: 1, broken: false };
+        match connection.answer().await {
+            Ok((LauncherReply::Begun { .. }, _)) => {}
+            Ok(_) => return Err(JailError::Protocol("start a zygote")),
+            Err(_) => return Err(JailError::Zygote { words: last_words(words) }),
+        }
+        Ok(Self {
+            connection: Some(Mutex::new(connection)),
+            child: None,
+            process_id: u32::try_from(pid).map_err(|_| JailError::Protocol("start a zygote"))?,
+            process: Arc::new(process),
+            time_namespace: self.time_namespace,
+            listed: Arc::default(),
+            events: self.events.clone(),
+            watches: self.watches,
+        })
+    }
+
+    /// Whether it has ended, and with it every sandbox that it started.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        is_readable(&self.process).unwrap_or(true)
     }
 
     async fn request(
@@ -210,6 +252,17 @@ impl Connection {
 fn listener(socket: OwnedFd) -> Result<TcpListener, JailError> {
     rustix::io::ioctl_fionbio(&socket, true).map_err(JailError::os("make a socket non-blocking"))?;
     TcpListener::from_std(socket.into()).map_err(JailError::io("listen for what wants out of the sandbox"))
+}
+
+/// What somebody who has ended wrote last, in one line.
+fn last_words(words: OwnedFd) -> String {
+    const MOST: u64 = 4096;
+    let mut text = Vec::new();
+    let nonblocking = rustix::io::ioctl_fionbio(&words, true).is_ok();
+    let _read = nonblocking.then(|| std::fs::File::from(words).take(MOST).read_to_end(&mut text));
+    let text = String::from_utf8_lossy(&text);
+    let last = text.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("it said nothing");
+    last.chars().filter(|char| !char.is_control()).take(300).collect()
 }
 
 fn lost(error: MessageError) -> JailError {

@@ -22,5 +22,8 @@ pub use facts::{
 };
 pub use image::digest as launcher_digest;
 pub use launcher::{Launcher, SpareIds, Started};
+/// What an interpreter of Python runs to be a zygote, with a last line added that calls `crucible_zygote` with the names of the
+/// modules that it preloads and the number of its sandboxes' root.
+pub const PYTHON_ZYGOTE: &str = include_str!("../zygote/python.py");
 pub use process_tree::{TreeUsage, descendants, tree_transfers, tree_usage};
 pub use sandbox::{Command, Control, Running, Sandbox, Size};

@@ -1,12 +1,12 @@
 //! What a fork of the init does to become a command.
 
-use super::Step;
+use super::{Interpreter, Step};
 use crate::plan::{Failure, Orphans, ProcessLimit, Streams, WORK};
 use crate::sys;
 use rustix::fd::OwnedFd;
 use rustix::fs::Mode;
 use rustix::io::{Errno, FdFlags};
-use rustix::process::{Resource, Rlimit, Signal};
+use rustix::process::{DumpableBehavior, Resource, Rlimit, Signal};
 use std::ffi::CString;
 
 /// A command to become.
@@ -33,6 +33,31 @@ impl Command {
             Ok(()) => self.execute(),
         };
         (failure, descriptors.get(3))
+    }
+
+    /// Turns this process, which is a fork of an interpreter, into the command. Returns only if that failed.
+    pub(super) fn be_interpreted(
+        &self,
+        descriptors: Vec<OwnedFd>,
+        interpreter: Interpreter,
+    ) -> (Failure, Option<OwnedFd>) {
+        let prepared = self.prepare(&descriptors, None, None).and_then(|()| {
+            // As it would be after executing the interpreter's program, which anybody may read.
+            rustix::process::set_dumpable_behavior(DumpableBehavior::Dumpable)
+                .step("make the program's process its own")
+        });
+        let report = descriptors.into_iter().nth(3);
+        match (prepared, report) {
+            (Err(failure), report) => (failure, report),
+            (Ok(()), report) => {
+                // What the init works with goes, and with it the report, whose end tells the supervisor that the program runs.
+                std::mem::forget(report);
+                match sys::close_range(3, u32::MAX).step("close descriptors") {
+                    Ok(()) => (interpreter.run)(&self.argv, &self.env),
+                    Err(failure) => (failure, None),
+                }
+            }
+        }
     }
 
     fn prepare(

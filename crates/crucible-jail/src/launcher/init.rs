@@ -5,8 +5,8 @@
 //! only its word: the supervisor decides by the host's evidence.
 
 use super::confine::{self, Confined, Descriptors, Surroundings};
-use super::{command, copy, files, tree};
-use crate::plan::{Copying, Ended, Failure, InitMessage, InitRequest, JailPlan, Refusal};
+use super::{Interpreter, command, copy, files, tree};
+use crate::plan::{Copying, Ended, Failure, InitMessage, InitRequest, JailPlan, Refusal, Start};
 use crate::socket::{self, Longest, MessageError};
 use crate::sys::{self, Forked};
 use rustix::event::{PollFd, PollFlags};
@@ -36,18 +36,27 @@ pub(super) struct Init {
     descriptors: Descriptors,
     /// Running commands by process number, with the supervisor's number.
     commands: BTreeMap<i32, u32>,
+    /// The interpreter that this process is a fork of, if it is.
+    interpreter: Option<Interpreter>,
 }
 
 /// Confines this process and serves the supervisor until the end.
-pub(super) fn run_jailed(plan: &JailPlan, surroundings: Surroundings<'_>, control: OwnedFd) -> ! {
-    let confined = confine::confine(plan, surroundings, &control);
-    run_confined(confined, Reach::Namespace, control)
+pub(super) fn run_jailed(
+    plan: &JailPlan,
+    surroundings: Surroundings<'_>,
+    control: OwnedFd,
+    interpreter: Option<Interpreter>,
+) -> ! {
+    match confine::confine(plan, surroundings, &control) {
+        Ok(confined) => serve(control, Reach::Namespace, confined, interpreter),
+        Err(failure) => fail(&control, failure),
+    }
 }
 
 /// Serves the supervisor until the end, if the confinement succeeded.
 pub(super) fn run_confined(confined: Result<Confined, Failure>, reach: Reach, control: OwnedFd) -> ! {
     match confined {
-        Ok(confined) => serve(control, reach, confined),
+        Ok(confined) => serve(control, reach, confined, None),
         Err(failure) => fail(&control, failure),
     }
 }
@@ -61,7 +70,7 @@ pub(super) fn run_bare(work: OwnedFd, control: OwnedFd) -> ! {
             let descriptors = Descriptors::Closed;
             let (without, ruleset, reports, terminals) = (Vec::new(), None, None, None);
             let confined = Confined { folders, ruleset, without, descriptors, reports, terminals };
-            serve(control, Reach::Bare, confined)
+            serve(control, Reach::Bare, confined, None)
         }
         Err(errno) => {
             fail(&control, Failure { step: "become the reaper of orphans".to_owned(), errno: errno.raw_os_error() })
@@ -74,7 +83,7 @@ fn fail(control: &OwnedFd, failure: Failure) -> ! {
     sys::exit_now(1)
 }
 
-fn serve(control: OwnedFd, reach: Reach, confined: Confined) -> ! {
+fn serve(control: OwnedFd, reach: Reach, confined: Confined, interpreter: Option<Interpreter>) -> ! {
     let Confined { folders, ruleset, without, descriptors, reports, terminals } = confined;
     // A handler that the launcher's runtime has set up would be one that a guest could trigger.
     sys::restore_signals();
@@ -90,7 +99,7 @@ fn serve(control: OwnedFd, reach: Reach, confined: Confined) -> ! {
         fail(&control, Failure { step: "enter the Landlock domain".to_owned(), errno: errno.raw_os_error() })
     }
     let commands = BTreeMap::new();
-    let mut init = Init { control, signals, reach, folders, _ruleset: ruleset, descriptors, commands };
+    let mut init = Init { control, signals, reach, folders, _ruleset: ruleset, descriptors, commands, interpreter };
     let is_ready = hand_over(&init.control, &InitMessage::Reports, reports)
         .and_then(|()| hand_over(&init.control, &InitMessage::Terminals, terminals))
         .and_then(|()| init.send(&InitMessage::Ready { without }))
@@ -135,9 +144,9 @@ impl Init {
 
     fn handle(&mut self, request: InitRequest, descriptors: Vec<OwnedFd>) -> Result<(), MessageError> {
         match request {
-            InitRequest::Exec { number, argv, env, directory, limits, streams, orphans } => {
+            InitRequest::Exec { number, argv, env, directory, limits, streams, orphans, start } => {
                 let command = command::Command { argv, env, directory, limits, streams, orphans };
-                self.start(number, &command, descriptors)
+                self.start(number, &command, start, descriptors)
             }
             InitRequest::Signal { number, signal } => self.answer_done(self.signal(number, signal)),
             InitRequest::EndTree { number } => {
@@ -197,10 +206,22 @@ impl Init {
         &mut self,
         number: u32,
         command: &command::Command,
+        start: Start,
         descriptors: Vec<OwnedFd>,
     ) -> Result<(), MessageError> {
-        match sys::fork() {
+        let interpreter = self.interpreter.filter(|_| start == Start::Interpret);
+        let forked = match (start, interpreter) {
+            (Start::Execute, _) => sys::fork(),
+            (Start::Interpret, Some(interpreter)) => (interpreter.fork)(),
+            (Start::Interpret, None) => Err(Errno::NOSYS),
+        };
+        match forked {
             Ok(Forked::Child) => {
+                if let Some(interpreter) = interpreter {
+                    let failure = command.be_interpreted(descriptors, interpreter);
+                    command::report(failure.1.as_ref(), &failure.0);
+                    sys::exit_now(127)
+                }
                 let work = match self.reach {
                     Reach::Namespace | Reach::Descendants => None,
                     Reach::Bare => self.folders.first().map(|(_, folder)| folder),

@@ -17,6 +17,7 @@ mod root;
 mod start;
 mod tree;
 mod weaken;
+mod zygote;
 
 use crate::plan::{Failure, LauncherReply, LauncherRequest, Privilege};
 use crate::socket::{self, Longest, MessageError};
@@ -30,6 +31,8 @@ use rustix::io::Errno;
 use rustix::process::WaitOptions;
 use std::collections::BTreeMap;
 use std::process::ExitCode;
+#[cfg(feature = "zygote")]
+pub(crate) use zygote::{say, serve_within};
 
 /// A system call's failure with the step it belongs to.
 trait Step<T> {
@@ -61,9 +64,21 @@ struct Launcher {
     original_network: OwnedFd,
     /// Running inits, with the network namespace that each holds.
     inits: BTreeMap<i32, Option<OwnedFd>>,
+    /// The interpreter that this launcher lives in, if it does.
+    interpreter: Option<Interpreter>,
 }
 
-/// Serves the supervisor until it closes its end. Returns the process's exit code.
+#[cfg_attr(not(feature = "zygote"), expect(dead_code, reason = "only in an interpreter is there one"))]
+/// How a fork of an init goes on in the interpreter that the init is a fork of.
+#[derive(Clone, Copy)]
+pub(crate) struct Interpreter {
+    /// Forks this process as the interpreter wants it done.
+    pub(crate) fork: fn() -> Result<sys::Forked, Errno>,
+    /// Runs a program with its environment (`NAME=value` each). Its file is the first argument.
+    pub(crate) run: fn(argv: &[String], env: &[String]) -> !,
+}
+
+/// Serves the supervisor, whose socket is standard input, until it closes its end. Returns the process's exit code.
 #[must_use]
 pub fn serve() -> ExitCode {
     let Ok(control) = rustix::stdio::stdin().try_clone_to_owned() else {
@@ -74,41 +89,49 @@ pub fn serve() -> ExitCode {
     if null.and_then(|null| rustix::stdio::dup2_stdin(&null)).is_err() {
         return ExitCode::from(70);
     }
-    let Ok(signals) = sys::block_signals_into_descriptor() else {
-        return ExitCode::from(70);
-    };
-    let Ok(own_process) = rustix::process::pidfd_open(rustix::process::getpid(), rustix::process::PidfdFlags::empty())
-    else {
-        return ExitCode::from(70);
-    };
     // A session of its own: no terminal, no Ctrl-C meant for the supervisor.
     if rustix::process::setsid().is_err() {
         return ExitCode::from(70);
     }
-    let Ok(original_network) = network::current() else {
+    let Ok((mut launcher, signals)) = Launcher::new(control) else {
         return ExitCode::from(70);
     };
-    let mut launcher = Launcher {
-        control,
-        own_process,
-        mounts: None,
-        networks: NetworkPool::default(),
-        original_network,
-        inits: BTreeMap::new(),
-    };
-    loop {
-        let mut waits = [PollFd::new(&launcher.control, PollFlags::IN), PollFd::new(&signals, PollFlags::IN)];
-        match rustix::event::poll(&mut waits, None) {
-            Err(Errno::INTR) => continue,
-            Err(_) => return ExitCode::from(71),
-            Ok(_) => {}
-        }
-        let (requested, child_ended) = (!waits[0].revents().is_empty(), !waits[1].revents().is_empty());
-        if child_ended {
-            launcher.reap(signals.as_fd());
-        }
-        if requested && launcher.handle_one().is_err() {
-            return ExitCode::SUCCESS;
+    ExitCode::from(launcher.serve(&signals))
+}
+
+impl Launcher {
+    /// A launcher that has made nothing yet, and what tells it of its children's ends.
+    fn new(control: OwnedFd) -> Result<(Self, OwnedFd), Failure> {
+        let signals = sys::block_signals_into_descriptor().step("watch for ended children")?;
+        let own_process = rustix::process::pidfd_open(rustix::process::getpid(), rustix::process::PidfdFlags::empty());
+        let launcher = Self {
+            control,
+            own_process: own_process.step("watch this process")?,
+            mounts: None,
+            networks: NetworkPool::default(),
+            original_network: network::current().step("open the network namespace")?,
+            inits: BTreeMap::new(),
+            interpreter: None,
+        };
+        Ok((launcher, signals))
+    }
+
+    /// Serves the supervisor until it closes its end, and gives the process's exit code.
+    fn serve(&mut self, signals: &OwnedFd) -> u8 {
+        loop {
+            let mut waits = [PollFd::new(&self.control, PollFlags::IN), PollFd::new(signals, PollFlags::IN)];
+            match rustix::event::poll(&mut waits, None) {
+                Err(Errno::INTR) => continue,
+                Err(_) => return 71,
+                Ok(_) => {}
+            }
+            let (requested, child_ended) = (!waits[0].revents().is_empty(), !waits[1].revents().is_empty());
+            if child_ended {
+                self.reap(signals.as_fd());
+            }
+            if requested && self.handle_one().is_err() {
+                return 0;
+            }
         }
     }
 }
@@ -127,16 +150,25 @@ impl Launcher {
                 return Ok(());
             }
             LauncherRequest::Start(plan) => {
-                return match self.start(*plan, descriptors) {
-                    Ok((reply, descriptors)) => {
-                        let descriptors: Vec<_> = descriptors.iter().map(AsFd::as_fd).collect();
-                        socket::send(&self.control, &reply, &descriptors)
-                    }
-                    Err(failure) => socket::send(&self.control, &LauncherReply::Failed(failure), &[]),
-                };
+                let started = self.start(*plan, descriptors);
+                return self.answer_started(started);
+            }
+            LauncherRequest::StartZygote(plan) => {
+                let started = self.start_zygote(&plan, descriptors);
+                return self.answer_started(started);
             }
         };
         socket::send(&self.control, &answer.unwrap_or_else(LauncherReply::Failed), &[])
+    }
+
+    fn answer_started(&self, started: Result<(LauncherReply, Vec<OwnedFd>), Failure>) -> Result<(), MessageError> {
+        match started {
+            Ok((reply, descriptors)) => {
+                let descriptors: Vec<_> = descriptors.iter().map(AsFd::as_fd).collect();
+                socket::send(&self.control, &reply, &descriptors)
+            }
+            Err(failure) => socket::send(&self.control, &LauncherReply::Failed(failure), &[]),
+        }
     }
 
     fn begin(&mut self, privilege: Privilege) -> Result<LauncherReply, Failure> {
@@ -165,7 +197,7 @@ impl Launcher {
     fn make_realm(&mut self) -> Result<LauncherReply, Failure> {
         // Preferred: kernels before 5.6, or built without it, have none. The answer says so.
         let time_namespace = realm::enter_time_namespace().is_ok();
-        self.mounts = Some(Mounts::make()?);
+        self.mounts = Some(Mounts::make(realm::PLACES)?);
         Ok(LauncherReply::Begun { time_namespace })
     }
 

@@ -11,7 +11,7 @@ use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, MountPropagationF
 use rustix::thread::{ClockId, LinkNameSpaceType};
 
 /// Folders that exist on every Linux and that nothing bound into a sandbox comes from; the first that takes a mount is used.
-const PLACES: &[&str] = &["/sys", "/mnt", "/srv", "/media", "/opt"];
+pub(super) const PLACES: &[&str] = &["/sys", "/mnt", "/srv", "/media", "/opt"];
 
 /// Makes a user namespace. Without spare ids the launcher's own id is mapped to 0 in it, which any user may do.
 pub(super) fn enter_user_namespace(spare_ids: bool) -> Result<(), Failure> {
@@ -50,14 +50,15 @@ pub(super) struct Mounts {
 pub(super) const PLACE_OF_ROOT: &str = "/root";
 
 impl Mounts {
-    /// Makes both and enters the small one. Nothing travels back from either.
-    pub(super) fn make() -> Result<Self, Failure> {
+    /// Makes both and enters the small one. Nothing travels back from either. At one of the places, something can be attached
+    /// in each.
+    pub(super) fn make(places: &'static [&'static str]) -> Result<Self, Failure> {
         let original = own_mount_namespace()?;
         sys::unshare(libc::CLONE_NEWNS).step("make a mount namespace")?;
         rustix::mount::mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
             .step("make the mounts private")?;
         let host = own_mount_namespace()?;
-        let roots = attach_anywhere(&small_file_system()?).step("attach the file system for prepared roots")?;
+        let roots = attach_at_first(places, &small_file_system()?).step("attach the file system for prepared roots")?;
 
         sys::unshare(libc::CLONE_NEWNS).step("make a small mount namespace")?;
         let root = small_file_system()?;
@@ -66,7 +67,7 @@ impl Mounts {
         }
         let open = |name| rustix::fs::openat(&root, name, OFlags::PATH | OFlags::CLOEXEC, Mode::empty());
         let proc = root::copy_tree("/proc").step("bind /proc")?;
-        attach_anywhere(&root).step("attach the small root")?;
+        attach_at_first(places, &root).step("attach the small root")?;
         root::attach(&proc, &open("proc").step("open the small root's folders")?).step("attach /proc")?;
         rustix::process::fchdir(&root).step("enter the small root")?;
         rustix::process::pivot_root(".", ".").step("pivot into the small root")?;
@@ -115,9 +116,9 @@ fn small_file_system() -> Result<OwnedFd, Failure> {
 }
 
 /// Attaches a mount to the first of some folders that is there. Returns which.
-fn attach_anywhere(mount: &OwnedFd) -> Result<&'static str, Errno> {
+fn attach_at_first(places: &'static [&'static str], mount: &OwnedFd) -> Result<&'static str, Errno> {
     let mut last = Errno::NOENT;
-    for path in PLACES {
+    for path in places {
         match rustix::mount::move_mount(
             mount.as_fd(),
             "",

@@ -29,6 +29,19 @@ impl Launcher {
         mounts.among_host_mounts(|roots| prepare(&path_of(roots, number), entries))
     }
 
+    /// Takes a root that was prepared elsewhere.
+    #[cfg(feature = "zygote")]
+    pub(super) fn adopt_root(&self, number: u32, root: &OwnedFd) -> Result<(), Failure> {
+        let mounts = self.mounts.as_ref().ok_or(Errno::INVAL).step("take a root before there is a place for it")?;
+        mounts.among_host_mounts(|roots| {
+            let path = path_of(roots, number);
+            std::fs::create_dir(&path).step("make the folder of a root")?;
+            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            let place = rustix::fs::open(&*path, flags, Mode::empty()).step("open the folder of a root")?;
+            attach(root, &place).step("attach a root")
+        })
+    }
+
     /// Copies a prepared root for a sandbox.
     pub(super) fn copy_root(&self, number: u32) -> Result<OwnedFd, Failure> {
         let mounts = self.mounts.as_ref().ok_or(Errno::INVAL).step("start a sandbox before Begin")?;

@@ -60,7 +60,7 @@ impl Launcher {
             drop(go_write);
             let surroundings =
                 confine::Surroundings { root, writable, cgroups, go: go_read, launcher: &self.own_process };
-            init::run_jailed(plan, surroundings, control)
+            init::run_jailed(plan, surroundings, control, self.interpreter)
         };
         self.inits.insert(pid, network);
         // The child waits for this before it does anything that needs an id.

@@ -110,6 +110,8 @@ const PRCTLS: &[Alternative] = &[
     &[Test::equals(Argument::First, 1)],           // PR_SET_PDEATHSIG
     &[Test::equals(Argument::First, 2)],           // PR_GET_PDEATHSIG
     &[Test::equals(Argument::First, 3)],           // PR_GET_DUMPABLE
+    // PR_SET_DUMPABLE, only as every program is that was executed: a fork of an interpreter isn't. Nobody can hide by it.
+    &[Test::equals(Argument::First, 4), Test::equals(Argument::Second, 1)],
     &[Test::equals(Argument::First, 15)],          // PR_SET_NAME
     &[Test::equals(Argument::First, 16)],          // PR_GET_NAME
     &[Test::equals(Argument::First, 21)],          // PR_GET_SECCOMP

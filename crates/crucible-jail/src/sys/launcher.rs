@@ -172,6 +172,21 @@ pub(crate) fn close_on_exec_from(first: u32) -> Result<(), Errno> {
     check(unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, CLOEXEC) }).map(drop)
 }
 
+/// Makes a descriptor known under a number, too, under which an executed program finds it. What had that number is closed.
+pub(crate) fn duplicate_to(descriptor: BorrowedFd<'_>, number: RawFd) -> Result<(), Errno> {
+    // SAFETY: takes numbers only. The caller owns what has that number now, and doesn't use it any more.
+    check(libc::c_long::from(unsafe { libc::dup2(descriptor.as_raw_fd(), number) })).map(drop)
+}
+
+/// Takes a descriptor that this program was started with, once, and keeps it from programs that it starts.
+#[cfg(feature = "zygote")]
+pub(crate) fn take_inherited(number: RawFd) -> Result<OwnedFd, Errno> {
+    // SAFETY: takes numbers only; fails where nothing is open under it.
+    check(libc::c_long::from(unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) }))?;
+    // SAFETY: it is open, and whoever started this program meant it for whoever asks here, which happens once.
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
+}
+
 /// Blocks the end of children as a signal, and makes a descriptor that tells of it instead.
 pub(crate) fn block_signals_into_descriptor() -> Result<OwnedFd, Errno> {
     let mut set = std::mem::MaybeUninit::<libc::sigset_t>::uninit();

@@ -45,6 +45,7 @@ fn read_one(values: &Values, name: &str) -> Result<Language> {
         env: values.variables(&key("env.")),
         install_hint: text("install_hint").unwrap_or_default(),
         wasm: text("wasm").unwrap_or_default(),
+        ready: text("ready").unwrap_or_default(),
         preload: values.list(&key("preload")),
     })
 }

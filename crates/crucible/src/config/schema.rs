@@ -91,6 +91,7 @@ const LANGUAGE: Node = Node::Section(&[
     ("env", Node::Variables),
     ("install_hint", Node::Text),
     ("wasm", Node::Text),
+    ("ready", Node::Text),
     ("preload", Node::List),
 ]);
 

@@ -11,7 +11,7 @@ mod foreign;
 mod sandbox;
 
 pub use foreign::ForeignCgroup;
-pub use sandbox::{Cgroup, CgroupCounters, CgroupLimits};
+pub use sandbox::{Cgroup, CgroupCounters, CgroupLimits, Entry};
 
 use super::{JailError, random_below};
 use crate::plan::CgroupMount;

@@ -49,6 +49,15 @@ pub(super) struct Group {
     pub(super) folder: PathBuf,
 }
 
+/// How a sandbox's first process comes into its control group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Entry {
+    /// It is made there, where that can be.
+    Cloned,
+    /// It joins.
+    Joined,
+}
+
 /// A sandbox's control group. It stays until it is removed; dropping it removes it if nothing runs in it any more.
 pub struct Cgroup {
     groups: Vec<Group>,
@@ -75,14 +84,20 @@ impl Cgroup {
         Ok(cgroup)
     }
 
-    /// The folder of version 2 to be cloned into, and the files of version 1 through which a process joins.
+    /// The folder of version 2 to be cloned into, and the files of version 1 through which a process joins; or only such files,
+    /// for somebody whom the kernel wouldn't let clone into a group of ours. To join a group of version 2 may take
+    /// milliseconds, before Linux 6.18.
     ///
     /// # Errors
     /// [`JailError::Os`] where they can't be opened.
-    pub fn entrances(&self) -> Result<(Option<OwnedFd>, Vec<OwnedFd>), JailError> {
+    pub fn entrances(&self, entry: Entry) -> Result<(Option<OwnedFd>, Vec<OwnedFd>), JailError> {
         let (mut clone_into, mut join) = (None, Vec::new());
         for group in &self.groups {
             match group.version {
+                Version::V2 if entry == Entry::Joined => {
+                    let members = OpenOptions::new().write(true).open(group.folder.join("cgroup.procs"));
+                    join.push(members.map_err(JailError::io("open a control group"))?.into());
+                }
                 Version::V2 => {
                     clone_into = Some(File::open(&group.folder).map_err(JailError::io("open a control group"))?.into())
                 }

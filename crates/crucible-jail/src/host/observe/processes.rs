@@ -82,6 +82,8 @@ enum Role {
 struct Sandbox {
     record: Arc<Record>,
     read: u32,
+    /// What a process is that the init makes.
+    first: Role,
 }
 
 /// What an event tells.
@@ -134,7 +136,7 @@ impl ProcessEvents {
         let hears_of_files = files.is_some_and(|files| files.add(init).is_ok());
         let mut tracked = self.ears.tracked();
         tracked.processes.insert(init, Process { init, role: Role::Init });
-        tracked.sandboxes.insert(init, Sandbox { record, read: 0 });
+        tracked.sandboxes.insert(init, Sandbox { record, read: 0, first: Role::Command });
         drop(tracked);
         Registration { ears: Arc::clone(&self.ears), init, hears_of_files }
     }
@@ -153,6 +155,13 @@ impl Registration {
     /// Whether opened files are heard of.
     pub(in crate::host) const fn hears_of_files(&self) -> bool {
         self.hears_of_files
+    }
+
+    /// Whatever the init makes from now on is the guest's already: its program isn't executed.
+    pub(in crate::host) fn programs_come_unexecuted(&self) {
+        if let Some(sandbox) = self.ears.tracked().sandboxes.get_mut(&self.init) {
+            sandbox.first = Role::Guest;
+        }
     }
 
     /// By which whatever has happened until now can be heard of at once.
@@ -311,7 +320,8 @@ impl Tracked {
         match event {
             Event::Fork { parent, child } => match self.processes.get(&parent).copied() {
                 Some(Process { init, role }) => {
-                    let role = if role == Role::Init { Role::Command } else { Role::Guest };
+                    let first = self.sandboxes.get(&init).map_or(Role::Guest, |sandbox| sandbox.first);
+                    let role = if role == Role::Init { first } else { Role::Guest };
                     self.processes.insert(child, Process { init, role });
                 }
                 // A number that a process of a sandbox had before.
@@ -398,7 +408,7 @@ mod tests {
         let (record, mut tracked) = (Arc::<Record>::default(), Tracked::default());
         let init = 1 << 29;
         tracked.processes.insert(init, Process { init, role: Role::Init });
-        tracked.sandboxes.insert(init, Sandbox { record: Arc::clone(&record), read: 0 });
+        tracked.sandboxes.insert(init, Sandbox { record: Arc::clone(&record), read: 0, first: Role::Command });
         let seen =
             || Observer::new(Arc::clone(&record), None).seen().iter().map(|sighting| sighting.count).sum::<u64>();
         tracked.take(Event::Fork { parent: init, child: init + 1 });
@@ -422,7 +432,7 @@ mod tests {
         let (record, mut tracked) = (Arc::<Record>::default(), Tracked::default());
         let init = 1 << 29;
         tracked.processes.insert(init, Process { init, role: Role::Guest });
-        tracked.sandboxes.insert(init, Sandbox { record: Arc::clone(&record), read: 0 });
+        tracked.sandboxes.insert(init, Sandbox { record: Arc::clone(&record), read: 0, first: Role::Command });
         for _ in 0..MOST_READ + 10 {
             tracked.take(Event::Exec { process: init });
         }

@@ -4,7 +4,7 @@ use super::super::JailError;
 use super::Sandbox;
 use super::conversation::Conversation;
 use super::terminal::{Keyboard, Screen, Size, Terminal};
-use crate::plan::{Ended, Failure, InitRequest, Orphans, ProcessLimit, Streams};
+use crate::plan::{Ended, Failure, InitRequest, Orphans, ProcessLimit, Start, Streams};
 use rustix::fs::OFlags;
 use rustix::pipe::PipeFlags;
 use rustix::process::{Gid, Uid};
@@ -32,6 +32,8 @@ pub struct Command {
     pub terminal: Option<Size>,
     /// Whose its orphans are.
     pub orphans: Orphans,
+    /// How its program comes into its process.
+    pub start: Start,
 }
 
 /// A command that was started.
@@ -104,7 +106,7 @@ impl Sandbox {
     /// # Errors
     /// [`JailError::NotStarted`] where the program can't be executed.
     pub async fn exec(&self, command: Command) -> Result<Running, JailError> {
-        let Command { argv, env, directory, limits, stream_owner, terminal, orphans } = command;
+        let Command { argv, env, directory, limits, stream_owner, terminal, orphans, start } = command;
         let (theirs, ours, streams) = match terminal {
             Some(size) => {
                 let (ours, theirs) = self.terminal(size)?;
@@ -119,7 +121,10 @@ impl Sandbox {
         let number = self.next_command.fetch_add(1, Ordering::Relaxed);
         let ended = self.conversation.expect(number);
         self.watching.begin_to_look();
-        let request = InitRequest::Exec { number, argv, env, directory, limits, streams, orphans };
+        if start == Start::Interpret {
+            self.watching.programs_come_unexecuted();
+        }
+        let request = InitRequest::Exec { number, argv, env, directory, limits, streams, orphans, start };
         let descriptors: Vec<BorrowedFd<'_>> = theirs.iter().chain([&their_report]).map(AsFd::as_fd).collect();
         self.conversation.tell(&request, &descriptors).await?;
         drop((theirs, their_report));

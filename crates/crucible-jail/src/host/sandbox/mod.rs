@@ -314,6 +314,13 @@ impl Sandbox {
 }
 
 impl Watching {
+    /// From now on a command's first execution is its guest's doing, since none brings its program.
+    fn programs_come_unexecuted(&self) {
+        if let Some(hearing) = &self.hearing {
+            hearing.programs_come_unexecuted();
+        }
+    }
+
     /// Looks for started programs from the first command on, where nobody tells of them.
     fn begin_to_look(&self) {
         if self.hearing.is_some() || !self.looks {

@@ -1,0 +1,156 @@
+//! Which commands an interpreter can become that was made ready before they were known.
+
+use crucible_core::{Language, Result};
+use crucible_jail::host::Launcher;
+use std::sync::Arc;
+
+/// An interpreter that is initialised, and waits in a sandbox for its program.
+pub(crate) struct Waiting {
+    /// It and its arguments, as far as the program's file.
+    before_file: Vec<String>,
+    /// What the file's name ends with: by that, interpreters tell programs from archives.
+    ending: String,
+    /// With what it was started, `NAME=value` each.
+    env: Vec<String>,
+    /// What the sandbox was forked from, which has to live for as long as it does.
+    _zygote: Arc<Launcher>,
+}
+
+/// How an interpreter of a language is started ahead: what it is called with, and in which environment. `None` for one that
+/// calls its interpreter otherwise than with some arguments and then the file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct AheadCommand {
+    pub(crate) before_file: Vec<String>,
+    /// As a program's command has it.
+    pub(crate) file_name: String,
+    pub(crate) env: Vec<String>,
+}
+
+impl AheadCommand {
+    /// That of a language, whose interpreter was found, and whose programs get those variables from the backend.
+    pub(crate) fn of(language: &Language, interpreter: &str, base: &[(String, String)]) -> Option<Self> {
+        let fill = |text: &String| {
+            let filled = text.replace("{interpreter}", interpreter);
+            (!filled.contains("{file}")).then_some(filled)
+        };
+        let (file, before) = language.run.split_last()?;
+        if file != "{file}" {
+            return None;
+        }
+        let before_file = before.iter().map(fill).collect::<Option<Vec<_>>>()?;
+        let own = language.env.iter().map(|(name, value)| Some((name.clone(), fill(value)?)));
+        let own = own.collect::<Option<Vec<_>>>()?;
+        let mut env: Vec<String> = Vec::new();
+        for (name, value) in base.iter().filter(|(name, _)| !language.env.contains_key(name)).chain(&own) {
+            env.push(format!("{name}={value}"));
+        }
+        (!before_file.is_empty()).then(|| Self { before_file, file_name: language.file_name.clone(), env })
+    }
+}
+
+impl Waiting {
+    pub(crate) fn new(command: &AheadCommand, zygote: Arc<Launcher>) -> Self {
+        let ending = command.file_name.rsplit_once('.').map_or(String::new(), |(_, ending)| format!(".{ending}"));
+        Self { before_file: command.before_file.clone(), ending, env: command.env.clone(), _zygote: zygote }
+    }
+
+    /// The program's file and arguments, if the interpreter can become this command.
+    pub(crate) fn program_of<'a>(&self, argv: &'a [String], env: &[String]) -> Option<&'a [String]> {
+        let program = argv.strip_prefix(self.before_file.as_slice())?;
+        let file = program.first()?;
+        (file.ends_with(&self.ending) && !file.starts_with('-') && same_start(&self.env, env)).then_some(program)
+    }
+}
+
+/// Whether an interpreter that was started in one environment is what it would be in another one. What names programs look up
+/// as they run may differ; what the interpreter and its libraries read when they start may not.
+fn same_start(started: &[String], wanted: &[String]) -> bool {
+    let read_at_start = |variable: &&String| {
+        let name = variable.split_once('=').map_or(variable.as_str(), |(name, _)| name);
+        ["PYTHON", "LC_", "LD_", "GLIBC_", "MALLOC_", "GCONV_", "OPENSSL_"].iter().any(|start| name.starts_with(start))
+            || ["LANG", "LANGUAGE", "TZ", "HOME", "LOCPATH", "NLSPATH"].contains(&name)
+    };
+    let of = |variables: &[String]| {
+        let mut variables: Vec<String> = variables.iter().filter(read_at_start).cloned().collect();
+        variables.sort_unstable();
+        variables
+    };
+    of(started) == of(wanted)
+}
+
+/// What a zygote of a language runs in the place of a program: the part of the jail's, called with what the language preloads.
+pub(crate) fn program(language: &Language, guest_root: u32) -> Result<Option<String>> {
+    if language.ready != Language::PYTHON {
+        return Ok(None);
+    }
+    let names: Vec<String> = language.preload.iter().map(|name| checked(name)).collect::<Result<_>>()?;
+    let call = format!("\ncrucible_zygote([{}], {guest_root})\n", names.join(", "));
+    Ok(Some(crucible_jail::host::PYTHON_ZYGOTE.to_owned() + &call))
+}
+
+/// A module's name as a literal of Python.
+fn checked(name: &str) -> Result<String> {
+    use crucible_core::{Error, ErrorKind};
+    let is_name = !name.is_empty() && name.chars().all(|char| char.is_alphanumeric() || ['_', '.'].contains(&char));
+    if is_name {
+        return Ok(format!("\"{name}\""));
+    }
+    let shown: String = name.chars().take(64).collect();
+    let message = format!("{shown:?} in `preload` is no name of a module");
+    Err(Error::new(ErrorKind::Configuration, "make an interpreter ready", message))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::native::built_in_language;
+
+    fn python() -> AheadCommand {
+        let base = [("PATH", "/usr/bin"), ("HOME", "/work"), ("LANG", "C.UTF-8")];
+        let base = base.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        AheadCommand::of(&built_in_language("python").unwrap(), "/usr/bin/python3", &base).unwrap()
+    }
+
+    #[test]
+    fn only_the_languages_own_command_is_what_an_interpreter_waits_for() {
+        let owned = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
+        let ahead = python();
+        let fits = |argv: &[&str], env: &[String]| {
+            let argv = owned(argv);
+            let program = argv.strip_prefix(ahead.before_file.as_slice())?;
+            let ends = program.first().is_some_and(|file| file.ends_with(".py") && !file.starts_with('-'));
+            (ends && same_start(&ahead.env, env)).then(|| program.to_vec())
+        };
+        assert_eq!(fits(&["/usr/bin/python3", "a.py", "x"], &ahead.env), Some(owned(&["a.py", "x"])));
+        for other in [
+            &["/usr/bin/python3"][..],
+            &["/usr/bin/python3", "-c", "x.py"],
+            &["/bin/sh", "a.py"],
+            &["/usr/bin/python3", "a.zip"],
+        ] {
+            assert_eq!(fits(other, &ahead.env), None, "{other:?}");
+        }
+    }
+
+    #[test]
+    fn variables_that_are_read_at_the_start_have_to_be_the_same() {
+        let started = python().env;
+        let with = |extra: &str| started.iter().cloned().chain([extra.to_owned()]).collect::<Vec<_>>();
+        assert!(same_start(&started, &with("ANSWER=42")) && same_start(&started, &with("PATHS=/x")));
+        for extra in ["PYTHONHASHSEED=0", "PYTHONPATH=/work", "LC_ALL=C", "LD_PRELOAD=/work/x.so", "TZ=UTC"] {
+            assert!(!same_start(&started, &with(extra)), "{extra}");
+        }
+        let without: Vec<_> = started.iter().filter(|variable| !variable.starts_with("PYTHON")).cloned().collect();
+        assert!(!same_start(&started, &without), "{started:?}");
+    }
+
+    #[test]
+    fn what_is_no_module_is_no_preload() {
+        for name in ["", "os; import x", "a\"", "a b"] {
+            let language = Language { preload: vec![name.to_owned()], ..built_in_language("python").unwrap() };
+            assert_eq!(program(&language, 1).unwrap_err().kind(), crucible_core::ErrorKind::Configuration, "{name:?}");
+        }
+        let language = Language { ready: String::new(), ..built_in_language("python").unwrap() };
+        assert_eq!(program(&language, 1).unwrap(), None);
+    }
+}

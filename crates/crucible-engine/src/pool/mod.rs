@@ -1,0 +1,404 @@
+//! The warm pool: sandboxes that are made, looked at from outside and, where their backend can, hold an initialised interpreter
+//! before they are asked for.
+//!
+//! Invariants: a sandbox is used once, by the evaluation that takes it, and nothing of a guest's was in it before. What was made
+//! differs in nothing from what is made on request. It never holds up a request: one that finds nothing ready has its sandbox
+//! made as if there were no pool. One that stood longer than [`PoolSettings::oldest`], whose backend was replaced, or that is
+//! lost, is never given.
+
+mod demand;
+
+use crate::patience::{SET_UP, TEAR_DOWN, within};
+use crate::posture;
+use crucible_core::{Backend, Language, Limits, Policy, Readiness, Result, Sandbox, SandboxId, SandboxRequest};
+use demand::Demand;
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::task::JoinHandle;
+
+/// The most kinds of sandboxes that some are kept of.
+const MOST_SHELVES: usize = 16;
+/// How long a kind that isn't asked for any more is kept ready.
+const LONGEST_UNASKED: Duration = Duration::from_secs(600);
+/// How often what is too old is looked for.
+const SWEEP: Duration = Duration::from_secs(5);
+
+/// How many sandboxes are made ahead.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PoolSettings {
+    /// The most of one kind (language, limits, policy and backend).
+    pub most: usize,
+    /// The bytes of memory that all of them together may take; no more are made beyond it.
+    pub memory: u64,
+    /// For how long one may stand ready before another one takes its place.
+    pub oldest: Duration,
+    /// With so many evaluations at a time, none are made ahead: the processors have enough to do.
+    pub busy: usize,
+}
+
+impl Default for PoolSettings {
+    /// Eight of a kind, 256 MiB, a minute, and as many evaluations as the machine has processors.
+    fn default() -> Self {
+        let busy = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        Self { most: 8, memory: 256 << 20, oldest: Duration::from_secs(60), busy }
+    }
+}
+
+/// What a pool did so far.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PoolCounts {
+    /// Evaluations that found a sandbox ready.
+    pub hits: u64,
+    /// Evaluations that had theirs made.
+    pub misses: u64,
+    /// Sandboxes that were made ahead and never used: too old, lost, or of a backend that was replaced.
+    pub discarded: u64,
+    /// Sandboxes that couldn't be made ahead.
+    pub failed: u64,
+    /// How many stand ready now.
+    pub ready: usize,
+    /// How long those that were used had stood ready, together.
+    pub waited: Duration,
+}
+
+/// A sandbox that is ready to be used.
+pub(crate) struct Ready {
+    pub(crate) sandbox: Box<dyn Sandbox>,
+    /// What looking at it from outside said, or why that couldn't be done.
+    pub(crate) looked: Result<posture::Looked>,
+}
+
+/// What tells one sandbox from another before anything ran in it.
+#[derive(Clone)]
+pub(crate) struct Kind {
+    pub(crate) backend: Arc<dyn Backend>,
+    pub(crate) language: Option<Arc<Language>>,
+    pub(crate) limits: Limits,
+    pub(crate) policy: Policy,
+    pub(crate) readiness: Readiness,
+}
+
+impl Kind {
+    fn is_same(&self, other: &Self) -> bool {
+        let same_language = match (&self.language, &other.language) {
+            (Some(own), Some(other)) => Arc::ptr_eq(own, other) || own == other,
+            (None, None) => true,
+            _ => false,
+        };
+        Arc::ptr_eq(&self.backend, &other.backend)
+            && same_language
+            && self.readiness == other.readiness
+            && self.limits == other.limits
+            && self.policy.of_protection() == other.policy.of_protection()
+    }
+
+    /// What is asked of the backend.
+    pub(crate) fn request(&self) -> SandboxRequest {
+        SandboxRequest {
+            id: SandboxId::generate(),
+            language: self.language.clone(),
+            limits: self.limits.clone(),
+            policy: self.policy.clone(),
+            readiness: self.readiness,
+        }
+    }
+}
+
+struct Standing {
+    ready: Ready,
+    since: Instant,
+    bytes: u64,
+}
+
+struct Shelf {
+    kind: Kind,
+    standing: VecDeque<Standing>,
+    making: usize,
+    demand: Demand,
+    asked: Instant,
+    /// Whether it is kept however long nobody asks.
+    stays: bool,
+}
+
+/// The pool of one engine.
+pub(crate) struct Pool {
+    settings: PoolSettings,
+    shelves: Mutex<Vec<Shelf>>,
+    active: AtomicUsize,
+    closed: AtomicBool,
+    hits: AtomicU64,
+    misses: AtomicU64,
+    discarded: AtomicU64,
+    failed: AtomicU64,
+    waited_micros: AtomicU64,
+    sweeper: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// Counts an evaluation for as long as it goes on.
+pub(crate) struct Active<'a>(&'a Pool);
+
+impl Drop for Active<'_> {
+    fn drop(&mut self) {
+        self.0.active.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Pool {
+    pub(crate) fn new(settings: PoolSettings) -> Arc<Self> {
+        Arc::new(Self {
+            settings,
+            shelves: Mutex::default(),
+            active: AtomicUsize::new(0),
+            closed: AtomicBool::new(false),
+            hits: AtomicU64::new(0),
+            misses: AtomicU64::new(0),
+            discarded: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
+            waited_micros: AtomicU64::new(0),
+            sweeper: Mutex::default(),
+        })
+    }
+
+    pub(crate) fn counts(&self) -> PoolCounts {
+        PoolCounts {
+            hits: self.hits.load(Ordering::Relaxed),
+            misses: self.misses.load(Ordering::Relaxed),
+            discarded: self.discarded.load(Ordering::Relaxed),
+            failed: self.failed.load(Ordering::Relaxed),
+            ready: self.shelves().iter().map(|shelf| shelf.standing.len()).sum(),
+            waited: Duration::from_micros(self.waited_micros.load(Ordering::Relaxed)),
+        }
+    }
+
+    fn shelves(&self) -> MutexGuard<'_, Vec<Shelf>> {
+        self.shelves.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts an evaluation that begins.
+    pub(crate) fn begin(&self) -> Active<'_> {
+        self.active.fetch_add(1, Ordering::Relaxed);
+        Active(self)
+    }
+
+    /// A sandbox of that kind, if one stands ready.
+    pub(crate) fn take(self: &Arc<Self>, kind: &Kind) -> Option<Ready> {
+        let now = Instant::now();
+        let mut useless = Vec::new();
+        let found = {
+            let mut shelves = self.shelves();
+            let at = shelf_of(&mut shelves, kind, now);
+            let shelf = shelves.get_mut(at)?;
+            shelf.demand.asked(now.duration_since(shelf.asked));
+            shelf.asked = now;
+            loop {
+                let Some(standing) = shelf.standing.pop_front() else { break None };
+                let age = now.duration_since(standing.since);
+                if age <= self.settings.oldest && standing.ready.sandbox.loss().is_none() {
+                    self.waited_micros.fetch_add(u64::try_from(age.as_micros()).unwrap_or(0), Ordering::Relaxed);
+                    break Some(standing.ready);
+                }
+                useless.push(standing);
+            }
+        };
+        self.discard(useless);
+        let counter = if found.is_some() { &self.hits } else { &self.misses };
+        counter.fetch_add(1, Ordering::Relaxed);
+        found
+    }
+
+    /// Makes as many of that kind as are wanted, beside what goes on.
+    pub(crate) fn refill(self: &Arc<Self>, kind: &Kind) {
+        if self.closed.load(Ordering::Relaxed) || self.active.load(Ordering::Relaxed) > self.settings.busy {
+            return;
+        }
+        let missing = {
+            let mut shelves = self.shelves();
+            let bytes: u64 = shelves.iter().flat_map(|shelf| &shelf.standing).map(|standing| standing.bytes).sum();
+            let Some(shelf) = shelves.iter_mut().find(|shelf| shelf.kind.is_same(kind)) else { return };
+            if bytes >= self.settings.memory {
+                return;
+            }
+            let wanted = shelf.demand.wanted().clamp(1, self.settings.most);
+            let missing = wanted.saturating_sub(shelf.standing.len() + shelf.making);
+            shelf.making += missing;
+            missing
+        };
+        for _ in 0..missing {
+            let (pool, kind) = (Arc::clone(self), kind.clone());
+            tokio::spawn(async move { pool.make(&kind).await });
+        }
+        self.sweep();
+    }
+
+    /// Has one of that kind stand ready, and stay so however long nobody asks; returns when it does.
+    ///
+    /// # Errors
+    /// What keeps it from being made.
+    pub(crate) async fn keep_ready(self: &Arc<Self>, kind: &Kind) -> Result<()> {
+        {
+            let mut shelves = self.shelves();
+            let at = shelf_of(&mut shelves, kind, Instant::now());
+            if let Some(shelf) = shelves.get_mut(at) {
+                shelf.stays = true;
+                if !shelf.standing.is_empty() {
+                    return Ok(());
+                }
+                shelf.making += 1;
+            }
+        }
+        self.sweep();
+        self.make(kind).await
+    }
+
+    async fn make(self: &Arc<Self>, kind: &Kind) -> Result<()> {
+        let began = Instant::now();
+        let made = within(SET_UP, "create the sandbox", kind.backend.create(kind.request())).await;
+        let made = match made {
+            Ok(sandbox) => {
+                let looked = posture::before(sandbox.as_ref(), &kind.policy).await;
+                let bytes = sandbox.counters().await.ok().and_then(|counters| counters.memory_bytes).unwrap_or(0);
+                Ok(Standing { ready: Ready { sandbox, looked }, since: Instant::now(), bytes })
+            }
+            // It will be told when one is needed.
+            Err(error) => Err(error),
+        };
+        let mut useless = None;
+        let result = {
+            let mut shelves = self.shelves();
+            let shelf = shelves.iter_mut().find(|shelf| shelf.kind.is_same(kind));
+            match (made, shelf) {
+                (Ok(standing), Some(shelf)) => {
+                    shelf.making = shelf.making.saturating_sub(1);
+                    shelf.demand.made(began.elapsed());
+                    if self.closed.load(Ordering::Relaxed) {
+                        useless = Some(standing);
+                    } else {
+                        shelf.standing.push_back(standing);
+                    }
+                    Ok(())
+                }
+                (Ok(standing), None) => {
+                    useless = Some(standing);
+                    Ok(())
+                }
+                (Err(error), shelf) => {
+                    if let Some(shelf) = shelf {
+                        shelf.making = shelf.making.saturating_sub(1);
+                    }
+                    self.failed.fetch_add(1, Ordering::Relaxed);
+                    Err(error)
+                }
+            }
+        };
+        self.discard(useless);
+        result
+    }
+
+    /// Destroys, beside what goes on, what nobody will use.
+    fn discard(self: &Arc<Self>, useless: impl IntoIterator<Item = Standing>) {
+        for standing in useless {
+            self.discarded.fetch_add(1, Ordering::Relaxed);
+            tokio::spawn(destroy(standing));
+        }
+    }
+
+    /// Looks from time to time for what is too old, for as long as the pool lives.
+    fn sweep(self: &Arc<Self>) {
+        let mut sweeper = self.sweeper.lock().unwrap_or_else(PoisonError::into_inner);
+        if sweeper.as_ref().is_some_and(|task| !task.is_finished()) {
+            return;
+        }
+        let pool = Arc::downgrade(self);
+        *sweeper = Some(tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(SWEEP).await;
+                match pool.upgrade() {
+                    Some(pool) => pool.sweep_once(),
+                    None => return,
+                }
+            }
+        }));
+    }
+
+    fn sweep_once(self: &Arc<Self>) {
+        let now = Instant::now();
+        let (mut useless, mut wanted) = (Vec::new(), Vec::new());
+        self.shelves().retain_mut(|shelf| {
+            let is_asked_for = shelf.stays || now.duration_since(shelf.asked) < LONGEST_UNASKED;
+            let former = shelf.standing.len();
+            let (good, bad): (VecDeque<_>, VecDeque<_>) =
+                std::mem::take(&mut shelf.standing).into_iter().partition(|standing| {
+                    is_asked_for
+                        && now.duration_since(standing.since) <= self.settings.oldest
+                        && standing.ready.sandbox.loss().is_none()
+                });
+            shelf.standing = good;
+            useless.extend(bad);
+            if is_asked_for && shelf.standing.len() < former {
+                wanted.push(shelf.kind.clone());
+            }
+            is_asked_for || shelf.making > 0
+        });
+        self.discard(useless);
+        for kind in wanted {
+            self.refill(&kind);
+        }
+    }
+
+    /// Gives up what stands ready by any backend that isn't among these.
+    pub(crate) fn keep_only(self: &Arc<Self>, backends: &[Arc<dyn Backend>]) {
+        let mut useless = Vec::new();
+        self.shelves().retain_mut(|shelf| {
+            let stays = backends.iter().any(|backend| Arc::ptr_eq(backend, &shelf.kind.backend));
+            if !stays {
+                useless.extend(shelf.standing.drain(..));
+            }
+            stays
+        });
+        self.discard(useless);
+    }
+
+    /// Destroys all that stands ready, and makes no more.
+    pub(crate) async fn drain(&self) {
+        self.closed.store(true, Ordering::Relaxed);
+        let standing: Vec<_> = self.shelves().drain(..).flat_map(|shelf| shelf.standing).collect();
+        for standing in standing {
+            destroy(standing).await;
+        }
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        let sweeper = self.sweeper.get_mut().unwrap_or_else(PoisonError::into_inner);
+        sweeper.iter().for_each(JoinHandle::abort);
+    }
+}
+
+/// Where sandboxes of that kind stand; a place for them is made if there is none, for which the one that was asked for longest ago
+/// may go.
+fn shelf_of(shelves: &mut Vec<Shelf>, kind: &Kind, now: Instant) -> usize {
+    if let Some(at) = shelves.iter().position(|shelf| shelf.kind.is_same(kind)) {
+        return at;
+    }
+    if shelves.len() >= MOST_SHELVES {
+        let is_empty = |shelf: &Shelf| shelf.standing.is_empty() && shelf.making == 0 && !shelf.stays;
+        let oldest =
+            shelves.iter().enumerate().filter(|(_, shelf)| is_empty(shelf)).min_by_key(|(_, shelf)| shelf.asked);
+        match oldest.map(|(at, _)| at) {
+            Some(at) => drop(shelves.remove(at)),
+            // All of them hold something: this kind is made on request, until the others have aged.
+            None => return usize::MAX,
+        }
+    }
+    let demand = Demand::default();
+    shelves.push(Shelf { kind: kind.clone(), standing: VecDeque::new(), making: 0, demand, asked: now, stays: false });
+    shelves.len() - 1
+}
+
+/// A failure here is one of the backend's, which its self-test finds; nothing of any guest's is in it.
+async fn destroy(standing: Standing) {
+    let _destroyed = within(TEAR_DOWN, "destroy the sandbox", standing.ready.sandbox.destroy()).await.is_ok();
+}

@@ -1,0 +1,149 @@
+# What a zygote of Python runs in the place of a program. A last line that calls it is added.
+#
+# A program that is run in a fork of it finds what it would find in an interpreter of its own: `__main__` as if nothing had
+# been in it, its arguments, environment and search path, signals, and at its end what Python does at its end. What differs is
+# in docs/warm.md.
+
+
+def crucible_zygote(preload, guest_root):
+    import sys
+
+    main = sys.modules["__main__"].__dict__
+    fresh = {name: value for name, value in main.items() if name != "crucible_zygote"}
+
+    import _frozen_importlib
+    import _imp
+    import _signal
+    import atexit
+    import gc
+    import posix
+
+    # Builds without the global lock have other objects than the library knows.
+    if "t" in getattr(sys, "abiflags", ""):
+        sys.exit("a Python without the global interpreter lock")
+    spec = _frozen_importlib.ModuleSpec("_crucible_zygote", None, origin="/proc/self/fd/4")
+    library = _imp.create_dynamic(spec)
+    sys.modules.pop("_crucible_zygote", None)
+    for name in preload:
+        __import__(name)
+
+    place = posix.getcwd()
+    flags = sys.flags
+    has_place = not flags.isolated and not getattr(flags, "safe_path", False) and sys.path[:1] == [place]
+    before_file = getattr(sys, "orig_argv", [sys.executable, ""])[:-1]
+
+    def prepare(argv, env):
+        argv = [text.decode("utf-8", "surrogateescape") for text in argv]
+        wanted = dict(text.split(b"=", 1) for text in env)
+        environ = posix.environ
+        for name in [name for name in environ if name not in wanted]:
+            posix.unsetenv(name)
+            del environ[name]
+        for name, value in wanted.items():
+            if environ.get(name) != value:
+                posix.putenv(name, value)
+                environ[name] = value
+        # The descriptors are others, and so are the actions that a start of Python gives to signals.
+        _signal.signal(_signal.SIGINT, _signal.default_int_handler)
+        _signal.signal(_signal.SIGPIPE, _signal.SIG_IGN)
+        _signal.signal(_signal.SIGXFSZ, _signal.SIG_IGN)
+        return argv, argv[0] if argv[0].startswith("/") else posix.getcwd() + "/" + argv[0]
+
+    def flush(status):
+        for name in ("stdout", "stderr"):
+            stream = getattr(sys, name, None)
+            try:
+                if stream is not None and not getattr(stream, "closed", False):
+                    stream.flush()
+            except BaseException as error:
+                if name == "stdout":
+                    status = 120
+                    said = "Exception ignored in: %r\n%s: %s\n" % (stream, type(error).__name__, error)
+                    try:
+                        posix.write(2, said.encode("utf-8", "backslashreplace"))
+                    except OSError:
+                        pass
+        return status
+
+    def show(error):
+        library.show(type(error), error, error.__traceback__)
+
+    def conclude(error):
+        if isinstance(error, SystemExit):
+            code = error.code
+            if code is None:
+                return 0
+            if isinstance(code, int):
+                return code & 0xFF
+            try:
+                flush(0)
+                print(code, file=sys.stderr)
+            except BaseException:
+                pass
+            return 1
+        show(error)
+        return -_signal.SIGINT if isinstance(error, KeyboardInterrupt) else 1
+
+    def finish(status):
+        threading = sys.modules.get("threading")
+        if threading is not None:
+            try:
+                threading._shutdown()
+            except BaseException as error:
+                show(error)
+        atexit._run_exitfuncs()
+        flushed = flush(0)
+        # In the order in which Python takes a module apart: private names first.
+        for is_private in (True, False):
+            for name in list(main):
+                if name != "__builtins__" and (name[:1] == "_" and name[1:2] != "_") == is_private:
+                    main[name] = None
+        gc.collect()
+        flushed = flush(flushed)
+        if status < 0:
+            _signal.signal(-status, _signal.SIG_DFL)
+            posix.kill(posix.getpid(), -status)
+        library.exit(flushed or status)
+
+    def run(argv, env):
+        argv, file = prepare(argv, env)
+        sys.argv = argv
+        if hasattr(sys, "orig_argv"):
+            sys.orig_argv = before_file + argv
+        sys.path_importer_cache.pop(place, None)
+        if has_place:
+            sys.path[0] = file.rpartition("/")[0] or "/"
+        main.clear()
+        main.update(fresh)
+        main["__file__"] = file
+        if "__annotations__" in main:
+            main["__annotations__"] = {}
+        loader = main.get("__loader__")
+        if loader is not None and getattr(loader, "path", file) != file:
+            main["__loader__"] = type(loader)("__main__", file)
+        try:
+            with open(file, "rb") as program:
+                source = program.read()
+        except OSError as error:
+            said = "%s: can't open file %r: [Errno %d] %s" % (before_file[0], file, error.errno, error.strerror)
+            print(said, file=sys.stderr)
+            finish(2)
+        try:
+            exec(compile(source, file, "exec", dont_inherit=True), main)
+            status = 0
+        except BaseException as error:
+            # Without this function's own frame.
+            behind = error.__traceback__.tb_next
+            status = conclude(error.with_traceback(behind))
+            del error, behind
+        finish(status)
+
+    main.clear()
+    main.update(fresh)
+    gc.collect()
+    gc.freeze()
+    sys.exit(library.serve(run, guest_root))
+
+
+# With names of its own, so that nothing that a program calls its own is taken for Python's.
+crucible_zygote = type(crucible_zygote)(crucible_zygote.__code__, {"__builtins__": __builtins__})
