@@ -215,7 +215,7 @@ impl Evaluation<'_> {
 
         let finished = self.inside(sandbox.as_ref(), looked, stdin, (began, &kind)).await;
         let clearing = Instant::now();
-        let destroyed = within(TEAR_DOWN, "destroy the sandbox", sandbox.destroy()).await;
+        let destroyed = self.clear_away(sandbox, finished.is_ok()).await;
         if destroyed.is_ok() {
             self.journal.record(Event::SandboxDestroyed { sandbox: id });
         }
@@ -223,6 +223,19 @@ impl Evaluation<'_> {
         // What is left behind may still run, so a good result doesn't excuse it.
         destroyed?;
         Ok(finished.map(|(finished, create, collecting)| (finished, create, collecting + clearing.elapsed())))
+    }
+
+    /// Destroys the sandbox; where there is a pool, beside what goes on, if the evaluation came to its end. Then every process of
+    /// its guest is dead, and what remains is for the kernel and the backend to put away.
+    async fn clear_away(&self, sandbox: Box<dyn Sandbox>, is_over: bool) -> Result<()> {
+        let sandbox = match self.engine.pool().filter(|_| is_over) {
+            Some(pool) => match pool.clear_away(sandbox) {
+                Ok(()) => return Ok(()),
+                Err(sandbox) => sandbox,
+            },
+            None => sandbox,
+        };
+        within(TEAR_DOWN, "destroy the sandbox", sandbox.destroy()).await
     }
 
     /// What there is instead of a run, where the gate has decided against one: nothing where it is held.

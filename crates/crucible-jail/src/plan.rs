@@ -340,6 +340,9 @@ pub enum ProcessLimit {
     PendingSignals,
 }
 
+/// The number of the command that an interpreter becomes which waits for it.
+pub const WAITING_COMMAND: u32 = u32::MAX;
+
 /// A message to a sandbox's init.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum InitRequest {
@@ -360,9 +363,11 @@ pub enum InitRequest {
         streams: Streams,
         /// Whose its orphans are.
         orphans: Orphans,
-        /// How the program comes into the process.
-        start: Start,
     },
+    /// Forks the interpreter that the init is a fork of, to wait for its program: an `Exec` on its own socket, whose end comes
+    /// along. The first argument names the program's file, the others are its own. As a command its number is
+    /// [`WAITING_COMMAND`]. Answered with `Done`.
+    Await,
     /// Sends a signal to a command's process group.
     Signal {
         /// The supervisor's number for the command.
@@ -407,16 +412,6 @@ pub enum InitRequest {
     Copy(Copying),
     /// Kills every other process of the sandbox.
     EndProcesses,
-}
-
-/// How a program comes into the process that is forked for it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Start {
-    /// It is executed.
-    #[default]
-    Execute,
-    /// The init is a fork of an initialised interpreter. The first argument names the program's file, the others are its own.
-    Interpret,
 }
 
 /// Which way files are copied.
@@ -475,7 +470,7 @@ pub enum InitMessage {
     Opened,
     /// The negative answer to a request about files or about a command.
     Refused(Refusal),
-    /// The answer to `Signal`, `EndTree` and `Remove`.
+    /// The answer to `Signal`, `EndTree`, `Remove` and `Await`.
     Done,
     /// The answer to `Stat`.
     Seen(Entry),

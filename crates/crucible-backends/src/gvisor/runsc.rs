@@ -5,7 +5,7 @@ use crate::native::start_error;
 use crucible_core::{Error, ErrorKind, HostPath, Result};
 use crucible_jail::host::cgroup::Cgroup;
 use crucible_jail::host::{Command, Launcher, Running, Started};
-use crucible_jail::plan::{Orphans, SandboxPlan, Start, WORK};
+use crucible_jail::plan::{Orphans, SandboxPlan, WORK};
 use std::io;
 use std::path::{Path, PathBuf};
 use tokio::io::AsyncReadExt;
@@ -72,7 +72,6 @@ pub(super) async fn start(
         directory: WORK.to_owned(),
         limits: Vec::new(),
         orphans: Orphans::ToInit,
-        start: Start::Execute,
         terminal: None,
         stream_owner: None,
     };

@@ -156,7 +156,12 @@ impl Places {
         if shape.readiness == Readiness::Interpreter
             && let Some(zygote) = self.zygotes.known(shape.root).await
         {
-            match self.make_by(&zygote.launcher, Entry::Joined, shape).await {
+            let made = async {
+                let place = self.make_by(&zygote.launcher, Entry::Joined, shape).await?;
+                place.started.sandbox.have_one_wait().await.map_err(zygotes::failed)?;
+                Ok(place)
+            };
+            match made.await {
                 Ok(place) => return Ok(Place { zygote: Some(zygote), ..place }),
                 // Whatever it is that it can't do, the launcher can, or says more of it.
                 Err(error) => self.zygotes.give_up(shape.root, &error).await,

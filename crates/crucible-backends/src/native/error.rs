@@ -44,6 +44,12 @@ pub(crate) fn translate(operation: &'static str, error: JailError) -> Error {
             if limited { error.with_hint("the limits leave no room for another process") } else { error }
         }
         JailError::Refused(refusal) => refused(operation, refusal),
+        JailError::NothingWaits => {
+            Error::new(ErrorKind::Infrastructure, operation, "no interpreter waits for the program")
+        }
+        JailError::Zygote { words } => {
+            Error::new(ErrorKind::Unavailable, operation, format!("the interpreter can't be made ready: {words}"))
+        }
         JailError::NoTerminals => Error::new(ErrorKind::Refused, operation, "this sandbox has no terminals")
             .with_hint("in a container, give it the right to mount devpts"),
         JailError::SandboxLost | JailError::LauncherLost => {

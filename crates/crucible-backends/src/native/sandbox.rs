@@ -14,7 +14,7 @@ use crucible_jail::host::observe::{Kind, Word};
 use crucible_jail::host::posture::{Aspect, Fact, Look, Seen};
 use crucible_jail::host::tripwire::{Place, Touch, Watch};
 use crucible_jail::host::{self, JailError, Running, Started};
-use crucible_jail::plan::{DOOR, Ended, Entry, EntryKind, Orphans, ProcessLimit, Start};
+use crucible_jail::plan::{DOOR, Ended, Entry, EntryKind, Orphans, ProcessLimit};
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{Read, Write};
@@ -158,26 +158,24 @@ impl Sandbox for NativeSandbox {
     }
 
     fn readiness(&self) -> Readiness {
-        if self.parts.waiting.is_some() { Readiness::Interpreter } else { Readiness::Bare }
+        if self.parts.started.sandbox.has_one_waiting() { Readiness::Interpreter } else { Readiness::Bare }
     }
 
     async fn exec(&self, command: Command) -> Result<Execution> {
         command.check(&self.parts.features)?;
+        let sandbox = &self.parts.started.sandbox;
         let Command { argv, env, directory, user: _, terminal, tree } = command;
         let base = self.parts.env.iter().filter(|(name, _)| !env.contains_key(name));
         let env: Vec<String> = base
             .map(|(name, value)| format!("{name}={value}"))
             .chain(env.iter().map(|(name, value)| format!("{name}={value}")))
             .collect();
-        let is_plain = terminal.is_none() && tree == Tree::OfSandbox;
+        let is_plain = terminal.is_none() && tree == Tree::OfSandbox && sandbox.has_one_waiting();
         let waiting = self.parts.waiting.as_ref().filter(|_| is_plain);
-        let (start, argv) = match waiting.and_then(|waiting| waiting.program_of(&argv, &env)) {
-            Some(program) => (Start::Interpret, program.to_vec()),
-            None => (Start::Execute, argv),
-        };
+        let program = waiting.and_then(|waiting| waiting.program_of(&argv, &env)).map(<[String]>::to_vec);
+        let is_waited_for = program.is_some();
         let command = host::Command {
-            start,
-            argv,
+            argv: program.unwrap_or(argv),
             env,
             directory: directory.as_str().to_owned(),
             limits: self.parts.limits.clone(),
@@ -188,8 +186,8 @@ impl Sandbox for NativeSandbox {
                 Tree::Own => Orphans::ToCommand,
             },
         };
-        let running =
-            self.parts.started.sandbox.exec(command).await.map_err(|error| translate("start the command", error))?;
+        let running = if is_waited_for { sandbox.interpret(command).await } else { sandbox.exec(command).await };
+        let running = running.map_err(|error| translate("start the command", error))?;
         if let Some(work) = self.when_busy.lock().unwrap_or_else(PoisonError::into_inner).take() {
             work();
         }

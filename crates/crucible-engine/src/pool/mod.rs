@@ -16,12 +16,15 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
 /// The most kinds of sandboxes that some are kept of.
 const MOST_SHELVES: usize = 16;
 /// How long a kind that isn't asked for any more is kept ready.
 const LONGEST_UNASKED: Duration = Duration::from_secs(600);
+/// The most sandboxes that are cleared away beside what goes on. Beyond it, evaluations wait until theirs is.
+const MOST_CLEARED: usize = 16;
 /// How often what is too old is looked for.
 const SWEEP: Duration = Duration::from_secs(5);
 
@@ -57,6 +60,8 @@ pub struct PoolCounts {
     pub discarded: u64,
     /// Sandboxes that couldn't be made ahead.
     pub failed: u64,
+    /// Sandboxes of evaluations that couldn't be cleared away after their result was given.
+    pub uncleared: u64,
     /// How many stand ready now.
     pub ready: usize,
     /// How long those that were used had stood ready, together.
@@ -132,6 +137,8 @@ pub(crate) struct Pool {
     misses: AtomicU64,
     discarded: AtomicU64,
     failed: AtomicU64,
+    uncleared: Arc<AtomicU64>,
+    clearing: Arc<Semaphore>,
     waited_micros: AtomicU64,
     sweeper: Mutex<Option<JoinHandle<()>>>,
 }
@@ -156,6 +163,8 @@ impl Pool {
             misses: AtomicU64::new(0),
             discarded: AtomicU64::new(0),
             failed: AtomicU64::new(0),
+            uncleared: Arc::default(),
+            clearing: Arc::new(Semaphore::new(MOST_CLEARED)),
             waited_micros: AtomicU64::new(0),
             sweeper: Mutex::default(),
         })
@@ -167,6 +176,7 @@ impl Pool {
             misses: self.misses.load(Ordering::Relaxed),
             discarded: self.discarded.load(Ordering::Relaxed),
             failed: self.failed.load(Ordering::Relaxed),
+            uncleared: self.uncleared.load(Ordering::Relaxed),
             ready: self.shelves().iter().map(|shelf| shelf.standing.len()).sum(),
             waited: Duration::from_micros(self.waited_micros.load(Ordering::Relaxed)),
         }
@@ -250,6 +260,20 @@ impl Pool {
         }
         self.sweep();
         self.make(kind).await
+    }
+
+    /// Destroys the sandbox of an evaluation beside what goes on, unless too many are being cleared away: those are given back. No
+    /// process of its guest may live.
+    pub(crate) fn clear_away(&self, sandbox: Box<dyn Sandbox>) -> Result<(), Box<dyn Sandbox>> {
+        let Ok(permit) = Arc::clone(&self.clearing).try_acquire_owned() else { return Err(sandbox) };
+        let uncleared = Arc::clone(&self.uncleared);
+        tokio::spawn(async move {
+            if within(TEAR_DOWN, "destroy the sandbox", sandbox.destroy()).await.is_err() {
+                uncleared.fetch_add(1, Ordering::Relaxed);
+            }
+            drop(permit);
+        });
+        Ok(())
     }
 
     async fn make(self: &Arc<Self>, kind: &Kind) -> Result<()> {
@@ -367,6 +391,9 @@ impl Pool {
         for standing in standing {
             destroy(standing).await;
         }
+        // Until nothing is being cleared away any more.
+        let all = u32::try_from(MOST_CLEARED).unwrap_or(u32::MAX);
+        let _all = self.clearing.acquire_many(all).await.is_ok();
     }
 }
 

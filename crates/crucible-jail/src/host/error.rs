@@ -34,6 +34,9 @@ pub enum JailError {
     /// The sandbox is gone.
     #[error("the sandbox is gone")]
     SandboxLost,
+    /// No interpreter waits for a program.
+    #[error("no interpreter waits for a program")]
+    NothingWaits,
     /// The sandbox has no terminals.
     #[error("the sandbox has no terminals")]
     NoTerminals,

@@ -1,9 +1,10 @@
 //! What a fork of the init does to become a command.
 
 use super::{Interpreter, Step};
-use crate::plan::{Failure, Orphans, ProcessLimit, Streams, WORK};
+use crate::plan::{Failure, InitRequest, Orphans, ProcessLimit, Streams, WORK};
+use crate::socket::{self, Longest};
 use crate::sys;
-use rustix::fd::OwnedFd;
+use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::Mode;
 use rustix::io::{Errno, FdFlags};
 use rustix::process::{DumpableBehavior, Resource, Rlimit, Signal};
@@ -28,36 +29,11 @@ impl Command {
         bare_work: Option<&OwnedFd>,
         leaked: Option<&OwnedFd>,
     ) -> (Failure, Option<&'a OwnedFd>) {
-        let failure = match self.prepare(descriptors, bare_work, leaked) {
+        let failure = match leave_init().and_then(|()| self.prepare(descriptors, bare_work, leaked)) {
             Err(failure) => failure,
             Ok(()) => self.execute(),
         };
         (failure, descriptors.get(3))
-    }
-
-    /// Turns this process, which is a fork of an interpreter, into the command. Returns only if that failed.
-    pub(super) fn be_interpreted(
-        &self,
-        descriptors: Vec<OwnedFd>,
-        interpreter: Interpreter,
-    ) -> (Failure, Option<OwnedFd>) {
-        let prepared = self.prepare(&descriptors, None, None).and_then(|()| {
-            // As it would be after executing the interpreter's program, which anybody may read.
-            rustix::process::set_dumpable_behavior(DumpableBehavior::Dumpable)
-                .step("make the program's process its own")
-        });
-        let report = descriptors.into_iter().nth(3);
-        match (prepared, report) {
-            (Err(failure), report) => (failure, report),
-            (Ok(()), report) => {
-                // What the init works with goes, and with it the report, whose end tells the supervisor that the program runs.
-                std::mem::forget(report);
-                match sys::close_range(3, u32::MAX).step("close descriptors") {
-                    Ok(()) => (interpreter.run)(&self.argv, &self.env),
-                    Err(failure) => (failure, None),
-                }
-            }
-        }
     }
 
     fn prepare(
@@ -69,12 +45,10 @@ impl Command {
         let [input, output, error, _report] = descriptors else {
             return Err(Errno::BADF).step("take four descriptors");
         };
-        sys::restore_signals();
         if bare_work.is_some() {
             // In a process namespace the kernel sees to that.
             rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).step("ask to end with the sandbox")?;
         }
-        rustix::process::setsid().step("make a session")?;
         if self.streams == Streams::Terminal {
             rustix::process::ioctl_tiocsctty(input).step("take the terminal")?;
         }
@@ -135,6 +109,43 @@ impl Command {
             }
         }
         failure(last)
+    }
+}
+
+/// Leaves behind what a fork has of the init's signals and session.
+fn leave_init() -> Result<(), Failure> {
+    sys::restore_signals();
+    rustix::process::setsid().step("make a session").map(drop)
+}
+
+/// Waits, in a fork of an interpreter, for its program, which comes over a socket of its own, and becomes it. Ends where none
+/// comes.
+pub(super) fn wait_for_program(socket: OwnedFd, interpreter: Interpreter) -> ! {
+    // Where it is in nobody's way who closes all others: everything of the init's goes, as it would when a program is executed.
+    const PLACE: i32 = 3;
+    let settled = leave_init().and_then(|()| {
+        sys::duplicate_to(socket.as_fd(), PLACE).step("move the socket")?;
+        std::mem::forget(socket);
+        sys::close_range(PLACE.unsigned_abs() + 1, u32::MAX).step("close descriptors")?;
+        // As it would be after executing the interpreter's program, which anybody may read.
+        rustix::process::set_dumpable_behavior(DumpableBehavior::Dumpable).step("make the program's process its own")
+    });
+    (interpreter.settle)();
+    let received =
+        sys::take_inherited(PLACE).map(|socket| socket::receive::<InitRequest>(&socket, Longest::MemoryFile));
+    let Ok(Ok((request, descriptors))) = received else { sys::exit_now(0) };
+    let InitRequest::Exec { argv, env, directory, limits, streams, orphans, .. } = request else { sys::exit_now(0) };
+    let command = Command { argv, env, directory, limits, streams, orphans };
+    match settled.and_then(|()| command.prepare(&descriptors, None, None)) {
+        Ok(()) => {
+            // With the report's end the supervisor knows that the program runs.
+            drop(descriptors);
+            (interpreter.run)(&command.argv, &command.env)
+        }
+        Err(failure) => {
+            report(descriptors.get(3), &failure);
+            sys::exit_now(127)
+        }
     }
 }
 

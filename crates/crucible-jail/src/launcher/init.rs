@@ -6,7 +6,7 @@
 
 use super::confine::{self, Confined, Descriptors, Surroundings};
 use super::{Interpreter, command, copy, files, tree};
-use crate::plan::{Copying, Ended, Failure, InitMessage, InitRequest, JailPlan, Refusal, Start};
+use crate::plan::{Copying, Ended, Failure, InitMessage, InitRequest, JailPlan, Refusal, WAITING_COMMAND};
 use crate::socket::{self, Longest, MessageError};
 use crate::sys::{self, Forked};
 use rustix::event::{PollFd, PollFlags};
@@ -144,9 +144,13 @@ impl Init {
 
     fn handle(&mut self, request: InitRequest, descriptors: Vec<OwnedFd>) -> Result<(), MessageError> {
         match request {
-            InitRequest::Exec { number, argv, env, directory, limits, streams, orphans, start } => {
+            InitRequest::Exec { number, argv, env, directory, limits, streams, orphans } => {
                 let command = command::Command { argv, env, directory, limits, streams, orphans };
-                self.start(number, &command, start, descriptors)
+                self.start(number, &command, descriptors)
+            }
+            InitRequest::Await => {
+                let waits = self.have_one_wait(descriptors).map_err(Refusal::from);
+                self.answer_done(waits)
             }
             InitRequest::Signal { number, signal } => self.answer_done(self.signal(number, signal)),
             InitRequest::EndTree { number } => {
@@ -206,22 +210,10 @@ impl Init {
         &mut self,
         number: u32,
         command: &command::Command,
-        start: Start,
         descriptors: Vec<OwnedFd>,
     ) -> Result<(), MessageError> {
-        let interpreter = self.interpreter.filter(|_| start == Start::Interpret);
-        let forked = match (start, interpreter) {
-            (Start::Execute, _) => sys::fork(),
-            (Start::Interpret, Some(interpreter)) => (interpreter.fork)(),
-            (Start::Interpret, None) => Err(Errno::NOSYS),
-        };
-        match forked {
+        match sys::fork() {
             Ok(Forked::Child) => {
-                if let Some(interpreter) = interpreter {
-                    let failure = command.be_interpreted(descriptors, interpreter);
-                    command::report(failure.1.as_ref(), &failure.0);
-                    sys::exit_now(127)
-                }
                 let work = match self.reach {
                     Reach::Namespace | Reach::Descendants => None,
                     Reach::Bare => self.folders.first().map(|(_, folder)| folder),
@@ -238,6 +230,19 @@ impl Init {
             Err(errno) => {
                 command::report(descriptors.get(3), &Failure { step: "fork".to_owned(), errno: errno.raw_os_error() });
                 self.send(&InitMessage::Ended { number, status: Ended::Exited(127), alone: false })
+            }
+        }
+    }
+
+    /// Forks the interpreter that this process is a fork of, to wait for its program.
+    fn have_one_wait(&mut self, descriptors: Vec<OwnedFd>) -> Result<(), Errno> {
+        let interpreter = self.interpreter.ok_or(Errno::NOSYS)?;
+        let socket = descriptors.into_iter().next().ok_or(Errno::BADF)?;
+        match (interpreter.fork)()? {
+            Forked::Child => command::wait_for_program(socket, interpreter),
+            Forked::Parent { pid } => {
+                self.commands.insert(pid, WAITING_COMMAND);
+                Ok(())
             }
         }
     }

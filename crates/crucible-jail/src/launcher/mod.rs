@@ -68,12 +68,13 @@ struct Launcher {
     interpreter: Option<Interpreter>,
 }
 
-#[cfg_attr(not(feature = "zygote"), expect(dead_code, reason = "only in an interpreter is there one"))]
 /// How a fork of an init goes on in the interpreter that the init is a fork of.
 #[derive(Clone, Copy)]
 pub(crate) struct Interpreter {
     /// Forks this process as the interpreter wants it done.
     pub(crate) fork: fn() -> Result<sys::Forked, Errno>,
+    /// Does ahead, in a fork that waits for its program, what can be done without it.
+    pub(crate) settle: fn(),
     /// Runs a program with its environment (`NAME=value` each). Its file is the first argument.
     pub(crate) run: fn(argv: &[String], env: &[String]) -> !,
 }

@@ -179,7 +179,6 @@ pub(crate) fn duplicate_to(descriptor: BorrowedFd<'_>, number: RawFd) -> Result<
 }
 
 /// Takes a descriptor that this program was started with, once, and keeps it from programs that it starts.
-#[cfg(feature = "zygote")]
 pub(crate) fn take_inherited(number: RawFd) -> Result<OwnedFd, Errno> {
     // SAFETY: takes numbers only; fails where nothing is open under it.
     check(libc::c_long::from(unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) }))?;

@@ -72,6 +72,8 @@ unsafe extern "C" {
 
 /// What runs a program: called with its arguments and its environment, each a list of bytes, and never returns.
 static RUN: AtomicPtr<Object> = AtomicPtr::new(std::ptr::null_mut());
+/// What is done ahead in a process that waits for its program: called with nothing.
+static SETTLE: AtomicPtr<Object> = AtomicPtr::new(std::ptr::null_mut());
 
 /// Makes the module. Python calls it by this name when it loads the library.
 #[unsafe(no_mangle)]
@@ -105,20 +107,25 @@ extern "C" fn PyInit__crucible_zygote() -> *mut Object {
     unsafe { PyModule_Create2(module, ABI_VERSION) }
 }
 
-/// `serve(run, guest_root)`: serves the supervisor until it hangs up, and gives the exit code.
+/// `serve(settle, run, guest_root)`: serves the supervisor until it hangs up, and gives the exit code.
 unsafe extern "C" fn serve(_module: *mut Object, arguments: *mut Object) -> *mut Object {
-    // SAFETY: Python gives a tuple, whose items it keeps for the length of the call; `run` is kept for ever.
+    // SAFETY: Python gives a tuple, whose items it keeps for the length of the call; the functions are kept for ever.
     let guest_root = unsafe {
-        let run = PyTuple_GetItem(arguments, 0);
-        let number = PyTuple_GetItem(arguments, 1);
-        if run.is_null() || number.is_null() {
+        for (at, place) in [(0, &SETTLE), (1, &RUN)] {
+            let function = PyTuple_GetItem(arguments, at);
+            if function.is_null() {
+                return std::ptr::null_mut();
+            }
+            Py_IncRef(function);
+            place.store(function, Ordering::Relaxed);
+        }
+        let number = PyTuple_GetItem(arguments, 2);
+        if number.is_null() {
             return std::ptr::null_mut();
         }
-        Py_IncRef(run);
-        RUN.store(run, Ordering::Relaxed);
         PyLong_AsLong(number)
     };
-    let code = crate::zygote::serve(Interpreter { fork, run }, u32::try_from(guest_root).unwrap_or(u32::MAX));
+    let code = crate::zygote::serve(Interpreter { fork, settle, run }, u32::try_from(guest_root).unwrap_or(u32::MAX));
     // SAFETY: takes a number only.
     unsafe { PyLong_FromLong(c_long::from(code)) }
 }
@@ -167,6 +174,16 @@ fn fork() -> Result<Forked, Errno> {
         Ok(Forked::Parent { .. }) | Err(_) => unsafe { PyOS_AfterFork_Parent() },
     }
     forked
+}
+
+/// Has Python do what it can without a program. What goes wrong with that goes wrong with the program, too.
+fn settle() {
+    // SAFETY: the thread holds Python's lock. No arguments are a null.
+    unsafe {
+        if PyObject_CallObject(SETTLE.load(Ordering::Relaxed), std::ptr::null_mut()).is_null() {
+            PyErr_PrintEx(0);
+        }
+    }
 }
 
 /// Has Python run a program.

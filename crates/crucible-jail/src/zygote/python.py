@@ -32,6 +32,15 @@ def crucible_zygote(preload, guest_root):
     has_place = not flags.isolated and not getattr(flags, "safe_path", False) and sys.path[:1] == [place]
     before_file = getattr(sys, "orig_argv", [sys.executable, ""])[:-1]
 
+    def settle():
+        # The actions that Python gives to signals when it starts: a fork of the launcher's has taken them back.
+        _signal.signal(_signal.SIGINT, _signal.default_int_handler)
+        _signal.signal(_signal.SIGPIPE, _signal.SIG_IGN)
+        _signal.signal(_signal.SIGXFSZ, _signal.SIG_IGN)
+        sys.path_importer_cache.pop(place, None)
+        # Memory that any program writes to is this process's own once it was written to, which takes the kernel a while.
+        exec(compile("def f(x): return [y for y in x]\nf('ab')\n", "settle", "exec", dont_inherit=True), {})
+
     def prepare(argv, env):
         argv = [text.decode("utf-8", "surrogateescape") for text in argv]
         wanted = dict(text.split(b"=", 1) for text in env)
@@ -43,10 +52,6 @@ def crucible_zygote(preload, guest_root):
             if environ.get(name) != value:
                 posix.putenv(name, value)
                 environ[name] = value
-        # The descriptors are others, and so are the actions that a start of Python gives to signals.
-        _signal.signal(_signal.SIGINT, _signal.default_int_handler)
-        _signal.signal(_signal.SIGPIPE, _signal.SIG_IGN)
-        _signal.signal(_signal.SIGXFSZ, _signal.SIG_IGN)
         return argv, argv[0] if argv[0].startswith("/") else posix.getcwd() + "/" + argv[0]
 
     def flush(status):
@@ -110,7 +115,6 @@ def crucible_zygote(preload, guest_root):
         sys.argv = argv
         if hasattr(sys, "orig_argv"):
             sys.orig_argv = before_file + argv
-        sys.path_importer_cache.pop(place, None)
         if has_place:
             sys.path[0] = file.rpartition("/")[0] or "/"
         main.clear()
@@ -138,11 +142,15 @@ def crucible_zygote(preload, guest_root):
             del error, behind
         finish(status)
 
+    # What Python does once, when it first compiles and when it first reads a file.
+    with open(main["__file__"], "rb") as program:
+        compile(program.read(), "warm", "exec", dont_inherit=True)
+    exec(compile("def f(x): return [y for y in x]\nf('ab')\n", "warm", "exec", dont_inherit=True), {})
     main.clear()
     main.update(fresh)
     gc.collect()
     gc.freeze()
-    sys.exit(library.serve(run, guest_root))
+    sys.exit(library.serve(settle, run, guest_root))
 
 
 # With names of its own, so that nothing that a program calls its own is taken for Python's.

@@ -4,7 +4,7 @@
 #![allow(dead_code, reason = "each test program uses what it needs")]
 
 use crucible_jail::host::{self, Command, Launcher, Running, Sandbox};
-use crucible_jail::plan::{Ended, JailPlan, Need, Network, Orphans, Privilege, Reports, RootEntry, SandboxPlan, Start};
+use crucible_jail::plan::{Ended, JailPlan, Need, Network, Orphans, Privilege, Reports, RootEntry, SandboxPlan};
 use crucible_jail::seccomp::Connections;
 use tokio::io::AsyncReadExt;
 
@@ -72,7 +72,6 @@ pub(crate) fn shell(script: &str) -> Command {
         stream_owner: None,
         terminal: None,
         orphans: Orphans::ToInit,
-        start: Start::Execute,
     }
 }
 

@@ -1,16 +1,18 @@
 //! Starts commands in a sandbox, and what can be done to one while it runs.
 
 use super::super::JailError;
+use super::super::socket::MessageSocket;
 use super::Sandbox;
 use super::conversation::Conversation;
 use super::terminal::{Keyboard, Screen, Size, Terminal};
-use crate::plan::{Ended, Failure, InitRequest, Orphans, ProcessLimit, Start, Streams};
+use crate::plan::{Ended, Failure, InitMessage, InitRequest, Orphans, ProcessLimit, Streams, WAITING_COMMAND};
+use crate::socket;
 use rustix::fs::OFlags;
 use rustix::pipe::PipeFlags;
 use rustix::process::{Gid, Uid};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, PoisonError, Weak};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::net::unix::pipe;
 use tokio::sync::oneshot;
@@ -32,8 +34,6 @@ pub struct Command {
     pub terminal: Option<Size>,
     /// Whose its orphans are.
     pub orphans: Orphans,
-    /// How its program comes into its process.
-    pub start: Start,
 }
 
 /// A command that was started.
@@ -91,6 +91,21 @@ impl Control {
     }
 }
 
+/// An interpreter that waits for its program.
+pub(super) struct Waiting {
+    socket: MessageSocket,
+    ended: oneshot::Receiver<Ended>,
+}
+
+/// How a program comes into its process.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum By {
+    /// It is executed.
+    Execution,
+    /// An interpreter waits for it.
+    Interpreter,
+}
+
 /// The guest's ends of a command's streams.
 type TheirEnds = [OwnedFd; 3];
 
@@ -106,7 +121,50 @@ impl Sandbox {
     /// # Errors
     /// [`JailError::NotStarted`] where the program can't be executed.
     pub async fn exec(&self, command: Command) -> Result<Running, JailError> {
-        let Command { argv, env, directory, limits, stream_owner, terminal, orphans, start } = command;
+        self.start(command, By::Execution).await
+    }
+
+    /// Has the interpreter that waits become a command, whose first argument names its program's file. It is a fork of
+    /// the one that the sandbox was forked from.
+    ///
+    /// # Errors
+    /// As [`Sandbox::exec`]; [`JailError::NothingWaits`] where none does any more.
+    pub async fn interpret(&self, command: Command) -> Result<Running, JailError> {
+        self.start(command, By::Interpreter).await
+    }
+
+    /// Has an interpreter wait for its program, in a sandbox that was forked from one, and returns when it is there.
+    ///
+    /// # Errors
+    /// [`JailError::Refused`] where it can't be forked.
+    pub async fn have_one_wait(&self) -> Result<(), JailError> {
+        let (ours, theirs) = socket::pair().map_err(JailError::os("make a socket pair"))?;
+        let socket = MessageSocket::new(ours)?;
+        self.watching.programs_come_unexecuted();
+        let ended = self.conversation.expect(WAITING_COMMAND);
+        let mut answers = self.conversation.floor().await;
+        match self.conversation.ask_with(&mut answers, &InitRequest::Await, &[theirs.as_fd()]).await?.0 {
+            InitMessage::Done => {
+                *self.waiting.lock().unwrap_or_else(PoisonError::into_inner) = Some(Waiting { socket, ended });
+                Ok(())
+            }
+            InitMessage::Refused(refusal) => Err(JailError::Refused(refusal)),
+            _ => Err(self.conversation.caught_lying("have an interpreter wait")),
+        }
+    }
+
+    /// Whether an interpreter waits for its program.
+    #[must_use]
+    pub fn has_one_waiting(&self) -> bool {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
+    fn take_waiting(&self) -> Option<Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    async fn start(&self, command: Command, by: By) -> Result<Running, JailError> {
+        let Command { argv, env, directory, limits, stream_owner, terminal, orphans } = command;
         let (theirs, ours, streams) = match terminal {
             Some(size) => {
                 let (ours, theirs) = self.terminal(size)?;
@@ -118,15 +176,22 @@ impl Sandbox {
             }
         };
         let (our_report, their_report) = pipe_pair()?;
-        let number = self.next_command.fetch_add(1, Ordering::Relaxed);
-        let ended = self.conversation.expect(number);
+        // An interpreter that waits and isn't what this command is ends when its socket does.
+        let (number, ended, socket) = match self.take_waiting().filter(|_| by == By::Interpreter) {
+            Some(Waiting { socket, ended }) => (WAITING_COMMAND, ended, Some(socket)),
+            None if by == By::Interpreter => return Err(JailError::NothingWaits),
+            None => {
+                let number = self.next_command.fetch_add(1, Ordering::Relaxed);
+                (number, self.conversation.expect(number), None)
+            }
+        };
         self.watching.begin_to_look();
-        if start == Start::Interpret {
-            self.watching.programs_come_unexecuted();
-        }
-        let request = InitRequest::Exec { number, argv, env, directory, limits, streams, orphans, start };
+        let request = InitRequest::Exec { number, argv, env, directory, limits, streams, orphans };
         let descriptors: Vec<BorrowedFd<'_>> = theirs.iter().chain([&their_report]).map(AsFd::as_fd).collect();
-        self.conversation.tell(&request, &descriptors).await?;
+        match &socket {
+            Some(socket) => socket.send(&request, &descriptors).await.map_err(|_| JailError::SandboxLost)?,
+            None => self.conversation.tell(&request, &descriptors).await?,
+        }
         drop((theirs, their_report));
         let mut report = Vec::new();
         receiver(our_report)?

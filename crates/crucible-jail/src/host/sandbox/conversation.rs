@@ -71,10 +71,20 @@ impl Conversation {
 
     /// Asks, and gives the answer or the first part of it.
     pub(super) async fn ask(&self, answers: &mut Answers, request: &InitRequest) -> Result<Said, JailError> {
+        self.ask_with(answers, request, &[]).await
+    }
+
+    /// The same, with descriptors.
+    pub(super) async fn ask_with(
+        &self,
+        answers: &mut Answers,
+        request: &InitRequest,
+        descriptors: &[BorrowedFd<'_>],
+    ) -> Result<Said, JailError> {
         while answers.owed {
             drop(answers.next().await?);
         }
-        self.tell(request, &[]).await?;
+        self.tell(request, descriptors).await?;
         answers.owed = true;
         answers.next().await
     }

@@ -44,6 +44,8 @@ pub struct Sandbox {
     next_command: AtomicU32,
     reader: JoinHandle<()>,
     watching: Watching,
+    /// An interpreter that waits for its program.
+    waiting: Mutex<Option<command::Waiting>>,
 }
 
 /// How a sandbox is watched while its guest runs.
@@ -121,7 +123,20 @@ impl Sandbox {
         let (conversation, answers) = Conversation::new(socket);
         let reader = tokio::spawn(Arc::clone(&conversation).listen(answers));
         let next_command = AtomicU32::new(0);
-        Ok(Self { conversation, init, reach, storage, device, without, terminals, next_command, reader, watching })
+        let waiting = Mutex::default();
+        Ok(Self {
+            conversation,
+            init,
+            reach,
+            storage,
+            device,
+            without,
+            terminals,
+            next_command,
+            reader,
+            watching,
+            waiting,
+        })
     }
 
     /// Tells what its guest does. Needs nothing to be started: what happens is noted whether somebody wants to know or not.
