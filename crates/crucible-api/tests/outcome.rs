@@ -8,8 +8,8 @@ use crucible_core::{
     AdmissionRecord, Anomaly, BaselineRecord, Behavior, BehaviorKind, CollectedFile, Comparison, Coverage, Decision,
     DecisionReason, Enforcement, EvaluationId, Evidence, Finding, GuestPath, Isolation, Layer, LayerState, Learnt,
     LimitKind, Monitoring, Outcome, Output, PostureFact, PostureRecord, PostureState, PostureSummary, RefusedFile,
-    Region, Review, ReviewDecision, Sample, Severity, Source, Status, Timings, TouchKind, TouchRecord, TripwireKind,
-    TripwireRecord, Usage, Validity, ValidityReason, Watchable,
+    Region, Review, ReviewDecision, Sample, Severity, Source, Start, Status, Timings, TouchKind, TouchRecord,
+    TripwireKind, TripwireRecord, Usage, Validity, ValidityReason, Watchable,
 };
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
@@ -124,6 +124,7 @@ fn outcome() -> Outcome {
             policy: "default".to_owned(),
             policy_hash: "aa".to_owned(),
             code_hash: "bb".to_owned(),
+            start: Start::Interpreter,
             posture: Some(PostureRecord {
                 before: PostureSummary { as_planned: 23, ..PostureSummary::default() },
                 after: Some(PostureSummary {
@@ -187,7 +188,7 @@ fn the_outcome_is_exactly_as_the_contract_says() {
         r#"},"limits":{"cpu_time":"none","cpus":"none","disk":"none","file_size":"none","inodes":"none","memory":"sandbox","#,
         r#""open_files":"none","output":"none","pids":"none","stack":"process","timeout":"none"},"#,
         r#""kernel":"6.18.0","backend_version":"0.1.0","interpreter":"/usr/bin/python3","policy":"default","#,
-        r#""policy_hash":"aa","code_hash":"bb","#,
+        r#""policy_hash":"aa","code_hash":"bb","start":"interpreter","#,
         r#""posture":{"before":{"as_planned":23,"not_visible":[],"differing":[]},"#,
         r#""after":{"as_planned":18,"not_visible":["namespace.ipc"],"differing":[{"name":"seccomp","seen":"0"}]}},"#,
         r#""attestation":null}}"#

@@ -9,7 +9,7 @@ use crucible_backends::runtime::DEFAULT_LANGUAGES;
 use crucible_backends::subprocess::{SubprocessBackend, SubprocessConfig};
 use crucible_backends::wasm::runtimes::RuntimeFolder;
 use crucible_backends::wasm::{Note, WasmBackend, WasmConfig, WorkerProgram};
-use crucible_core::{HostPath, Language, Policy};
+use crucible_core::{HostPath, Language, Policy, Readiness};
 use crucible_testkit::conformance::{ConformanceSubject, Unavailable};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -31,7 +31,21 @@ fn unavailable(backend: &str, error: &crucible_core::Error) -> Unavailable {
 async fn jail() -> Result<ConformanceSubject, Unavailable> {
     let backend = JailBackend::start(JailConfig::default()).await.map_err(|error| unavailable("jail", &error))?;
     let (python, shell) = (language("python"), language("bash"));
-    Ok(ConformanceSubject { backend: Arc::new(backend), python, shell, policy: Policy::default() })
+    Ok(ConformanceSubject {
+        backend: Arc::new(backend),
+        python,
+        shell,
+        policy: Policy::default(),
+        readiness: Readiness::Bare,
+    })
+}
+
+/// The jail with interpreters that are made ready before their programs come.
+async fn warm_jail() -> Result<ConformanceSubject, Unavailable> {
+    let cold = jail().await?;
+    let run = ["{interpreter}", "-I", "-S", "-B", "{file}"].map(str::to_owned).to_vec();
+    let python = Arc::new(Language { run, ..Language::clone(&cold.python) });
+    Ok(ConformanceSubject { python, readiness: Readiness::Interpreter, ..cold })
 }
 
 async fn subprocess() -> Result<ConformanceSubject, Unavailable> {
@@ -39,7 +53,13 @@ async fn subprocess() -> Result<ConformanceSubject, Unavailable> {
         .await
         .map_err(|error| unavailable("subprocess", &error))?;
     let (python, shell) = (language("python"), language("bash"));
-    Ok(ConformanceSubject { backend: Arc::new(backend), python, shell, policy: Policy::unisolated() })
+    Ok(ConformanceSubject {
+        backend: Arc::new(backend),
+        python,
+        shell,
+        policy: Policy::unisolated(),
+        readiness: Readiness::Bare,
+    })
 }
 
 /// One test at a time makes the images that the others find.
@@ -58,7 +78,13 @@ async fn docker() -> Result<ConformanceSubject, Unavailable> {
     }
     drop(making);
     let (python, shell) = (language("python"), language("bash"));
-    Ok(ConformanceSubject { backend: Arc::new(backend), python, shell, policy: Policy::default() })
+    Ok(ConformanceSubject {
+        backend: Arc::new(backend),
+        python,
+        shell,
+        policy: Policy::default(),
+        readiness: Readiness::Bare,
+    })
 }
 
 /// Where the runtimes for these tests are installed, once; what hinders that is found out once, too.
@@ -90,7 +116,13 @@ async fn wasm() -> Result<ConformanceSubject, Unavailable> {
     backend.compiled("python-wasm").await.map_err(failed)?;
     drop(alone);
     let (python, shell) = (language("python"), language("bash"));
-    Ok(ConformanceSubject { backend: Arc::new(backend), python, shell, policy: Policy::default() })
+    Ok(ConformanceSubject {
+        backend: Arc::new(backend),
+        python,
+        shell,
+        policy: Policy::default(),
+        readiness: Readiness::Bare,
+    })
 }
 
 async fn gvisor() -> Result<ConformanceSubject, Unavailable> {
@@ -99,7 +131,13 @@ async fn gvisor() -> Result<ConformanceSubject, Unavailable> {
     let config = GvisorConfig { cache, ..GvisorConfig::default() };
     let backend = GvisorBackend::start(config).await.map_err(|error| unavailable("gvisor", &error))?;
     let (python, shell) = (language("python"), language("bash"));
-    Ok(ConformanceSubject { backend: Arc::new(backend), python, shell, policy: Policy::default() })
+    Ok(ConformanceSubject {
+        backend: Arc::new(backend),
+        python,
+        shell,
+        policy: Policy::default(),
+        readiness: Readiness::Bare,
+    })
 }
 
 mod docker_conforms {
@@ -112,6 +150,10 @@ mod gvisor_conforms {
 
 mod wasm_conforms {
     crucible_testkit::conformance_suite!(super::wasm);
+}
+
+mod warm_jail_conforms {
+    crucible_testkit::conformance_suite!(super::warm_jail);
 }
 
 mod jail_conforms {

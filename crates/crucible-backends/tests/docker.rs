@@ -66,6 +66,7 @@ fn request(language: Language) -> SandboxRequest {
         limits: Limits::default(),
         policy: Policy::default(),
         readiness: Readiness::Bare,
+        project: None,
     }
 }
 

@@ -3,7 +3,6 @@
 #![expect(clippy::unwrap_used, clippy::print_stderr, reason = "helpers of tests fail as tests do")]
 
 use crucible_backends::gvisor::{GvisorBackend, GvisorConfig};
-use crucible_backends::jail::Ahead;
 use crucible_core::{
     Backend, Command, ErrorKind, Execution, ExitStatus, HostPath, Limits, Loss, Policy, Readiness, Sandbox, SandboxId,
     SandboxRequest,
@@ -17,7 +16,7 @@ const LONG: Duration = Duration::from_secs(60);
 
 fn config() -> GvisorConfig {
     let cache = Some(HostPath::new(concat!(env!("CARGO_TARGET_TMPDIR"), "/gvisor-cache")));
-    GvisorConfig { cache, ahead: Ahead::Never, ..GvisorConfig::default() }
+    GvisorConfig { cache, ..GvisorConfig::default() }
 }
 
 async fn backend() -> Option<GvisorBackend> {
@@ -39,6 +38,7 @@ async fn sandbox(backend: &GvisorBackend) -> Box<dyn Sandbox> {
         limits: Limits::default(),
         policy: Policy::default(),
         readiness: Readiness::Bare,
+        project: None,
     };
     timeout(LONG, backend.create(request)).await.unwrap().unwrap()
 }
@@ -193,6 +193,7 @@ async fn forks_stop_at_the_limit_whatever_the_host_allows() {
         limits: Limits { pids: 16, ..Limits::default() },
         policy: Policy::default(),
         readiness: Readiness::Bare,
+        project: None,
     };
     let sandbox = backend.create(request).await.unwrap();
     // What can't be forked is told by the shell, which then goes on or ends. Those that have ended and aren't waited for are

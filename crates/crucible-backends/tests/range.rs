@@ -1,12 +1,12 @@
 //! A range is a place of its own: its root can change nothing of the host, and sandboxes run in it.
 #![expect(clippy::unwrap_used, clippy::print_stderr, reason = "helpers of tests fail as tests do")]
 
-use crucible_backends::jail::{Ahead, JailBackend, JailConfig};
+use crucible_backends::jail::{JailBackend, JailConfig};
 use crucible_core::{Command, ControlSandbox, ErrorKind, ExitStatus, HostPath};
 use tokio::io::AsyncReadExt;
 
 async fn backend() -> Option<JailBackend> {
-    match JailBackend::start(JailConfig { ahead: Ahead::Never, ..JailConfig::default() }).await {
+    match JailBackend::start(JailConfig::default()).await {
         Ok(backend) => Some(backend),
         Err(error) => {
             let required = std::env::var("CRUCIBLE_REQUIRE").unwrap_or_default();
@@ -96,6 +96,7 @@ async fn nothing_is_weakened_outside_of_a_range() {
         limits: Limits::default(),
         policy: Policy::built_in("default").unwrap(),
         readiness: Readiness::Bare,
+        project: None,
     };
     let error = backend.create_control(request, &[Layer::Seccomp].into()).await.err().unwrap();
     assert_eq!(error.kind(), ErrorKind::Refused);

@@ -1,7 +1,7 @@
 //! Programs that are WebAssembly, given as files, and what goes wrong with them: told in time, with the mend, and nothing left.
 #![expect(clippy::unwrap_used, clippy::print_stderr, reason = "helpers of tests fail as tests do")]
 
-use crucible_backends::jail::{Ahead, JailConfig};
+use crucible_backends::jail::JailConfig;
 use crucible_backends::wasm::{Note, WasmBackend, WasmConfig, WorkerProgram};
 use crucible_core::{
     Backend, ByteSize, Command, Component, Error, ErrorKind, ExitStatus, GuestPath, HostPath, Language, Limits, Policy,
@@ -15,7 +15,7 @@ const PREVIEW_1: &str = "wasi_snapshot_preview1";
 
 async fn backend() -> Option<WasmBackend> {
     let config = WasmConfig {
-        jail: JailConfig { ahead: Ahead::Never, ..JailConfig::default() },
+        jail: JailConfig::default(),
         worker: WorkerProgram {
             program: HostPath::new(env!("CARGO_BIN_EXE_crucible-wasm-worker")),
             arguments: Vec::new(),
@@ -48,6 +48,7 @@ async fn sandbox(backend: &WasmBackend, limits: Limits) -> Box<dyn Sandbox> {
         limits,
         policy: Policy::default(),
         readiness: Readiness::Bare,
+        project: None,
     };
     backend.create(request).await.unwrap()
 }

@@ -15,6 +15,7 @@ use crate::live::{CommandControl, LiveFeature, TerminalSize, Tree, Uncontrolled}
 use crate::monitor::Observer;
 use crate::path::GuestPath;
 use crate::policy::Policy;
+use crate::tenancy::ProjectId;
 use crate::tripwire::{TripwireWatch, WatchedPlace};
 use async_trait::async_trait;
 use std::collections::{BTreeMap, BTreeSet};
@@ -36,6 +37,8 @@ pub struct SandboxRequest {
     pub policy: Policy,
     /// What is wanted to stand ready in it.
     pub readiness: Readiness,
+    /// Whose it is: what is made ready for one project is shared with no other.
+    pub project: Option<ProjectId>,
 }
 
 /// What is to stand ready in a fresh sandbox, so that its first command starts sooner. A wish: a backend that can't, or that
@@ -118,6 +121,8 @@ pub struct Execution {
     pub stderr: Box<dyn AsyncRead + Send + Unpin>,
     /// Its end.
     pub process: Box<dyn ProcessHandle>,
+    /// What had stood ready for it.
+    pub readiness: Readiness,
 }
 
 /// How a process ended.

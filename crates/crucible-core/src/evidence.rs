@@ -27,10 +27,36 @@ pub struct Evidence {
     pub policy_hash: String,
     /// BLAKE3 of the program and its input files.
     pub code_hash: String,
+    /// How the run was started.
+    pub start: Start,
     /// What looking at the sandbox from outside showed; `None` where it didn't come to that.
     pub posture: Option<PostureRecord>,
     /// The attestation that covers exactly this configuration.
     pub attestation: Option<String>,
+}
+
+/// What of a run's start was done before it was asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Start {
+    /// Nothing: its sandbox and its interpreter were made for it alone, when it came.
+    #[default]
+    Cold,
+    /// Its sandbox was made ahead. Its interpreter started when the program was there.
+    Ready,
+    /// Its interpreter, too: a fork of one that others are forked from.
+    Interpreter,
+}
+
+impl Start {
+    /// As records name it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Cold => "cold",
+            Self::Ready => "ready",
+            Self::Interpreter => "interpreter",
+        }
+    }
 }
 
 /// A sandbox's state as read from outside, to be compared with what was planned.

@@ -62,7 +62,7 @@ pub use component::{Check, CheckStatus, Component, Passed, SelfTest};
 pub use control::{ControlArms, ControlSandbox};
 pub use error::{Error, ErrorKind, Result};
 pub use event::{Discard, Event, EventSink, Stream};
-pub use evidence::{Evidence, Posture, PostureFact, PostureRecord, PostureState, PostureSummary};
+pub use evidence::{Evidence, Posture, PostureFact, PostureRecord, PostureState, PostureSummary, Start};
 pub use id::{AttackId, EvaluationId, KeyId, SandboxId, WebhookId};
 pub use language::Language;
 pub use layer::{Layer, LayerState, Layers};

@@ -80,6 +80,14 @@ pub struct Policy {
     /// What is done about what is seen while it runs.
     #[serde(default)]
     pub during: During,
+    /// Whether a run may use a sandbox and an interpreter that were made before it was asked for. Those that are forked from one
+    /// interpreter have the addresses of their memory and the seed of their hashes in common.
+    #[serde(default = "yes")]
+    pub warm: bool,
+}
+
+const fn yes() -> bool {
+    true
 }
 
 impl Default for Policy {
@@ -108,6 +116,7 @@ impl Default for Policy {
             before: Before::default(),
             limits: None,
             during: During::default(),
+            warm: true,
         }
     }
 }
@@ -130,6 +139,7 @@ impl Policy {
             },
             limits: None,
             during: During::default(),
+            warm: false,
         }
     }
 
@@ -151,6 +161,7 @@ impl Policy {
             before: Before::default(),
             limits: None,
             during: During::default(),
+            warm: true,
         }
     }
 
@@ -174,14 +185,19 @@ impl Policy {
     #[must_use]
     pub fn canonical_protection(&self) -> String {
         let layers: Vec<_> = self.require.iter().map(|layer| layer.as_str()).collect();
-        format!(
+        let mut text = format!(
             "crucible policy 1\nnetwork={}\nunenforced_limits={:?}\nunseen_posture={:?}\nrequire={}\n",
             // As it always was written: what is attested already stays so.
             if self.network == NetworkPolicy::None { "None".to_owned() } else { self.network.to_string() },
             self.unenforced_limits,
             self.unseen_posture,
             layers.join(",")
-        )
+        );
+        // As it always was written where nothing is demanded.
+        if !self.warm {
+            text.push_str("warm=false\n");
+        }
+        text
     }
 
     /// A canonical text of everything that decides, for hashing: the same demands give the same text.

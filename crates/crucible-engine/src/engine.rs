@@ -7,8 +7,8 @@ use crate::languages::LanguageTable;
 use crate::pool::{Pool, PoolCounts, PoolSettings};
 use crate::service::Breakers;
 use crucible_core::{
-    Backend, BaselineStore, Error, ErrorKind, EvaluationSpec, EventSink, HeldEvaluation, Limits, Outcome, Result,
-    Scanner,
+    Backend, BaselineStore, Error, ErrorKind, EvaluationSpec, EventSink, HeldEvaluation, Limits, Outcome, ProjectId,
+    Result, Scanner,
 };
 use crucible_evidence::{AttestationIndex, NoAttestations};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -31,6 +31,8 @@ pub struct RunIo<'a> {
     pub events: &'a dyn EventSink,
     /// Ends the guest when it is cancelled; the evaluation then gives an outcome as ever.
     pub cancel: CancellationToken,
+    /// Whose it is. What is made ahead for one project is used for no other.
+    pub project: Option<ProjectId>,
 }
 
 /// What came of an evaluation that could be held.
@@ -130,16 +132,19 @@ impl Engine {
         self.pool.as_ref().map(|pool| pool.counts())
     }
 
-    /// Has a sandbox stand ready for programs like this one from now on, and returns when it does. Nothing of the program is run.
+    /// Has a sandbox stand ready for programs of a project's like this one from now on, and returns when it does. Nothing of the program is run.
     ///
     /// # Errors
     /// Those of an evaluation's admission, and what keeps the sandbox from being made.
-    pub async fn keep_ready(&self, spec: &EvaluationSpec) -> Result<()> {
+    pub async fn keep_ready(&self, spec: &EvaluationSpec, project: Option<&ProjectId>) -> Result<()> {
         let Some(pool) = &self.pool else { return Ok(()) };
         let limits = spec.policy.limits_for(&spec.limits);
         let spec = EvaluationSpec { limits, ..spec.clone() };
         let admitted = admission::admit(self, &spec)?;
-        pool.keep_ready(&evaluation::kind(self, &spec, &admitted)).await
+        match evaluation::kind(self, &spec, &admitted, project) {
+            kind if evaluation::may_be_warm(&spec) => pool.keep_ready(&kind).await,
+            _ => Ok(()),
+        }
     }
 
     /// Destroys what the pool has ready, and makes no more.

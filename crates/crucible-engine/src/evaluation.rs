@@ -12,7 +12,7 @@ use crate::gate::{Entry, Gate, When};
 use crate::journal::{self, Journal};
 use crate::monitor::Rate;
 use crate::patience::{SET_UP, TEAR_DOWN, within};
-use crate::pool::{Kind, Ready};
+use crate::pool::{Kind, Pool, Ready};
 use crate::posture::{self, Looked};
 use crate::runner::{Ran, Setting, run};
 use crate::streams::Kept;
@@ -23,8 +23,8 @@ use crate::{baseline, hash, languages, validity};
 use crucible_core::{
     BehaviorKind, Command, Coverage, Decision, DecisionReason, Error, ErrorKind, EvaluationSpec, Event, Evidence,
     ExitStatus, GuestPath, HeldEvaluation, LayerState, Layers, LimitKind, Monitoring, Observed, Observer, Outcome,
-    Policy, PostureRecord, PostureSummary, Program, Readiness, Result, Sample, Sandbox, Status, Timings,
-    TripwireRecord, Unwatched, Usage, ValidityReason,
+    Policy, PostureRecord, PostureSummary, Program, ProjectId, Readiness, Result, Sample, Sandbox, Start, Status,
+    Timings, TripwireRecord, Unwatched, Usage, ValidityReason,
 };
 use crucible_evidence::{Protection, policy_hash};
 use std::collections::BTreeSet;
@@ -43,7 +43,7 @@ type Input = Option<Box<dyn AsyncRead + Send + Unpin>>;
 pub(crate) async fn evaluate(engine: &Engine, mut spec: EvaluationSpec, io: RunIo<'_>) -> Result<Evaluated> {
     spec.limits = spec.policy.limits_for(&spec.limits);
     let mut admitted = admit(engine, &spec)?;
-    let RunIo { stdin, events, cancel } = io;
+    let RunIo { stdin, events, cancel, project } = io;
     let spec = Arc::new(spec);
     let streamed = if stdin.is_some() { StreamedInput::Yes } else { StreamedInput::No };
     let gate = Gate::open(engine, &spec, &admitted, streamed, &cancel)?;
@@ -60,7 +60,9 @@ pub(crate) async fn evaluate(engine: &Engine, mut spec: EvaluationSpec, io: RunI
                 admitted.backend = choose(engine, spec, &passed.wall)?;
             }
             let tripwires = &Tripwires::new(&spec.tripwires);
-            let evaluation = Evaluation { engine, spec, admitted: &admitted, gate, tripwires, journal, cancel };
+            let project = project.as_ref();
+            let evaluation =
+                Evaluation { engine, spec, admitted: &admitted, gate, tripwires, journal, cancel, project };
             let mut outcome = evaluation.perform(stdin).await?;
             if let (Some(label), Some(outcome)) = (&spec.label, &mut outcome) {
                 baseline::compare(engine.baselines(), label.clone(), outcome).await;
@@ -94,17 +96,27 @@ fn given_input(spec: &Arc<EvaluationSpec>) -> Input {
 
 /// What kind of sandbox an evaluation runs in. An interpreter is made ready only where there is somebody who makes it ahead: else
 /// it is started no sooner than the program.
-pub(crate) fn kind(engine: &Engine, spec: &EvaluationSpec, admitted: &Admitted) -> Kind {
+pub(crate) fn kind(engine: &Engine, spec: &EvaluationSpec, admitted: &Admitted, project: Option<&ProjectId>) -> Kind {
     let language = admitted.language.as_ref().map(|(_, language)| Arc::clone(language));
     let is_source = matches!(spec.program, Program::Source { .. });
-    let readiness = if engine.pool().is_some() && is_source { Readiness::Interpreter } else { Readiness::Bare };
+    let readiness = if engine.pool().is_some() && is_source && may_be_warm(spec) {
+        Readiness::Interpreter
+    } else {
+        Readiness::Bare
+    };
     Kind {
         backend: Arc::clone(&admitted.backend),
         language,
         limits: spec.limits.clone(),
         policy: spec.policy.clone(),
         readiness,
+        project: project.cloned(),
     }
+}
+
+/// Whether what was made ahead may be used for it.
+pub(crate) const fn may_be_warm(spec: &EvaluationSpec) -> bool {
+    spec.policy.warm
 }
 
 struct Evaluation<'a> {
@@ -115,6 +127,7 @@ struct Evaluation<'a> {
     tripwires: &'a Tripwires<'a>,
     journal: &'a Journal,
     cancel: &'a CancellationToken,
+    project: Option<&'a ProjectId>,
 }
 
 /// What is known once every process is dead and the files are out.
@@ -133,6 +146,7 @@ struct Finished {
     /// What looking from outside added.
     looking: Duration,
     watched: Watched,
+    start: Start,
 }
 
 /// What was seen of the run while it went on.
@@ -180,8 +194,8 @@ impl Evaluation<'_> {
             return Ok(Some((self.never_started(Layers::new(), Status::Cancelled), none.0, none.1)));
         }
         let began = Instant::now();
-        let kind = kind(self.engine, self.spec, self.admitted);
-        let pool = self.engine.pool();
+        let kind = kind(self.engine, self.spec, self.admitted, self.project);
+        let pool = self.pool();
         let _active = pool.map(|pool| pool.begin());
         let (ready, looked) = match pool.and_then(|pool| pool.take(&kind)) {
             Some(Ready { sandbox, looked }) => (Some(sandbox), Some(looked)),
@@ -228,7 +242,7 @@ impl Evaluation<'_> {
     /// Destroys the sandbox; where there is a pool, beside what goes on, if the evaluation came to its end. Then every process of
     /// its guest is dead, and what remains is for the kernel and the backend to put away.
     async fn clear_away(&self, sandbox: Box<dyn Sandbox>, is_over: bool) -> Result<()> {
-        let sandbox = match self.engine.pool().filter(|_| is_over) {
+        let sandbox = match self.pool().filter(|_| is_over) {
             Some(pool) => match pool.clear_away(sandbox) {
                 Ok(()) => return Ok(()),
                 Err(sandbox) => sandbox,
@@ -257,6 +271,7 @@ impl Evaluation<'_> {
         (began, kind): (Instant, &Kind),
     ) -> Result<Option<(Finished, Duration, Duration)>> {
         check_layers(sandbox.layers(), &self.spec.policy)?;
+        let was_ahead = looked.is_some();
         // Beside each other: files that are put in run nothing. Nothing is started before both are done.
         let (looked, written) = tokio::join!(timed(self.look(sandbox, looked)), timed(self.write_files(sandbox)));
         let looking = looked.1.saturating_duration_since(written.1);
@@ -304,14 +319,24 @@ impl Evaluation<'_> {
             end_on: &self.spec.policy.during.end_on,
             cancel: self.cancel,
         };
-        if let Some(pool) = self.engine.pool() {
+        let ran = run(setting, command, stdin).await?;
+        // Not sooner: it would be in the program's way.
+        if let Some(pool) = self.pool() {
             pool.refill(kind);
         }
-        let ran = run(setting, command, stdin).await?;
         let collecting = Instant::now();
         let mut finished = self.finish(sandbox, ran, &mut armed, &mut observer, posture).await?;
         finished.looking += looking;
+        finished.start = match finished.start {
+            Start::Cold if was_ahead => Start::Ready,
+            start => start,
+        };
         Ok(Some((finished, create, collecting.elapsed())))
+    }
+
+    /// What makes sandboxes ahead, if they may be used here.
+    fn pool(&self) -> Option<&Arc<Pool>> {
+        self.engine.pool().filter(|_| may_be_warm(self.spec))
     }
 
     /// What is seen of the sandbox from outside: now, or when it was made ahead, since when nothing ran in it.
@@ -385,7 +410,7 @@ impl Evaluation<'_> {
         mut posture: PostureRecord,
     ) -> Result<Finished> {
         let counters = within(SET_UP, "read the counters", sandbox.counters()).await?;
-        let Ran { ending, main, mut stdout, mut stderr, processes_ended, wall, exec, started, meter } = ran;
+        let Ran { ending, main, mut stdout, mut stderr, processes_ended, wall, exec, started, meter, readiness } = ran;
         let usage = Usage {
             wall,
             cpu: counters.cpu,
@@ -464,6 +489,7 @@ impl Evaluation<'_> {
         let tripwires = self.tripwires.records(armed, &collection.files);
         let is_touched = tripwires.iter().any(|tripwire| tripwire.touched.is_some());
         reasons.extend(is_touched.then_some(ValidityReason::TripwireTouched));
+        let start = if readiness == Readiness::Interpreter { Start::Interpreter } else { Start::Cold };
         let (layers, interpreter) = (sandbox.layers().clone(), recorded_interpreter(sandbox));
         let posture = Some(posture);
         Ok(Finished {
@@ -480,6 +506,7 @@ impl Evaluation<'_> {
             reasons,
             looking,
             watched,
+            start,
         })
     }
 
@@ -498,6 +525,7 @@ impl Evaluation<'_> {
             reasons,
             looking,
             watched,
+            start,
         } = finished;
         let backend = &self.admitted.backend;
         let capabilities = backend.capabilities();
@@ -556,6 +584,7 @@ impl Evaluation<'_> {
                 policy: policy.name.clone(),
                 policy_hash: policy_hash(policy),
                 code_hash: hash::of_code(self.spec),
+                start,
                 posture,
                 attestation,
             },
@@ -618,5 +647,6 @@ fn never_started(layers: Layers, status: Status, collect: &[GuestPath]) -> Finis
             started: std::time::Instant::now(),
             ended_for: None,
         },
+        start: Start::Cold,
     }
 }

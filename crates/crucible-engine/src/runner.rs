@@ -11,7 +11,8 @@ use crate::streams::{Ears, Kept, Stopped, feed, pump};
 use crate::tripwire::{Armed, Tripwires};
 use crate::verdict::Ending;
 use crucible_core::{
-    BehaviorKind, Command, Event, Execution, ExitStatus, Limits, Observation, Observer, Result, Sandbox, Stream,
+    BehaviorKind, Command, Event, Execution, ExitStatus, Limits, Observation, Observer, Readiness, Result, Sandbox,
+    Stream,
 };
 use std::collections::BTreeSet;
 use std::pin::pin;
@@ -50,6 +51,8 @@ pub(crate) struct Ran {
     /// When it was asked to start.
     pub(crate) started: Instant,
     pub(crate) meter: Meter,
+    /// What had stood ready for it.
+    pub(crate) readiness: Readiness,
 }
 
 /// Runs a command.
@@ -67,7 +70,8 @@ pub(crate) async fn run(
     let execution = within(SET_UP, "start the command", sandbox.exec(command)).await?;
     journal.record(Event::CommandStarted);
 
-    let Execution { stdin: guest_stdin, stdout: mut stdout_reader, stderr: mut stderr_reader, mut process } = execution;
+    let Execution { stdin: guest_stdin, stdout: mut stdout_reader, stderr: mut stderr_reader, mut process, readiness } =
+        execution;
     let (mut stdout, mut stderr) = (Kept::default(), Kept::default());
     let (closing, dead) = (CancellationToken::new(), CancellationToken::new());
     let meter = Meter::new(started);
@@ -171,5 +175,5 @@ pub(crate) async fn run(
         _ => timeout(LAST_WORD, process.wait()).await.ok().and_then(Result::ok),
     };
     let exec = started.elapsed();
-    Ok(Ran { ending, main, stdout, stderr, processes_ended, wall, exec, started, meter })
+    Ok(Ran { ending, main, stdout, stderr, processes_ended, wall, exec, started, meter, readiness })
 }

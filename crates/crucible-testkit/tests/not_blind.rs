@@ -108,6 +108,7 @@ fn leaky(leak: Leak) -> ConformanceSubject {
         python: Arc::new(languages::python()),
         shell: Arc::new(languages::shell()),
         policy: Policy::built_in("default").unwrap(),
+        readiness: Readiness::Bare,
     }
 }
 

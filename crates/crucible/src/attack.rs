@@ -7,7 +7,7 @@ use crate::compose::{self, DOCKER, DOCKER_STOCK, GVISOR, JAIL, SUBPROCESS, WASM}
 use crate::config::Configuration;
 use crucible_attacks::range::{self, Range, Ranges};
 use crucible_attacks::{AttackSuite, Depth, Node, OTHER_NAME, Progress, Site, Subject, Supervisor, Target, World};
-use crucible_backends::jail::{self, Ahead};
+use crucible_backends::jail::{self};
 use crucible_backends::wasm::WasmBackend;
 use crucible_core::{
     Backend, Command, Connection, ControlArms, Discard, Error, ErrorKind, EvaluationSpec, Evaluator, GuestPath,
@@ -46,10 +46,9 @@ pub async fn attack(
 ) -> Result<(SuiteResult, Arc<dyn Backend>)> {
     // A policy that turned probes away would prove nothing about walls.
     let policy = &policy.of_protection();
-    let jail = Arc::new(compose::start_jail(configuration, Ahead::Never).await?);
+    let jail = Arc::new(compose::start_jail(configuration).await?);
     let program = std::env::current_exe().map_err(|error| failed("find this program's own file", error))?;
-    let wasm =
-        if backend == WASM { Some(Arc::new(compose::start_wasm(configuration, Ahead::Never).await?)) } else { None };
+    let wasm = if backend == WASM { Some(Arc::new(compose::start_wasm(configuration).await?)) } else { None };
     // One for sandboxes as they are used, and one for weakened ones, whose guests could reach what serves them.
     let mut sandboxes = Vec::new();
     for _ in 0..2 {
@@ -84,7 +83,7 @@ pub async fn attack(
         (suite.run(&target, &mut ranges, depth, progress).await, under_attack)
     } else if matches!(backend, DOCKER | DOCKER_STOCK) {
         let folder = canary_folder()?;
-        let under_attack = compose::start(backend, configuration, Ahead::Never).await?;
+        let under_attack = compose::start(backend, configuration).await?;
         let world = world(&under_attack, policy, configuration, Site::Host(folder.path().to_owned()))?;
         // Its probes' worth is shown by the jail's arms: which layers of its own hold a property can't be told by leaving
         // them off, because weakened containers would be the machine's.
@@ -104,7 +103,7 @@ pub async fn attack(
         (suite.run(&target, &mut ranges, depth, progress).await, under_attack)
     } else if backend == GVISOR {
         let folder = canary_folder()?;
-        let under_attack = compose::start(backend, configuration, Ahead::Never).await?;
+        let under_attack = compose::start(backend, configuration).await?;
         let world = world(&under_attack, policy, configuration, Site::Host(folder.path().to_owned()))?;
         // Nothing of a kernel of its own can be left off: the control arms are the jail's.
         let (removable, subject) = (BTreeMap::new(), Subject::Protected(Arc::clone(&under_attack)));
@@ -135,7 +134,7 @@ pub async fn attack(
         };
         (suite.run(&target, &mut ranges, depth, progress).await, under_attack)
     } else {
-        let under_attack = compose::start(backend, configuration, Ahead::Never).await?;
+        let under_attack = compose::start(backend, configuration).await?;
         let (layers, removable) = (Layers::new(), BTreeMap::new());
         let target = Target {
             name: backend,
@@ -214,21 +213,21 @@ pub async fn serve_in_range(backend: &str, policy: &str) -> Result<()> {
     let mut interpreter = None;
     let (protected, arms): (Arc<dyn Backend>, Option<Arc<dyn ControlArms>>) = match backend {
         WASM => {
-            WasmBackend::take_over(Path::new(HANDED_OVER), &compose::wasm_config(&configuration, Ahead::Never)?)?;
-            let wasm = Arc::new(compose::start_wasm(&configuration, Ahead::Never).await?);
+            WasmBackend::take_over(Path::new(HANDED_OVER), &compose::wasm_config(&configuration)?)?;
+            let wasm = Arc::new(compose::start_wasm(&configuration).await?);
             interpreter = shared_by(&wasm).await?;
             (wasm.clone(), Some(wasm))
         }
         // For containers, too: that a probe reaches its canary without a protection is shown by the jail's weakened arms.
         JAIL | DOCKER | DOCKER_STOCK => {
-            let jail = Arc::new(compose::start_jail(&configuration, Ahead::Never).await?);
+            let jail = Arc::new(compose::start_jail(&configuration).await?);
             (jail.clone(), Some(jail))
         }
         GVISOR => {
-            let jail = Arc::new(compose::start_jail(&configuration, Ahead::Never).await?);
-            (compose::start(GVISOR, &configuration, Ahead::Never).await?, Some(jail))
+            let jail = Arc::new(compose::start_jail(&configuration).await?);
+            (compose::start(GVISOR, &configuration).await?, Some(jail))
         }
-        SUBPROCESS => (compose::start(SUBPROCESS, &configuration, Ahead::Never).await?, None),
+        SUBPROCESS => (compose::start(SUBPROCESS, &configuration).await?, None),
         other => {
             return Err(Error::new(ErrorKind::NotFound, "serve the attack suite", format!("no backend {other:?}")));
         }
@@ -363,6 +362,8 @@ struct EngineEvaluator(Engine);
 #[async_trait::async_trait]
 impl Evaluator for EngineEvaluator {
     async fn evaluate(&self, spec: EvaluationSpec) -> Result<Outcome> {
-        self.0.evaluate(spec, RunIo { stdin: None, events: &Discard, cancel: CancellationToken::new() }).await
+        self.0
+            .evaluate(spec, RunIo { stdin: None, events: &Discard, cancel: CancellationToken::new(), project: None })
+            .await
     }
 }

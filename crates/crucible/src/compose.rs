@@ -10,7 +10,6 @@ use crate::config::{AUTO, Chosen, Configuration, PolicyFile, Problem};
 use crate::rule_files::{RuleFiles, RuleFolder};
 use crucible_backends::docker::{DockerBackend, DockerConfig, Hardening};
 use crucible_backends::gvisor::{GvisorBackend, GvisorConfig};
-pub use crucible_backends::jail::Ahead;
 use crucible_backends::jail::{JailBackend, JailConfig, Watch};
 use crucible_backends::subprocess::{SubprocessBackend, SubprocessConfig};
 use crucible_backends::wasm::runtimes::RuntimeFolder;
@@ -179,21 +178,20 @@ fn policy_itself(configuration: &Configuration, backend: &str) -> Result<Policy>
     }
 }
 
-/// Starts one backend, by a name that [`choose`] returned. `ahead` says whether it may get ready for the next run while one
-/// is going on.
+/// Starts one backend, by a name that [`choose`] returned.
 ///
 /// # Errors
 /// `Unavailable` where this machine can't run it, with the mend; `NotFound` for any other name.
-pub async fn start(name: &str, configuration: &Configuration, ahead: Ahead) -> Result<Arc<dyn Backend>> {
+pub async fn start(name: &str, configuration: &Configuration) -> Result<Arc<dyn Backend>> {
     match name {
-        JAIL => Ok(Arc::new(start_jail(configuration, ahead).await?)),
+        JAIL => Ok(Arc::new(start_jail(configuration).await?)),
         DOCKER => Ok(Arc::new(DockerBackend::start(&docker_config(configuration)).await?)),
         DOCKER_STOCK => {
             let config = DockerConfig { hardening: Hardening::Stock, ..docker_config(configuration) };
             Ok(Arc::new(DockerBackend::start(&config).await?))
         }
-        GVISOR => Ok(Arc::new(GvisorBackend::start(gvisor_config(configuration, ahead)).await?)),
-        WASM => Ok(Arc::new(start_wasm(configuration, ahead).await?)),
+        GVISOR => Ok(Arc::new(GvisorBackend::start(gvisor_config(configuration)).await?)),
+        WASM => Ok(Arc::new(start_wasm(configuration).await?)),
         SUBPROCESS => {
             let interpreter_cache = configuration.interpreter_cache();
             Ok(Arc::new(SubprocessBackend::start(SubprocessConfig { interpreter_cache }).await?))
@@ -206,8 +204,8 @@ pub async fn start(name: &str, configuration: &Configuration, ahead: Ahead) -> R
 ///
 /// # Errors
 /// `Unavailable` where this machine can't run it, with the mend.
-pub async fn start_jail(configuration: &Configuration, ahead: Ahead) -> Result<JailBackend> {
-    JailBackend::start(jail_config(configuration, ahead)?).await
+pub async fn start_jail(configuration: &Configuration) -> Result<JailBackend> {
+    JailBackend::start(jail_config(configuration)?).await
 }
 
 /// What a configuration says about Docker.
@@ -227,21 +225,21 @@ pub fn docker_config(configuration: &Configuration) -> DockerConfig {
 ///
 /// # Errors
 /// As [`start_jail`]; `NotFound` where this program's own file isn't there any more.
-pub async fn start_wasm(configuration: &Configuration, ahead: Ahead) -> Result<WasmBackend> {
-    WasmBackend::start(wasm_config(configuration, ahead)?).await
+pub async fn start_wasm(configuration: &Configuration) -> Result<WasmBackend> {
+    WasmBackend::start(wasm_config(configuration)?).await
 }
 
 /// What a configuration says about WebAssembly. The worker is this same program.
 ///
 /// # Errors
 /// As [`jail_config`]; `Io` where this program's own file can't be found.
-pub fn wasm_config(configuration: &Configuration, ahead: Ahead) -> Result<WasmConfig> {
+pub fn wasm_config(configuration: &Configuration) -> Result<WasmConfig> {
     let program = std::env::current_exe().map_err(|error| {
         Error::new(ErrorKind::Io, "find this program's own file", "the worker for WebAssembly can't be found")
             .with_source(error)
     })?;
     Ok(WasmConfig {
-        jail: jail_config(configuration, ahead)?,
+        jail: jail_config(configuration)?,
         worker: WorkerProgram { program: HostPath::new(program), arguments: vec![WASM_WORKER_VERB.to_owned()] },
         runtimes: configuration.runtime_folder(),
         artifacts: configuration.compiled_folder(),
@@ -266,31 +264,30 @@ pub fn runtimes(configuration: &Configuration) -> Result<RuntimeFolder> {
 ///
 /// # Errors
 /// `Configuration` where it gives ids that can't be.
-pub fn jail_config(configuration: &Configuration, ahead: Ahead) -> Result<JailConfig> {
+pub fn jail_config(configuration: &Configuration) -> Result<JailConfig> {
     Ok(JailConfig {
         cgroup_parent: configuration.cgroup_parent(),
         uid_start: configuration.uid_start()?,
         uid_count: configuration.uid_count()?,
         interpreter_cache: configuration.interpreter_cache(),
-        ahead,
         watch: Watch::Everything,
     })
 }
 
 /// What a configuration says about gVisor.
 #[must_use]
-pub fn gvisor_config(configuration: &Configuration, ahead: Ahead) -> GvisorConfig {
+pub fn gvisor_config(configuration: &Configuration) -> GvisorConfig {
     GvisorConfig {
         runsc: configuration.runsc(),
         platform: configuration.gvisor_platform(),
         cgroup_parent: configuration.cgroup_parent(),
         cache: configuration.interpreter_cache(),
-        ahead,
     }
 }
 
 /// Starts one backend, as [`start`] does, and an engine that looks at programs and runs them on it. Its records name the
-/// attestations of this node, and say how runs with a label stand to earlier ones.
+/// attestations of this node, and say how runs with a label stand to earlier ones. `ahead` says whether sandboxes are made before
+/// they are asked for.
 ///
 /// # Errors
 /// As [`start`] and [`scanner`].
@@ -300,8 +297,32 @@ pub async fn start_engine(name: &str, configuration: &Configuration, ahead: Ahea
         tokio::task::yield_now().await;
         scanner(configuration)
     };
-    let (started, scanner) = tokio::join!(start(name, configuration, ahead), reading);
-    Ok(unscanned_engine(vec![started?], configuration).with_scanner(scanner?))
+    let (started, scanner) = tokio::join!(start(name, configuration), reading);
+    let engine = unscanned_engine(vec![started?], configuration).with_scanner(scanner?);
+    match ahead {
+        Ahead::Pool => with_pool(engine, configuration),
+        Ahead::Never => Ok(engine),
+    }
+}
+
+/// Whether sandboxes are made before they are asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ahead {
+    /// They are, where the configuration lets it: for whoever runs more than one program.
+    Pool,
+    /// None is.
+    Never,
+}
+
+/// The same engine with its pool, unless the configuration wants none.
+///
+/// # Errors
+/// `Configuration` for settings that can't be.
+pub fn with_pool(engine: Engine, configuration: &Configuration) -> Result<Engine> {
+    Ok(match configuration.pool()? {
+        Some(settings) => engine.with_pool(settings),
+        None => engine,
+    })
 }
 
 /// What `auto` may have to choose in the jail's place: what has a layer that the policy requires and the jail can't have, and
@@ -322,11 +343,10 @@ pub fn stronger_than_the_jail(policy: &Policy) -> Vec<&'static str> {
 pub async fn start_engine_to_choose(
     stronger: &[&'static str],
     configuration: &Configuration,
-    ahead: Ahead,
 ) -> Result<(Engine, Vec<(&'static str, Error)>)> {
-    let (mut backends, mut missing) = (vec![start(JAIL, configuration, ahead).await?], Vec::new());
+    let (mut backends, mut missing) = (vec![start(JAIL, configuration).await?], Vec::new());
     for name in stronger {
-        match start(name, configuration, ahead).await {
+        match start(name, configuration).await {
             Ok(backend) => backends.push(backend),
             Err(error) => missing.push((*name, error)),
         }
@@ -428,6 +448,7 @@ pub async fn attest(
         limits: configuration.limits().clone(),
         policy: policy.clone(),
         readiness: Readiness::Bare,
+        project: None,
     };
     let sandbox = backend.create(request).await?;
     let layers = sandbox.layers().clone();

@@ -118,7 +118,7 @@ impl Builder {
                 .with_hint("use the command: crucible run -b wasm"));
         }
         Ok(Crucible {
-            engine: compose::start_engine(backend, &configuration, Ahead::One).await?,
+            engine: compose::start_engine(backend, &configuration, Ahead::Pool).await?,
             backend,
             language,
             limits: self.limits.unwrap_or_else(|| configuration.limits().clone()),
@@ -195,7 +195,7 @@ impl Crucible {
     }
 
     async fn evaluate_here(&self, specification: EvaluationSpec) -> Result<Outcome> {
-        let io = RunIo { stdin: None, events: &Discard, cancel: CancellationToken::new() };
+        let io = RunIo { stdin: None, events: &Discard, cancel: CancellationToken::new(), project: None };
         self.engine.evaluate(specification, io).await
     }
 

@@ -262,6 +262,10 @@ pub struct Evidence {
     pub policy_hash: String,
     /// BLAKE3 of the program and its input files.
     pub code_hash: String,
+    /// What was done before the run was asked for: `cold` for nothing, `ready` for its sandbox, `interpreter` for its interpreter
+    /// too, which others are forked from.
+    #[serde(default)]
+    pub start: String,
     /// What looking at the sandbox from outside showed; `null` where it didn't come to that.
     #[serde(default)]
     pub posture: Option<PostureRecord>,
@@ -450,6 +454,7 @@ impl From<&core::Evidence> for Evidence {
             policy: evidence.policy.clone(),
             policy_hash: evidence.policy_hash.clone(),
             code_hash: evidence.code_hash.clone(),
+            start: evidence.start.as_str().to_owned(),
             posture: evidence.posture.as_ref().map(PostureRecord::from),
             attestation: evidence.attestation.clone(),
         }

@@ -246,8 +246,9 @@ impl Attempt<'_> {
             Probe::Native(_) => None,
         };
         let policy = self.world.policy.clone();
-        let request =
-            SandboxRequest { id: SandboxId::generate(), language, limits, policy, readiness: Readiness::Bare };
+        // As runs under this policy have it.
+        let readiness = if policy.warm { Readiness::Interpreter } else { Readiness::Bare };
+        let request = SandboxRequest { id: SandboxId::generate(), language, limits, policy, readiness, project: None };
         let place = self.subject.create(request).await?;
         let visited = self.inside(&place, nonce, armed, more_env).await;
         place.destroy().await?;
@@ -272,7 +273,7 @@ impl Attempt<'_> {
         env.extend(more_env.clone());
         let command = Command { argv: program.argv(place.interpreter(), nonce)?, env, ..Command::default() };
         let started = Instant::now();
-        let Execution { stdin, mut stdout, mut stderr, mut process } = match place.exec(command).await {
+        let Execution { stdin, mut stdout, mut stderr, mut process, readiness: _ } = match place.exec(command).await {
             Err(error) if self.scenario.canary == (Canary::Started {}) && error.kind() == ErrorKind::InvalidInput => {
                 let sight = Sight::Stopped(format!("it was refused: {error}"));
                 return Ok(Visit { sight, has_tried: true, output: Vec::new() });
@@ -315,7 +316,8 @@ async fn put_inside(place: &Place, armed: &Armed) -> Result<()> {
     let path = format!("/work/probe-{nonce}");
     place.write_file(&GuestPath::parse(&path)?, crucible_probe::PROBE).await?;
     let argv = vec![format!("./probe-{nonce}"), "hold".to_owned(), nonce.clone()];
-    let Execution { stdin, mut stdout, stderr, process } = place.exec(Command { argv, ..Command::default() }).await?;
+    let Execution { stdin, mut stdout, stderr, process, readiness: _ } =
+        place.exec(Command { argv, ..Command::default() }).await?;
     let mut heard = Heard::new(&nonce);
     let mut buffer = vec![0; 4096];
     let listen = async {

@@ -19,7 +19,7 @@ use crucible_agent::host::{
 };
 use crucible_core::{
     Command, CommandControl, Door, Error, ErrorKind, Execution, ExitStatus, FileContent, FileEntry, FileKind,
-    GuestPath, Limits, LiveFeature, Loss, NetworkKind, ProcessHandle, Result, Signal, TerminalSize,
+    GuestPath, Limits, LiveFeature, Loss, NetworkKind, ProcessHandle, Readiness, Result, Signal, TerminalSize,
 };
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -78,6 +78,7 @@ impl AgentSide {
         let started = self.client.start(command).await.map_err(|error| translate("start the command", error))?;
         let Running { input, out, error, ending, control } = started;
         Ok(Execution {
+            readiness: Readiness::Bare,
             stdin: Box::new(input),
             stdout: Box::new(out),
             stderr: Box::new(error),

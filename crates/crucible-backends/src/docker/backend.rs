@@ -189,7 +189,7 @@ impl DockerBackend {
     }
 
     async fn make(&self, request: SandboxRequest) -> Result<DockerSandbox> {
-        let SandboxRequest { id, language, limits, policy, readiness: _ } = request;
+        let SandboxRequest { id, language, limits, policy, readiness: _, project: _ } = request;
         let network = policy.network.kind();
         let (language, image) = match language {
             Some(language) => {

@@ -35,6 +35,7 @@ async fn checks(backend: &DockerBackend) -> Result<Vec<Check>, Error> {
         limits: Limits::default(),
         policy,
         readiness: Readiness::Bare,
+        project: None,
     };
     let sandbox = backend.create(request).await?;
     let result = look(sandbox.as_ref()).await;

@@ -53,7 +53,7 @@ impl GvisorBackend {
         let agent = bundle::write_agent(home.path())?;
         let runsc = platform::choose(&launcher, &config, &program, &home, &agent).await?;
         let capabilities = layers::capabilities(&runsc, &cgroups);
-        let places = Arc::new(Places::new(launcher, cgroups, runsc, config.ahead, home));
+        let places = Arc::new(Places::new(launcher, cgroups, runsc, home));
         Ok(Self { places, capabilities, cache: config.cache, roots: Mutex::default(), agent })
     }
 
@@ -108,7 +108,7 @@ impl Backend for GvisorBackend {
     }
 
     async fn create(&self, request: SandboxRequest) -> Result<Box<dyn Sandbox>> {
-        let SandboxRequest { id, language, limits, policy, readiness: _ } = request;
+        let SandboxRequest { id, language, limits, policy, readiness: _, project: _ } = request;
         self.capabilities.admit(self.name(), &policy)?;
         let language = match language {
             Some(language) => language,
@@ -117,7 +117,7 @@ impl Backend for GvisorBackend {
         let (root, interpreter) = self.root(&language).await?;
         let network = policy.network.kind();
         let shape = Shape::new(root, &limits, network);
-        let (machine, client) = self.places.take(&shape, id).await?;
+        let (machine, client) = self.places.make(&shape, id).await?;
         let planned = layers::planned(self.places.runsc());
         let look = machine.kernel().map(|pid| Look::of_process(pid, planned, machine.cgroup()));
         let mut process_limits = process_limits(&limits);
@@ -129,7 +129,6 @@ impl Backend for GvisorBackend {
         if network == NetworkKind::AllowList {
             watching_with_a_door(&mut monitoring);
         }
-        let places = Arc::clone(&self.places);
         Ok(Box::new(GvisorSandbox::new(Parts {
             id,
             machine,
@@ -138,8 +137,6 @@ impl Backend for GvisorBackend {
             monitoring,
             interpreter,
             look,
-            in_use: self.places.count(),
-            when_busy: Some(Box::new(move || places.make_ahead(shape))),
         })))
     }
 }

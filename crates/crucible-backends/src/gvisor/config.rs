@@ -1,6 +1,5 @@
 //! What an operator can set about gVisor.
 
-use crate::jail::Ahead;
 use crucible_core::HostPath;
 
 /// What an operator can set about gVisor.
@@ -14,12 +13,10 @@ pub struct GvisorConfig {
     pub cgroup_parent: Option<HostPath>,
     /// Where the answers of interpreters, and the platform that worked, are remembered.
     pub cache: Option<HostPath>,
-    /// Whether a sandbox may be made before it is asked for.
-    pub ahead: Ahead,
 }
 
 impl Default for GvisorConfig {
     fn default() -> Self {
-        Self { runsc: None, platform: None, cgroup_parent: None, cache: None, ahead: Ahead::One }
+        Self { runsc: None, platform: None, cgroup_parent: None, cache: None }
     }
 }

@@ -1,16 +1,15 @@
-//! Places: gVisor sandboxes in which nothing has run yet. One may be made ahead, while a guest runs in another.
+//! Places: gVisor sandboxes in which nothing has run yet.
 //!
-//! Invariant: a place is fresh. It is used once, and what was made ahead differs in nothing from what is made on request.
+//! Invariant: a place is fresh, and used once.
 
 use super::bundle::{Home, Root};
 use super::runsc::Runsc;
 use super::sandbox::{self, Machine};
-use crate::jail::Ahead;
 use crucible_agent::host::AgentClient;
 use crucible_core::{Limits, NetworkKind, Result, SandboxId};
 use crucible_jail::host::Launcher;
 use crucible_jail::host::cgroup::{CgroupLimits, Cgroups};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 /// What gVisor's own processes may take of memory until a sandbox stands. What they took by then is added to the guest's limit.
 const OWN_MEMORY: u64 = 96 << 20;
@@ -45,12 +44,6 @@ impl Shape {
         let guest = CgroupLimits { memory: guest_memory(limits), cpu_thousandths: limits.cpus.get(), ..host };
         Self { root, host, guest, disk: limits.disk.get(), processes: limits.pids, network }
     }
-
-    fn is(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.root, &other.root)
-            && (self.host, self.guest, self.disk, self.processes, self.network)
-                == (other.host, other.guest, other.disk, other.processes, other.network)
-    }
 }
 
 /// Thousandths of a processor that this machine has.
@@ -69,20 +62,16 @@ pub(super) type Place = (Machine, AgentClient);
 
 /// Makes places.
 pub(super) struct Places {
-    // In this order, so that the spare and all that the launcher started are dying when groups and folders are removed.
-    spare: Mutex<Option<(Shape, Place)>>,
+    // In this order, so that all that the launcher started is dying when groups and folders are removed.
     launcher: Launcher,
     cgroups: Cgroups,
     runsc: Runsc,
-    ahead: Ahead,
-    /// Each place in use holds one more of it.
-    in_use: Arc<()>,
     home: Arc<Home>,
 }
 
 impl Places {
-    pub(super) fn new(launcher: Launcher, cgroups: Cgroups, runsc: Runsc, ahead: Ahead, home: Arc<Home>) -> Self {
-        Self { spare: Mutex::default(), launcher, cgroups, runsc, ahead, in_use: Arc::default(), home }
+    pub(super) fn new(launcher: Launcher, cgroups: Cgroups, runsc: Runsc, home: Arc<Home>) -> Self {
+        Self { launcher, cgroups, runsc, home }
     }
 
     pub(super) const fn runsc(&self) -> &Runsc {
@@ -98,43 +87,8 @@ impl Places {
         &self.home
     }
 
-    /// To be held by a place for as long as it is in use.
-    pub(super) fn count(&self) -> Arc<()> {
-        Arc::clone(&self.in_use)
-    }
-
-    /// Gives the place that was made ahead, if it has this shape and still stands, else makes one.
-    pub(super) async fn take(&self, shape: &Shape, id: SandboxId) -> Result<Place> {
-        let spare = self.spare().take();
-        match spare {
-            Some((ready, place)) if ready.is(shape) && place.1.loss().is_none() => Ok(place),
-            _ => self.make(shape, id).await,
-        }
-    }
-
-    /// Makes a place ahead, unless one of this shape is ready or several are in use.
-    pub(super) fn make_ahead(self: &Arc<Self>, shape: Shape) {
-        let is_ready = self.spare().as_ref().is_some_and(|(ready, _)| ready.is(&shape));
-        // With several guests at a time the processors have enough to do.
-        let is_alone = Arc::strong_count(&self.in_use) <= 2;
-        if is_ready || !is_alone || self.ahead == Ahead::Never {
-            return;
-        }
-        let places = Arc::clone(self);
-        tokio::spawn(async move {
-            // What keeps it from being made will be told when one is needed.
-            if let Ok(place) = places.make(&shape, SandboxId::generate()).await {
-                let former = places.spare().replace((shape, place));
-                drop(former);
-            }
-        });
-    }
-
-    fn spare(&self) -> MutexGuard<'_, Option<(Shape, Place)>> {
-        self.spare.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    async fn make(&self, shape: &Shape, id: SandboxId) -> Result<Place> {
+    /// Makes one.
+    pub(super) async fn make(&self, shape: &Shape, id: SandboxId) -> Result<Place> {
         let cgroup = self.cgroups.create(&shape.host).map_err(sandbox::cgroup_error)?;
         let machine = Machine::start(&self.launcher, &self.runsc, &self.home, &shape.root, Some(cgroup), id).await?;
         let beginning = sandbox::beginning(shape.disk, shape.processes, shape.network);

@@ -228,25 +228,19 @@ pub(super) struct Parts {
     pub(super) monitoring: Monitoring,
     pub(super) interpreter: Option<String>,
     pub(super) look: Option<Look>,
-    /// Held for as long as the sandbox exists.
-    pub(super) in_use: Arc<()>,
-    /// What the backend would like to do once the sandbox keeps itself busy.
-    pub(super) when_busy: Option<Box<dyn FnOnce() + Send + Sync>>,
 }
 
 /// A sandbox with a kernel of its own.
 pub(super) struct GvisorSandbox {
     parts: Parts,
-    when_busy: Mutex<Option<Box<dyn FnOnce() + Send + Sync>>>,
     /// What gVisor itself had used when the sandbox stood: no guest's doing.
     cpu_before: Duration,
 }
 
 impl GvisorSandbox {
-    pub(super) fn new(mut parts: Parts) -> Self {
+    pub(super) fn new(parts: Parts) -> Self {
         let cpu_before = parts.machine.cpu();
-        let when_busy = Mutex::new(parts.when_busy.take());
-        Self { parts, when_busy, cpu_before }
+        Self { parts, cpu_before }
     }
 
     fn posture_of(&self, aspects: &[Aspect]) -> Result<Posture> {
@@ -286,9 +280,6 @@ impl Sandbox for GvisorSandbox {
 
     async fn exec(&self, command: Command) -> Result<Execution> {
         let mut execution = self.parts.agent.exec(command).await?;
-        if let Some(work) = self.when_busy.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            work();
-        }
         execution.process =
             Box::new(GvisorProcess { inside: execution.process, ended: self.parts.machine.ended.clone() });
         Ok(execution)
@@ -369,10 +360,9 @@ impl Sandbox for GvisorSandbox {
     }
 
     async fn destroy(self: Box<Self>) -> Result<()> {
-        let Parts { machine, agent, in_use, .. } = self.parts;
+        let Parts { machine, agent, .. } = self.parts;
         drop(agent);
         let destroyed = machine.destroy().await;
-        drop(in_use);
         destroyed
     }
 }

@@ -28,6 +28,7 @@ async fn checks(backend: &GvisorBackend) -> Result<Vec<Check>, Error> {
         limits: Limits::default(),
         policy: Policy::default(),
         readiness: Readiness::Bare,
+        project: None,
     };
     let sandbox = backend.create(request).await?;
     let result = look(sandbox.as_ref()).await;

@@ -3,6 +3,7 @@
 use super::layers::{self, Ids};
 use super::place::{GuestId, Place, Places, Shape};
 use super::posture::{self, HostIds};
+use super::zygotes::Of;
 use super::{JailConfig, Watch, control, root, self_test};
 use crate::native::{
     self, Again, AheadCommand, NativeParts, NativeSandbox, Nests, Waiting, process_limits, start_error,
@@ -12,7 +13,7 @@ use crate::runtime::{self, HostInterpreter, Runtime};
 use async_trait::async_trait;
 use crucible_core::{
     Backend, Capabilities, Component, ControlSandbox, Error, ErrorKind, HostPath, Language, Layer, Layers, Limits,
-    Monitoring, NetworkPolicy, Policy, Readiness, Result, Sandbox, SandboxId, SandboxRequest, SelfTest,
+    Monitoring, NetworkPolicy, Policy, ProjectId, Readiness, Result, Sandbox, SandboxId, SandboxRequest, SelfTest,
 };
 use crucible_jail::host::cgroup::{CgroupLimits, Cgroups};
 use crucible_jail::host::posture::{Look, PlannedMounts};
@@ -128,7 +129,7 @@ impl JailBackend {
     }
 
     /// Has an interpreter made ready from which sandboxes with this root are forked, if its language has one that can be.
-    async fn make_zygote(&self, root: &PreparedRoot) -> Result<()> {
+    async fn make_zygote(&self, root: &PreparedRoot, project: Option<ProjectId>) -> Result<()> {
         let (Furnishing::Language(language), Some(interpreter)) = (&root.of, &root.interpreter) else { return Ok(()) };
         let base = environment(Some(&interpreter.path));
         let Some(command) = AheadCommand::of(language, &interpreter.path, &base) else { return Ok(()) };
@@ -141,7 +142,7 @@ impl JailBackend {
             self.places.prepare_root(number, entries).await.map(|()| number)
         };
         let number = *root.zygotes.get_or_try_init(prepare).await?;
-        self.places.make_zygote(root.number, number, command).await
+        self.places.make_zygote(Of { root: root.number, project }, number, command).await
     }
 
     fn process_limits(&self, limits: &Limits) -> Vec<(ProcessLimit, u64)> {
@@ -270,11 +271,11 @@ impl JailBackend {
         furnishing: Furnishing,
         without: &BTreeSet<Layer>,
     ) -> Result<NativeSandbox> {
-        let SandboxRequest { id, limits, policy, readiness, .. } = request;
+        let SandboxRequest { id, limits, policy, readiness, project, .. } = request;
         let root = self.root(furnishing).await?;
         if readiness == Readiness::Interpreter && without.is_empty() {
             // Without one, the interpreter starts when the program does.
-            let _made = self.make_zygote(&root).await.is_ok();
+            let _made = self.make_zygote(&root, project.clone()).await.is_ok();
         }
         let shape = Shape {
             root: root.number,
@@ -294,7 +295,7 @@ impl JailBackend {
             },
             without: Vec::new(),
             id: GuestId::Distinct,
-            readiness,
+            interpreter: (readiness == Readiness::Interpreter).then_some(project),
         };
         let recipe = Recipe {
             places: Arc::clone(&self.places),
@@ -340,11 +341,9 @@ impl JailBackend {
             folder: None,
             nests: Nests::Yes,
             outside_id: None,
-            _in_use: self.places.count(),
             features: BTreeSet::new(),
             again: None,
             waiting: None,
-            when_busy: None,
         }))))
     }
 }
@@ -366,17 +365,14 @@ impl Recipe {
         let mut layers = self.capabilities.layers.clone();
         let mut process_limits = self.process_limits.clone();
         let place = if without.is_empty() {
-            self.places.take(&shape).await?
+            self.places.make(&shape).await?
         } else {
             control::weaken(without, &mut layers, &mut process_limits);
             self.places.make(&control::weakened(shape.clone(), without)).await?
         };
         let Place { zygote, started, cgroup, outside_id } = place;
         let waiting = zygote.map(|zygote| Waiting::new(&zygote.command, zygote.launcher));
-        let places = Arc::clone(&self.places);
         let interpreter = self.root.interpreter.as_ref().map(|interpreter| interpreter.path.clone());
-        let when_busy: Option<Box<dyn FnOnce() + Send + Sync>> =
-            if without.is_empty() { Some(Box::new(move || places.make_ahead(shape))) } else { None };
         let mut monitoring = self.capabilities.monitoring.clone();
         if started.door.is_some() {
             watching_with_a_door(&mut monitoring);
@@ -399,11 +395,9 @@ impl Recipe {
             folder: None,
             nests: Nests::No,
             outside_id: matches!(self.ids, Ids::Range { .. }).then_some(outside_id),
-            _in_use: self.places.count(),
             features: self.capabilities.live.clone(),
             again: without.is_empty().then(|| Arc::clone(&self) as Arc<dyn Again>),
             waiting,
-            when_busy,
         }))
     }
 }

@@ -1,6 +1,5 @@
 //! What an operator can set about the jail.
 
-use super::Ahead;
 use crucible_core::HostPath;
 
 /// What is looked at of what guests do.
@@ -23,8 +22,6 @@ pub struct JailConfig {
     pub uid_count: u32,
     /// Where the answers of interpreters are remembered.
     pub interpreter_cache: Option<HostPath>,
-    /// Whether a sandbox may be made before it is asked for.
-    pub ahead: Ahead,
     /// What is looked at of guests.
     pub watch: Watch,
 }
@@ -37,7 +34,6 @@ impl Default for JailConfig {
             uid_start: 1_879_048_192,
             uid_count: 268_435_455,
             interpreter_cache: None,
-            ahead: Ahead::One,
             watch: Watch::Everything,
         }
     }

@@ -16,4 +16,3 @@ pub use config::{JailConfig, Watch};
 pub use crucible_jail::host::cgroup::leave_top as leave_top_of_cgroups;
 pub use crucible_jail::host::is_in_range;
 pub use crucible_jail::plan::RANGE_PROGRAM;
-pub use place::Ahead;

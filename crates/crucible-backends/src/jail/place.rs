@@ -1,12 +1,12 @@
-//! Places: jailed sandboxes in which nothing has run yet. One may be made ahead, while a guest runs in another.
+//! Places: jailed sandboxes in which nothing has run yet.
 //!
-//! Invariant: a place is fresh. It is used once, and what was made ahead differs in nothing from what is made on request.
+//! Invariant: a place is fresh, and used once.
 
 use super::layers::Ids;
-use super::zygotes::{self, Zygote, Zygotes};
+use super::zygotes::{self, Of, Zygote, Zygotes};
 use super::{JailConfig, Watch};
 use crate::native::{AheadCommand, start_error, translate};
-use crucible_core::{Error, ErrorKind, Readiness, Result};
+use crucible_core::{Error, ErrorKind, ProjectId, Result};
 use crucible_jail::host::cgroup::{Cgroup, CgroupLimits, Cgroups, Entry};
 use crucible_jail::host::{self, Launcher, Started};
 use crucible_jail::plan::{
@@ -15,7 +15,7 @@ use crucible_jail::plan::{
 use crucible_jail::seccomp::{self, Connections};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::AsFd;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 
 /// What all the files of a range may take.
 const RANGE_DISK: u64 = 512 << 20;
@@ -45,8 +45,8 @@ pub(super) struct Shape {
     pub(super) without: Vec<Protection>,
     /// Whether the guest has a host id of its own.
     pub(super) id: GuestId,
-    /// What is to stand ready in it.
-    pub(super) readiness: Readiness,
+    /// Whose interpreter it is forked from, where that is wished for.
+    pub(super) interpreter: Option<Option<ProjectId>>,
 }
 
 /// Which host id a guest gets.
@@ -68,41 +68,27 @@ pub(super) struct Place {
     pub(super) outside_id: u32,
 }
 
-/// Whether a place may be made before it is asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ahead {
-    /// One of the shape that was asked for last is kept ready. For whoever runs more than one program.
-    One,
-    /// None is.
-    Never,
-}
-
 /// Makes places.
 pub(super) struct Places {
-    // In this order, so that the spare and all that the launcher started are dead when the control groups are removed.
-    spare: Mutex<Option<(Shape, Place)>>,
+    // In this order, so that all that the launcher started is dead when the control groups are removed.
     zygotes: Zygotes,
     launcher: Launcher,
     cgroups: Cgroups,
     ids: Ids,
-    ahead: Ahead,
     landlock_abi: u32,
     filter: Vec<seccomp::Instruction>,
     /// The filter of a sandbox that has a way out, compiled when one is first asked for.
     filter_with_door: OnceLock<Vec<seccomp::Instruction>>,
     reports: Reports,
-    /// Each place in use holds one more of it.
-    in_use: Arc<()>,
 }
 
 impl Places {
     pub(super) fn new(launcher: Launcher, cgroups: Cgroups, ids: Ids, config: &JailConfig) -> Self {
         let (landlock_abi, filter) = (host::landlock_abi(), seccomp::compile(Connections::Refused));
         let hears = config.watch == Watch::Everything && host::can_report_calls();
-        let (reports, ahead) = (if hears { Reports::Heard } else { Reports::Silenced }, config.ahead);
-        let (spare, in_use, filter_with_door) = (Mutex::default(), Arc::default(), OnceLock::new());
-        let zygotes = Zygotes::default();
-        Self { spare, zygotes, launcher, cgroups, ids, ahead, landlock_abi, filter, filter_with_door, reports, in_use }
+        let reports = if hears { Reports::Heard } else { Reports::Silenced };
+        let (zygotes, filter_with_door) = (Zygotes::default(), OnceLock::new());
+        Self { zygotes, launcher, cgroups, ids, landlock_abi, filter, filter_with_door, reports }
     }
 
     pub(super) const fn cgroups(&self) -> &Cgroups {
@@ -115,46 +101,11 @@ impl Places {
         prepared.map_err(|error| start_error("prepare the sandbox's root", error))
     }
 
-    /// To be held by a place for as long as it is in use.
-    pub(super) fn count(&self) -> Arc<()> {
-        Arc::clone(&self.in_use)
-    }
-
-    /// Gives the place that was made ahead, if it has this shape, else makes one.
-    pub(super) async fn take(&self, shape: &Shape) -> Result<Place> {
-        let spare = self.spare().take();
-        match spare {
-            Some((ready, place)) if ready == *shape => Ok(place),
-            _ => self.make(shape).await,
-        }
-    }
-
-    /// Makes a place ahead, unless one of this shape is ready or several are in use, when the runtime has nothing else to do.
-    pub(super) fn make_ahead(self: &Arc<Self>, shape: Shape) {
-        let is_ready = self.spare().as_ref().is_some_and(|(ready, _)| *ready == shape);
-        // With several guests at a time the processors have enough to do: what is made ahead would only be in their way.
-        let is_alone = Arc::strong_count(&self.in_use) <= 2;
-        if is_ready || !is_alone || self.ahead == Ahead::Never {
-            return;
-        }
-        let places = Arc::clone(self);
-        tokio::spawn(async move {
-            // What keeps it from being made will be told when one is needed.
-            if let Ok(place) = places.make(&shape).await {
-                let former = places.spare().replace((shape, place));
-                drop(former);
-            }
-        });
-    }
-
-    fn spare(&self) -> MutexGuard<'_, Option<(Shape, Place)>> {
-        self.spare.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Makes one. It is forked from an interpreter where one was made for its root, and that still lives.
     pub(super) async fn make(&self, shape: &Shape) -> Result<Place> {
-        if shape.readiness == Readiness::Interpreter
-            && let Some(zygote) = self.zygotes.known(shape.root).await
+        if let Some(project) = shape.interpreter.clone()
+            && let of = (Of { root: shape.root, project })
+            && let Some(zygote) = self.zygotes.known(&of).await
         {
             let made = async {
                 let place = self.make_by(&zygote.launcher, Entry::Joined, shape).await?;
@@ -164,21 +115,22 @@ impl Places {
             match made.await {
                 Ok(place) => return Ok(Place { zygote: Some(zygote), ..place }),
                 // Whatever it is that it can't do, the launcher can, or says more of it.
-                Err(error) => self.zygotes.give_up(shape.root, &error).await,
+                Err(error) => self.zygotes.give_up(&of, &error).await,
             }
         }
         self.make_by(&self.launcher, Entry::Cloned, shape).await
     }
 
     /// Has an interpreter made from which places with this root are forked, if there is none.
-    pub(super) async fn make_zygote(&self, guest_root: u32, root: u32, command: AheadCommand) -> Result<()> {
+    pub(super) async fn make_zygote(&self, of: Of, root: u32, command: AheadCommand) -> Result<()> {
         let make = async {
             let argv = command.before_file.iter().chain([&command.file_name]).cloned().collect();
-            let plan = ZygotePlan { root, guest_root, ids: self.ids_of_zygotes(), argv, env: command.env.clone() };
+            let plan =
+                ZygotePlan { root, guest_root: of.root, ids: self.ids_of_zygotes(), argv, env: command.env.clone() };
             let launcher = Arc::new(self.launcher.start_zygote(plan).await.map_err(zygotes::failed)?);
             Ok(Zygote { launcher, command: Arc::new(command) })
         };
-        self.zygotes.get(guest_root, make).await.map(drop)
+        self.zygotes.get(of.clone(), make).await.map(drop)
     }
 
     /// First inside, first outside and count, as in the launcher's user namespace: its own id is one that no guest gets, and

@@ -3,7 +3,7 @@
 //! Invariant: nothing of a guest's is in one. What it preloads is the operator's, by the language table.
 
 use crate::native::{AheadCommand, start_error};
-use crucible_core::{Error, ErrorKind, Result};
+use crucible_core::{Error, ErrorKind, ProjectId, Result};
 use crucible_jail::host::Launcher;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -30,8 +30,15 @@ pub(super) struct Zygote {
 #[derive(Default)]
 pub(super) struct Zygotes(Mutex<Vec<Known>>);
 
+/// What one is made for: sandboxes with a prepared root, of one project.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Of {
+    pub(super) root: u32,
+    pub(super) project: Option<ProjectId>,
+}
+
 struct Known {
-    root: u32,
+    of: Of,
     made: Instant,
     /// Or why there is none.
     zygote: Result<Zygote, String>,
@@ -39,13 +46,13 @@ struct Known {
 
 impl Zygotes {
     /// The one for sandboxes with that prepared root, made by `make` where there is none that is young enough.
-    pub(super) async fn get(&self, root: u32, make: impl Future<Output = Result<Zygote>>) -> Result<Zygote> {
+    pub(super) async fn get(&self, of: Of, make: impl Future<Output = Result<Zygote>>) -> Result<Zygote> {
         let mut known = self.0.lock().await;
         known.retain(|known| match &known.zygote {
             Ok(zygote) => known.made.elapsed() < LONGEST_USE && !zygote.launcher.has_ended(),
             Err(_) => known.made.elapsed() < PAUSE,
         });
-        if let Some(found) = known.iter().find(|known| known.root == root) {
+        if let Some(found) = known.iter().find(|known| known.of == of) {
             return found.zygote.clone().map_err(|why| Error::new(ErrorKind::Unavailable, MAKE, why));
         }
         let made = tokio::time::timeout(PATIENCE, make).await.unwrap_or_else(|_| {
@@ -56,21 +63,21 @@ impl Zygotes {
             known.remove(0);
         }
         let zygote = made.as_ref().map(Zygote::clone).map_err(ToString::to_string);
-        known.push(Known { root, made: Instant::now(), zygote });
+        known.push(Known { of, made: Instant::now(), zygote });
         made
     }
 
     /// The one that was made for sandboxes with that prepared root, if it lives.
-    pub(super) async fn known(&self, root: u32) -> Option<Zygote> {
+    pub(super) async fn known(&self, of: &Of) -> Option<Zygote> {
         let known = self.0.lock().await;
-        let zygote = known.iter().find(|known| known.root == root)?.zygote.as_ref().ok()?;
+        let zygote = known.iter().find(|known| known.of == *of)?.zygote.as_ref().ok()?;
         (!zygote.launcher.has_ended()).then(|| zygote.clone())
     }
 
     /// Uses the one of that root no more: it couldn't do its work.
-    pub(super) async fn give_up(&self, root: u32, why: &Error) {
+    pub(super) async fn give_up(&self, of: &Of, why: &Error) {
         let mut known = self.0.lock().await;
-        if let Some(known) = known.iter_mut().find(|known| known.root == root) {
+        if let Some(known) = known.iter_mut().find(|known| known.of == *of) {
             (known.zygote, known.made) = (Err(why.to_string()), Instant::now());
         }
     }

@@ -52,16 +52,12 @@ pub(crate) struct NativeParts {
     pub(crate) nests: Nests,
     /// The id that the guest has on the host, where it has one of its own.
     pub(crate) outside_id: Option<u32>,
-    /// Held for as long as the sandbox exists.
-    pub(crate) _in_use: Arc<()>,
     /// What it can do while it stays open.
     pub(crate) features: BTreeSet<LiveFeature>,
     /// Makes another one like it.
     pub(crate) again: Option<Arc<dyn Again>>,
     /// The interpreter that it is a fork of, if it is.
     pub(crate) waiting: Option<Waiting>,
-    /// What the backend would like to do once the sandbox keeps itself busy.
-    pub(crate) when_busy: Option<Box<dyn FnOnce() + Send + Sync>>,
 }
 
 /// Makes another sandbox of the same kind as one that was made before, in which nothing has run yet.
@@ -86,7 +82,6 @@ pub(crate) enum Nests {
 /// A sandbox whose processes run on this machine.
 pub(crate) struct NativeSandbox {
     parts: NativeParts,
-    when_busy: Mutex<Option<Box<dyn FnOnce() + Send + Sync>>>,
     door: Mutex<Option<TcpListener>>,
 }
 
@@ -118,9 +113,8 @@ impl Door for NativeDoor {
 
 impl NativeSandbox {
     pub(crate) fn new(mut parts: NativeParts) -> Self {
-        let when_busy = Mutex::new(parts.when_busy.take());
         let door = Mutex::new(parts.started.door.take());
-        Self { parts, when_busy, door }
+        Self { parts, door }
     }
 
     /// What was seen, if the sandbox still lived when all was: else it may be another process that was looked at.
@@ -188,12 +182,10 @@ impl Sandbox for NativeSandbox {
         };
         let running = if is_waited_for { sandbox.interpret(command).await } else { sandbox.exec(command).await };
         let running = running.map_err(|error| translate("start the command", error))?;
-        if let Some(work) = self.when_busy.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            work();
-        }
         let Running { stdin, stdout, stderr, ended, control } = running;
         let process = Box::new(NativeProcess { ended, known: None, control });
-        Ok(Execution { stdin, stdout, stderr, process })
+        let readiness = if is_waited_for { Readiness::Interpreter } else { Readiness::Bare };
+        Ok(Execution { stdin, stdout, stderr, process, readiness })
     }
 
     async fn write_file(

@@ -12,7 +12,6 @@ use crucible_core::{
 };
 use crucible_jail::host::{Launcher, launcher_digest};
 use crucible_jail::plan::{Privilege, ProcessLimit, SandboxPlan};
-use std::sync::Arc;
 
 const REASON: &str = "the subprocess backend isolates nothing";
 const MEND: &str = "use the jail";
@@ -108,6 +107,7 @@ async fn run_true(backend: &SubprocessBackend) -> Result<crucible_core::ExitStat
         limits: Limits::default(),
         policy: Policy::unisolated(),
         readiness: Readiness::Bare,
+        project: None,
     };
     let sandbox = backend.create(request).await?;
     let command = Command { argv: vec!["true".to_owned()], ..Command::default() };
@@ -132,7 +132,7 @@ impl Backend for SubprocessBackend {
     }
 
     async fn create(&self, request: SandboxRequest) -> Result<Box<dyn Sandbox>> {
-        let SandboxRequest { id, language, limits, policy, readiness: _ } = request;
+        let SandboxRequest { id, language, limits, policy, readiness: _, project: _ } = request;
         self.capabilities.admit(self.name(), &policy)?;
         let interpreter = match language {
             Some(language) => {
@@ -177,11 +177,9 @@ impl Backend for SubprocessBackend {
             look: None,
             folder: Some(folder),
             outside_id: None,
-            _in_use: Arc::default(),
             features: live_features(),
             again: None,
             waiting: None,
-            when_busy: None,
         })))
     }
 }

@@ -127,7 +127,7 @@ pub(super) fn forget(folder: &HostPath, runtime: &str) -> io::Result<()> {
 /// `Infrastructure` where the worker can't compile it.
 pub(super) async fn hear(execution: Execution, module: &[u8]) -> Result<Vec<u8>> {
     let lost = |message: String| Error::new(ErrorKind::Infrastructure, OPERATION, message);
-    let Execution { mut stdin, stdout, stderr, mut process } = execution;
+    let Execution { mut stdin, stdout, stderr, mut process, readiness: _ } = execution;
     let feed = async {
         // What it didn't read it will say.
         let _given = stdin.write_all(module).await.is_ok() && stdin.shutdown().await.is_ok();

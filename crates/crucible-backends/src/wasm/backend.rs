@@ -114,6 +114,7 @@ impl WasmBackend {
             limits: compiling(),
             policy: Policy::default(),
             readiness: Readiness::Bare,
+            project: None,
         };
         let place = self.jail.make(request, self.furnishing(&BTreeMap::new()), &BTreeSet::new()).await?;
         let command = worker_command(&self.config.worker, &Task::Compile, &[], &[])?;

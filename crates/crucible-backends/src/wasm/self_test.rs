@@ -56,6 +56,7 @@ async fn checks(backend: &WasmBackend) -> Result<Vec<Check>> {
         limits: Limits::default(),
         policy: Policy::default(),
         readiness: Readiness::Bare,
+        project: None,
     };
     let sandbox = backend.create(request).await?;
     let result = look(sandbox.as_ref()).await;

@@ -10,7 +10,9 @@ mod demand;
 
 use crate::patience::{SET_UP, TEAR_DOWN, within};
 use crate::posture;
-use crucible_core::{Backend, Language, Limits, Policy, Readiness, Result, Sandbox, SandboxId, SandboxRequest};
+use crucible_core::{
+    Backend, Language, Limits, Policy, ProjectId, Readiness, Result, Sandbox, SandboxId, SandboxRequest,
+};
 use demand::Demand;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -83,6 +85,8 @@ pub(crate) struct Kind {
     pub(crate) limits: Limits,
     pub(crate) policy: Policy,
     pub(crate) readiness: Readiness,
+    /// Whose it is.
+    pub(crate) project: Option<ProjectId>,
 }
 
 impl Kind {
@@ -95,6 +99,7 @@ impl Kind {
         Arc::ptr_eq(&self.backend, &other.backend)
             && same_language
             && self.readiness == other.readiness
+            && self.project == other.project
             && self.limits == other.limits
             && self.policy.of_protection() == other.policy.of_protection()
     }
@@ -107,6 +112,7 @@ impl Kind {
             limits: self.limits.clone(),
             policy: self.policy.clone(),
             readiness: self.readiness,
+            project: self.project.clone(),
         }
     }
 }

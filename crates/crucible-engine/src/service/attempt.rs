@@ -160,7 +160,12 @@ impl Service {
         };
         let recorder = Recorder::new(self, id, token, place.token.clone());
         let evaluated = {
-            let io = RunIo { stdin: None, events: &recorder, cancel: place.token.clone() };
+            let io = RunIo {
+                stdin: None,
+                events: &recorder,
+                cancel: place.token.clone(),
+                project: Some(lease.task.project.clone()),
+            };
             let work = self.parts.engine.evaluate_or_hold(spec.clone(), io);
             let evaluation = self.with_room(&spec, &backend, &place.token, work);
             let over = CancellationToken::new();

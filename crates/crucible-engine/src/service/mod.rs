@@ -227,7 +227,12 @@ impl Service {
             // Nothing runs: the outcome says that it was denied, by whom and why.
             let mut spec = self.parts.store.specification(project, id).await?;
             spec.review = Some(review.clone());
-            let io = crate::RunIo { stdin: None, events: &crucible_core::Discard, cancel: CancellationToken::new() };
+            let io = crate::RunIo {
+                stdin: None,
+                events: &crucible_core::Discard,
+                cancel: CancellationToken::new(),
+                project: None,
+            };
             let outcome = self.parts.engine.evaluate(spec, io).await?;
             attempt::record(&mut change, &outcome, self.parts.records.as_ref())?;
         }

@@ -274,7 +274,7 @@ impl Session {
         };
         self.activity().commands_started += 1;
         self.tell(Event::CommandStarted).await;
-        let Execution { stdin, stdout, stderr, process } = execution;
+        let Execution { stdin, stdout, stderr, process, readiness: _ } = execution;
         let control = process.control();
         let (let_go, over, told_end) = (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
         let most = match output {

@@ -183,6 +183,7 @@ impl Engine {
             limits: evaluation.limits.clone(),
             policy: spec.policy.clone(),
             readiness: Readiness::Bare,
+            project: None,
         };
         let sandbox = within(SET_UP, "create the sandbox", admitted.backend.create(request)).await?;
         let draft = Draft {

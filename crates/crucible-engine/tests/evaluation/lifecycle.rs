@@ -104,6 +104,7 @@ async fn live_standard_input_goes_before_the_specifications_bytes() {
         stdin: Some(Box::new(&b"live"[..])),
         events: &recorder as &dyn EventSink,
         cancel: CancellationToken::new(),
+        project: None,
     };
     let outcome = bench.engine.evaluate(EvaluationSpec { stdin: b"dead".to_vec(), ..spec() }, io).await.unwrap();
     assert_eq!(outcome.stdout.bytes, b"live");
@@ -124,7 +125,8 @@ async fn live_input_that_never_ends_does_not_hold_the_exit_up() {
     let (_kept_open, source) = tokio::io::duplex(16);
     let bench = Bench::new(Script::of([Step::Exit(0)]));
     let recorder = Recorder::default();
-    let io = RunIo { stdin: Some(Box::new(source)), events: &recorder, cancel: CancellationToken::new() };
+    let io =
+        RunIo { stdin: Some(Box::new(source)), events: &recorder, cancel: CancellationToken::new(), project: None };
     let outcome = bench.engine.evaluate(spec(), io).await.unwrap();
     assert_eq!(outcome.status, Status::Exited { code: 0 });
 }
@@ -188,7 +190,7 @@ fn file() -> crucible_testkit::fake::FakeFile {
 async fn a_dropped_evaluation_drops_its_sandbox() {
     let bench = Bench::new(Script::of([Step::WaitForever]));
     let recorder = Recorder::default();
-    let io = RunIo { stdin: None, events: &recorder, cancel: CancellationToken::new() };
+    let io = RunIo { stdin: None, events: &recorder, cancel: CancellationToken::new(), project: None };
     let evaluation = bench.engine.evaluate(spec(), io);
     assert!(tokio::time::timeout(Duration::from_secs(1), evaluation).await.is_err());
     assert_eq!((bench.ledger.created(), bench.ledger.dropped(), bench.ledger.living()), (1, 1, 0));

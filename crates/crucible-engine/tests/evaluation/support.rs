@@ -91,7 +91,9 @@ impl Bench {
         match self.evaluate_or_hold(spec, events, cancel.clone()).await? {
             Evaluated::Finished(outcome) => Ok(*outcome),
             // Decided the same again, and then an error.
-            Evaluated::Held(held) => self.engine.evaluate(held.spec, RunIo { stdin: None, events, cancel }).await,
+            Evaluated::Held(held) => {
+                self.engine.evaluate(held.spec, RunIo { stdin: None, events, cancel, project: None }).await
+            }
         }
     }
 
@@ -101,7 +103,7 @@ impl Bench {
         events: &dyn EventSink,
         cancel: CancellationToken,
     ) -> Result<Evaluated> {
-        let outcome = self.engine.evaluate_or_hold(spec, RunIo { stdin: None, events, cancel }).await;
+        let outcome = self.engine.evaluate_or_hold(spec, RunIo { stdin: None, events, cancel, project: None }).await;
         assert_eq!(self.ledger.living(), 0, "a sandbox outlived its evaluation");
         assert!(!self.ledger.read_beside_living(), "a file was read while a process lived");
         outcome

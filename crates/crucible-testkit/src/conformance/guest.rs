@@ -78,7 +78,8 @@ impl Guest {
             language: Some(Arc::clone(language)),
             limits,
             policy: subject.policy.clone(),
-            readiness: Readiness::Bare,
+            readiness: if Arc::ptr_eq(language, &subject.python) { subject.readiness } else { Readiness::Bare },
+            project: None,
         };
         let sandbox = subject.backend.create(request).await?;
         let Some(interpreter) = sandbox.interpreter() else {
@@ -128,7 +129,21 @@ impl Guest {
 
     /// Starts a script.
     pub(super) async fn start(&self, script: &str, arguments: &[&str]) -> Result<Execution, Stop> {
-        Ok(self.sandbox.exec(self.command(script, arguments)).await?)
+        Ok(self.sandbox.exec(self.as_it_comes(self.command(script, arguments)).await?).await?)
+    }
+
+    /// A command as it is, or with its script in a file where an interpreter waits that takes programs so.
+    async fn as_it_comes(&self, command: Command) -> Result<Command, Stop> {
+        const FILE: &str = "/tmp/conformance.py";
+        let script = command.argv.strip_prefix(self.prefix.as_slice()).and_then(<[String]>::split_first);
+        match (script, self.prefix.split_last()) {
+            (Some((script, arguments)), Some((_, flags))) if self.sandbox.readiness() == Readiness::Interpreter => {
+                self.write(FILE, script.as_bytes()).await?;
+                let argv = flags.iter().cloned().chain([FILE.to_owned()]).chain(arguments.iter().cloned()).collect();
+                Ok(Command { argv, ..command })
+            }
+            _ => Ok(command),
+        }
     }
 
     /// Runs a script to its end without input.
@@ -138,7 +153,8 @@ impl Guest {
 
     /// Runs a command to its end.
     pub(super) async fn run_command(&self, command: Command, input: &[u8]) -> Result<Ended, Stop> {
-        let Execution { mut stdin, stdout, stderr, mut process } = self.sandbox.exec(command).await?;
+        let Execution { mut stdin, stdout, stderr, mut process, readiness: _ } =
+            self.sandbox.exec(self.as_it_comes(command).await?).await?;
         let feed = async move {
             // A guest may leave its input unread; what it read shows in its output.
             let _ = stdin.write_all(input).await;

@@ -142,6 +142,7 @@ pub(super) async fn many_sandboxes_leave_no_descriptor(subject: &ConformanceSubj
             limits: Limits::default(),
             policy: subject.policy.clone(),
             readiness: Readiness::Bare,
+            project: None,
         };
         Ok(subject.backend.create(request).await?.destroy().await?)
     };

@@ -6,7 +6,7 @@ use super::{
 };
 use crucible_core::{
     Ability, Backend, Coverage, Enforcement, Isolation, Language, Layer, LimitKind, LiveFeature, NetworkKind, Policy,
-    TripwireKind, Watchable,
+    Readiness, TripwireKind, Watchable,
 };
 use std::fmt;
 use std::future::Future;
@@ -29,6 +29,8 @@ pub struct ConformanceSubject {
     pub shell: Arc<Language>,
     /// A policy that the backend admits.
     pub policy: Policy,
+    /// What is to stand ready in sandboxes for Python: with an interpreter, its programs come as files.
+    pub readiness: Readiness,
 }
 
 /// A backend that can't be used on this machine.

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use crucible_core::{
     Capabilities, Command, Counters, Error, ErrorKind, Execution, ExitStatus, FileContent, FileEntry, FileKind,
     GuestPath, Layers, LiveFeature, Loss, Monitoring, Observation, Observer, Posture, PostureFact, PostureState,
-    ProcessHandle, Result, Sandbox, SandboxId, SandboxRequest, Stream, Touched, TripwireWatch, WatchedPlace,
+    ProcessHandle, Readiness, Result, Sandbox, SandboxId, SandboxRequest, Stream, Touched, TripwireWatch, WatchedPlace,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::future;
@@ -191,7 +191,13 @@ impl Sandbox for FakeSandbox {
             false => Box::new(host_stdout),
         };
         let process = Box::new(FakeProcess { ended, broken: self.script.has(Fault::Wait) });
-        Ok(Execution { stdin: Box::new(host_stdin), stdout, stderr: Box::new(host_stderr), process })
+        Ok(Execution {
+            stdin: Box::new(host_stdin),
+            stdout,
+            stderr: Box::new(host_stderr),
+            process,
+            readiness: Readiness::Bare,
+        })
     }
 
     async fn write_file(

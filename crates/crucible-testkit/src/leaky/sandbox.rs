@@ -8,8 +8,8 @@ use async_trait::async_trait;
 use crucible_core::{
     BehaviorKind, Command, CommandControl, Counters, Error, ErrorKind, Execution, ExitStatus, FileContent, FileEntry,
     FileKind, GuestPath, Layers, LiveFeature, Loss, Monitoring, Observation, Observed, Observer, Posture,
-    ProcessHandle, Result, Sandbox, SandboxId, SeesNothing, Signal, Source, TerminalSize, Touched, TripwireWatch,
-    Uncontrolled, WatchedPlace,
+    ProcessHandle, Readiness, Result, Sandbox, SandboxId, SeesNothing, Signal, Source, TerminalSize, Touched,
+    TripwireWatch, Uncontrolled, WatchedPlace,
 };
 use std::collections::BTreeSet;
 use std::os::fd::{AsFd as _, OwnedFd};
@@ -178,7 +178,7 @@ impl Sandbox for LeakySandbox {
         };
         let process = LeakyProcess { child: Some(child), leak: self.leak, sandbox: self.id };
         let stdin = Box::new(Input { pipe: stdin, leak: self.leak, passed: 0 });
-        Ok(Execution { stdin, stdout, stderr, process: Box::new(process) })
+        Ok(Execution { stdin, stdout, stderr, process: Box::new(process), readiness: Readiness::Bare })
     }
 
     async fn write_file(

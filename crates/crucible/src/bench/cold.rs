@@ -88,7 +88,7 @@ pub(crate) fn run(request: &Request) -> Result<()> {
         .map_err(|error| failed("start the runtime", "the asynchronous runtime can't be started").with_source(error))?;
     let languages = LanguageTable::from(BTreeMap::from([(LANGUAGE.to_owned(), bare)]));
     let engine = |watch| -> Result<Arc<Engine>> {
-        let config = JailConfig { watch, ..compose::jail_config(&configuration, compose::Ahead::One)? };
+        let config = JailConfig { watch, ..compose::jail_config(&configuration)? };
         let backend = Arc::new(runtime.block_on(JailBackend::start(config))?);
         // With the scanner, as every run has it.
         let engine = Engine::new(vec![backend], languages.clone(), Limits::maximum(), compose::node());
@@ -253,7 +253,7 @@ async fn run_in_jail(engine: &Engine) -> Result<Duration> {
         review: None,
         label: None,
     };
-    let io = RunIo { stdin: None, events: &Discard, cancel: CancellationToken::new() };
+    let io = RunIo { stdin: None, events: &Discard, cancel: CancellationToken::new(), project: None };
     let outcome = engine.evaluate(spec, io).await?;
     if outcome.status == (Status::Exited { code: 0 }) && outcome.stdout.bytes == OUTPUT {
         return Ok(outcome.timings.posture);

@@ -7,7 +7,7 @@
 use super::report::{machine, quantile};
 use super::{Request, failed};
 use crate::output::{self, Format};
-use crucible::compose::{self, Ahead, JAIL, WASM};
+use crucible::compose::{self, JAIL, WASM};
 use crucible::config::{Configuration, Environment, Overrides};
 use crucible_core::{
     Backend, Command, Error, ErrorKind, ExitStatus, Language, Limits, Policy, Readiness, Result, SandboxId,
@@ -80,7 +80,7 @@ pub(crate) fn run(request: &Request) -> Result<()> {
     let measured = runtime.block_on(async {
         let mut measured = Vec::new();
         for name in [JAIL, WASM] {
-            let backend = compose::start(name, &configuration, Ahead::Never).await?;
+            let backend = compose::start(name, &configuration).await?;
             measured.push(Measured { name, backend, runs: Vec::new() });
         }
         for round in 0..rounds + WARM_UP {
@@ -111,6 +111,7 @@ async fn one(backend: &dyn Backend, python: &Arc<Language>) -> Result<Run> {
         limits: Limits::default(),
         policy: Policy::default(),
         readiness: Readiness::Bare,
+        project: None,
     };
     let began = Instant::now();
     let sandbox = backend.create(request).await?;

@@ -127,7 +127,7 @@ pub(super) fn perform(
         let mut signals = Signals::listen()?;
         let engine = if is_to_be_chosen {
             let stronger = compose::stronger_than_the_jail(&spec.policy);
-            let started = compose::start_engine_to_choose(&stronger, configuration, compose::Ahead::Never).await?;
+            let started = compose::start_engine_to_choose(&stronger, configuration).await?;
             for (name, error) in started.1 {
                 output::warning(&format!("the backend {name} can't be chosen here: {}", output::chain(&error)));
             }
@@ -290,7 +290,8 @@ async fn watch(
     };
     let mut signal = None;
     let evaluated = {
-        let mut evaluation = pin!(engine.evaluate_or_hold(spec, RunIo { stdin, events, cancel: cancel.clone() }));
+        let mut evaluation =
+            pin!(engine.evaluate_or_hold(spec, RunIo { stdin, events, cancel: cancel.clone(), project: None }));
         loop {
             tokio::select! {
                 evaluated = &mut evaluation => break evaluated?,

@@ -4,7 +4,7 @@ use super::runtime;
 use crate::arguments::{RuntimeListArguments, RuntimeVerb};
 use crate::exit::Exit;
 use crate::output::{self, Format};
-use crucible::compose::{self, Ahead};
+use crucible::compose;
 use crucible::config::{Configuration, Environment, Overrides};
 use crucible_backends::wasm::{self, runtimes};
 use crucible_core::Result;
@@ -30,7 +30,7 @@ fn install(configuration: &Configuration, name: &str) -> Result<Exit> {
     let runtime = runtime()?;
     let began = Instant::now();
     let compiled = runtime.block_on(async {
-        let backend = compose::start_wasm(configuration, Ahead::Never).await?;
+        let backend = compose::start_wasm(configuration).await?;
         backend.compiled(name).await
     });
     runtime.shutdown_background();

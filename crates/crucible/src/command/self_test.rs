@@ -53,7 +53,7 @@ async fn components(configuration: &Configuration) -> Vec<SelfTest> {
     let (mut backends, mut tests): (Vec<Arc<dyn Backend>>, Vec<SelfTest>) = (Vec::new(), Vec::new());
     let chosen = compose::choose(configuration.backend(), compose::Unsafe::Admitted).unwrap_or(compose::JAIL);
     for name in compose::BACKENDS {
-        match compose::start(name, configuration, compose::Ahead::Never).await {
+        match compose::start(name, configuration).await {
             Ok(backend) => {
                 tests.push(backend.self_test().await);
                 backends.push(backend);

@@ -1,16 +1,20 @@
 //! The service put together: its store, its queue, every backend that this machine can run, and what its interface needs.
 
-use super::{Ahead, BACKENDS, SUBPROCESS, Unsafe, evidence, node_name, rules, scanner_by, start, unscanned_engine};
+use super::{
+    BACKENDS, JAIL, SUBPROCESS, Unsafe, choose, evidence, node_name, policy, rules, scanner_by, start,
+    unscanned_engine, with_pool,
+};
 use crate::catalogue::ConfiguredCatalogue;
-use crate::config::Configuration;
+use crate::config::{AUTO, Configuration};
 use crate::http_attacks::ConfiguredAttacks;
 use crate::http_specs::ConfiguredSpecs;
 use async_trait::async_trait;
 use crucible_core::{
-    Backend, BackendStore, Component, Discard, Error, ErrorKind, EventBus, HostPath, ProjectStore, Result, StoreCare,
+    Backend, BackendStore, Component, Discard, Error, ErrorKind, EvaluationId, EvaluationSpec, EventBus, HostPath,
+    Program, ProjectId, ProjectStore, Result, StoreCare,
 };
 use crucible_engine::{
-    Breakers, Health, MOST_SESSIONS, Service, ServiceParts, ServiceSettings, Sessions, Starter, Webhooks,
+    Breakers, Engine, Health, MOST_SESSIONS, Service, ServiceParts, ServiceSettings, Sessions, Starter, Webhooks,
 };
 use crucible_server::{
     Access, ApiParts, AttackRunner, Attacks, Catalogue, HttpCourier, JsonRecords, Metrics, Page, Rate, Reachable,
@@ -19,6 +23,7 @@ use crucible_server::{
 use crucible_state::SystemClock;
 use crucible_state::memory::MemoryBus;
 use crucible_state::sqlite::{SqliteFolder, SqliteQueue, SqliteStore};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
@@ -45,7 +50,7 @@ impl Starter for ConfiguredBackend {
     }
 
     async fn start(&self) -> Result<Arc<dyn Backend>> {
-        start(self.name, &self.configuration, Ahead::One).await
+        start(self.name, &self.configuration).await
     }
 }
 
@@ -141,7 +146,7 @@ pub async fn service(configuration: &Configuration, unsafe_backends: Unsafe) -> 
             continue;
         }
         // What can't be started now is tried again, and told of, whenever the parts are tested.
-        backends.extend(start(name, configuration, Ahead::One).await.ok());
+        backends.extend(start(name, configuration).await.ok());
         starters.push(Box::new(ConfiguredBackend { name, configuration: configuration.clone() }));
     }
     let breakers = Arc::new(Breakers::default());
@@ -150,7 +155,8 @@ pub async fn service(configuration: &Configuration, unsafe_backends: Unsafe) -> 
     let engine = unscanned_engine(backends, configuration)
         .with_scanner(Arc::clone(&scanner))
         .with_breakers(Arc::clone(&breakers));
-    let engine = Arc::new(engine);
+    let engine = Arc::new(with_pool(engine, configuration)?);
+    keep_ready(&engine, configuration).await;
     let mut components: Vec<Arc<dyn Component>> = vec![
         Arc::clone(&engine) as _,
         Arc::clone(&store) as _,
@@ -197,6 +203,30 @@ fn backups(folder: &HostPath) -> Result<HostPath> {
             Err(Error::new(ErrorKind::Io, "make the folder for backups", "it can't be made").with_source(error))
         }
         _ => Ok(HostPath::new(backups)),
+    }
+}
+
+/// Has sandboxes for the usual programs stand ready before the first is asked for. What can't be made ahead will be told when it
+/// is asked for.
+async fn keep_ready(engine: &Engine, configuration: &Configuration) {
+    for language in configuration.warm_languages() {
+        let (Ok(backend), Ok(policy)) = (choose(AUTO, Unsafe::Refused), policy(configuration, JAIL)) else { continue };
+        let spec = EvaluationSpec {
+            id: EvaluationId::generate(),
+            program: Program::Source { language, code: Vec::new(), args: Vec::new() },
+            backend: backend.to_owned(),
+            stdin: Vec::new(),
+            files: Vec::new(),
+            collect: Vec::new(),
+            tripwires: Vec::new(),
+            env: BTreeMap::new(),
+            limits: configuration.limits().clone(),
+            policy,
+            review: None,
+            label: None,
+        };
+        let project = ProjectId::default();
+        let _made = engine.keep_ready(&spec, Some(&project)).await.is_ok();
     }
 }
 

@@ -20,8 +20,8 @@ pub use policy::{
 pub(crate) use source::read_settings;
 pub use source::{Origin, is_file};
 
-use crucible_core::{Error, ErrorKind, HostPath, Limits, NetworkPolicy, Policy, Result, TimeSpan, nearest};
-use crucible_engine::LanguageTable;
+use crucible_core::{ByteSize, Error, ErrorKind, HostPath, Limits, NetworkPolicy, Policy, Result, TimeSpan, nearest};
+use crucible_engine::{LanguageTable, PoolSettings};
 use environment::ConfigurationFile;
 use source::Source;
 use std::collections::BTreeMap;
@@ -426,6 +426,25 @@ impl Configuration {
                 .map(Some)
                 .map_err(|_| self.wrong("serve.keep", "it is neither a time, like 30d, nor never")),
         }
+    }
+
+    /// How many sandboxes are made before they are asked for; `None` for none.
+    ///
+    /// # Errors
+    /// `Configuration` for what is no number, size or time.
+    pub fn pool(&self) -> Result<Option<PoolSettings>> {
+        let most = self.values.parse_number::<u32>("warm.most")?;
+        let (memory, oldest) =
+            (self.values.parse::<ByteSize>("warm.memory")?, self.values.parse::<TimeSpan>("warm.oldest")?);
+        let most = usize::try_from(most).unwrap_or(usize::MAX);
+        let settings = PoolSettings { most, memory: memory.get(), oldest: oldest.get(), ..PoolSettings::default() };
+        Ok((most > 0).then_some(settings))
+    }
+
+    /// The languages of which a service has a sandbox ready before it is ready itself.
+    #[must_use]
+    pub fn warm_languages(&self) -> Vec<String> {
+        self.values.list("warm.languages")
     }
 
     /// A folder with a page to serve instead of the one that was built in.

@@ -52,6 +52,7 @@ pub(crate) const POLICY: Node = Node::Section(&[
     ("network", Node::Text),
     ("unenforced_limits", Node::Text),
     ("unseen_posture", Node::Text),
+    ("warm", Node::Text),
     ("before", BEFORE),
     ("limits", LIMITS),
     ("during", Node::Section(&[("end_on", Node::List), ("unwatched", Node::Text)])),
@@ -111,6 +112,15 @@ const SECTIONS: &[(&str, Node)] = &[
     ("docker", Node::Section(&[("host", Node::Text), ("runtime", Node::Text), ("image", Node::Text)])),
     ("gvisor", Node::Section(&[("runsc", Node::Text), ("platform", Node::Text)])),
     ("wasm", Node::Section(&[("runtimes", Node::Text), ("compiled", Node::Text)])),
+    (
+        "warm",
+        Node::Section(&[
+            ("most", Node::Text),
+            ("memory", Node::Text),
+            ("oldest", Node::Text),
+            ("languages", Node::List),
+        ]),
+    ),
     ("cache", Node::Section(&[("interpreters", Node::Text)])),
     ("evidence", Node::Section(&[("folder", Node::Text)])),
     ("scan", Node::Section(&[("rules", Node::List)])),

@@ -1,7 +1,7 @@
 //! Attestations from end to end: made for a backend as it runs here, named by the runs that they cover, verified, listed.
 
 use crate::support::{Backend, Finished, backends, crucible};
-use crucible::compose::{self, Ahead, Unsafe};
+use crucible::compose::{self, Unsafe};
 use crucible::config::{Configuration, Environment, Overrides};
 use crucible_core::{ArmResult, ControlResult, Expected, Layer, Policy, PropertyResult, Reach, SuiteResult, Verdict};
 use std::fs;
@@ -50,7 +50,7 @@ fn attest(data: &Path, backend: &str, policy: Option<&Policy>) -> crucible_evide
     let policy = policy.cloned().unwrap_or_else(|| compose::policy(&configuration, name).unwrap());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        let started = compose::start(name, &configuration, Ahead::Never).await.unwrap();
+        let started = compose::start(name, &configuration).await.unwrap();
         compose::attest(&configuration, started.as_ref(), &policy, &suite(name)).await.unwrap()
     })
 }

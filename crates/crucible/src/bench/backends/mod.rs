@@ -9,7 +9,7 @@ mod report;
 
 use super::{Request, failed};
 use crate::output::Format;
-use crucible::compose::{self, Ahead};
+use crucible::compose;
 use crucible::config::{Configuration, Environment, Overrides};
 use crucible_core::{
     Backend, Command, Discard, Error, EvaluationId, EvaluationSpec, ExitStatus, Language, Limits, Policy, Program,
@@ -109,7 +109,7 @@ async fn measure(rounds: u32) -> Result<Report> {
 
 /// A backend with an engine over it, and a sandbox that stays open.
 async fn candidate(name: &str, configuration: &Configuration, languages: &Languages) -> Result<Candidate> {
-    let backend = compose::start(name, configuration, Ahead::One).await?;
+    let backend = compose::start(name, configuration).await?;
     let policy = compose::policy(configuration, name)?.of_protection();
     let request = |language: &Arc<Language>| SandboxRequest {
         id: SandboxId::generate(),
@@ -117,6 +117,7 @@ async fn candidate(name: &str, configuration: &Configuration, languages: &Langua
         limits: configuration.limits().clone(),
         policy: policy.clone(),
         readiness: Readiness::Bare,
+        project: None,
     };
     let python = backend.create(request(&languages.python)).await?;
     let interpreter = python.interpreter().map(str::to_owned);
@@ -180,7 +181,7 @@ async fn cold(candidate: &Candidate) -> Result<()> {
         review: None,
         label: None,
     };
-    let io = RunIo { stdin: None, events: &Discard, cancel: CancellationToken::new() };
+    let io = RunIo { stdin: None, events: &Discard, cancel: CancellationToken::new(), project: None };
     let outcome = candidate.engine.evaluate(spec, io).await?;
     if outcome.status == (Status::Exited { code: 0 }) && outcome.stdout.bytes == OUTPUT {
         return Ok(());

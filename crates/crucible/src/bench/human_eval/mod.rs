@@ -7,7 +7,7 @@ use super::report::{machine, quantile};
 use super::scan::python::{Python, Script, Sight};
 use super::{Request, failed};
 use crate::output::{self, Format};
-use crucible::compose::{self, Ahead, JAIL, SUBPROCESS, Unsafe};
+use crucible::compose::{self, JAIL, SUBPROCESS, Unsafe};
 use crucible::config::{Configuration, Environment, Overrides};
 use crucible_core::{
     ByteSize, Discard, Error, ErrorKind, EvaluationId, EvaluationSpec, Limits, Outcome, Program, Result, Status,
@@ -93,7 +93,7 @@ struct Side {
 
 impl Side {
     async fn start(backend: &'static str, configuration: &Configuration) -> Result<Self> {
-        let started = compose::start(backend, configuration, Ahead::One).await?;
+        let started = compose::start(backend, configuration).await?;
         let engine = compose::unscanned_engine(vec![started], configuration);
         Ok(Self { engine, backend, configuration: configuration.clone(), times: Vec::new() })
     }
@@ -123,7 +123,7 @@ impl Side {
             label: None,
         };
         let began = std::time::Instant::now();
-        let io = RunIo { stdin: None, events: &Discard, cancel: CancellationToken::new() };
+        let io = RunIo { stdin: None, events: &Discard, cancel: CancellationToken::new(), project: None };
         let outcome = self.engine.evaluate(spec, io).await?;
         self.times.push(began.elapsed().as_secs_f64() * 1e3);
         Ok(Verdict::of(&outcome))

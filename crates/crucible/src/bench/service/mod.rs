@@ -148,7 +148,7 @@ async fn alone(service: &crucible_engine::Service, id: &str) -> Result<f64> {
     let id = id.parse().map_err(|_| failed("measure", "the service gives an id that is none"))?;
     let parts = service.parts();
     let spec = EvaluationSpec { id: EvaluationId::generate(), ..parts.store.specification(None, id).await? };
-    let io = RunIo { stdin: None, events: &Discard, cancel: CancellationToken::new() };
+    let io = RunIo { stdin: None, events: &Discard, cancel: CancellationToken::new(), project: None };
     let begun = Instant::now();
     parts.engine.evaluate(spec, io).await?;
     Ok(begun.elapsed().as_secs_f64() * 1e3)

@@ -80,7 +80,7 @@ async fn examine(configuration: &Configuration) -> Result<Diagnosis> {
     let mut report = DoctorReport { kernel: compose::node().kernel, backends: Vec::new(), unavailable: Vec::new() };
     let mut default_backend_problem = None;
     for name in compose::BACKENDS {
-        match compose::start(name, configuration, compose::Ahead::Never).await {
+        match compose::start(name, configuration).await {
             Ok(backend) => {
                 if name == default {
                     default_backend_problem = backend.capabilities().admit(name, &policy).err().as_ref().map(problem);

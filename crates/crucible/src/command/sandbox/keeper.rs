@@ -82,7 +82,7 @@ async fn start(arguments: &SandboxCreateArguments, place: &str) -> Result<Arc<Ke
         Error::new(ErrorKind::Unavailable, "keep the sandbox's place", "no descriptor is left").with_source(error)
     })?;
     let place = places.take_over(place, File::from(lock))?;
-    let backend = compose::start(&spec.backend, &configuration, compose::Ahead::Never).await?;
+    let backend = compose::start(&spec.backend, &configuration).await?;
     let engine = Arc::new(compose::unscanned_engine(vec![backend], &configuration));
     // Nothing of the folder that it was started in is held.
     std::env::set_current_dir("/").map_err(|error| {

@@ -115,6 +115,7 @@ impl Reader<'_> {
             true => UnseenPosture::Record,
             false => UnseenPosture::Refuse,
         });
+        let warm = self.choice("warm", &[("true", true), ("false", false)])?;
         Ok(Policy {
             name: base.name,
             require: self
@@ -126,6 +127,7 @@ impl Reader<'_> {
             before: self.before(base.before)?,
             limits: self.limits(base.limits)?,
             during: self.during(base.during)?,
+            warm: warm.unwrap_or(base.warm),
         })
     }
 

@@ -57,6 +57,7 @@ fn every_key_says_what_it_means() {
         network: NetworkPolicy::None,
         unenforced_limits: UnenforcedLimits::Record,
         unseen_posture: UnseenPosture::Record,
+        warm: true,
         before: Before {
             deny: Some(Severity::Critical),
             hold: Some(Severity::Medium),
@@ -248,6 +249,7 @@ fn policies() -> impl Strategy<Value = Policy> {
                 network: NetworkPolicy::None,
                 unenforced_limits: if flag { UnenforcedLimits::Record } else { UnenforcedLimits::Refuse },
                 unseen_posture: if flag { UnseenPosture::Refuse } else { UnseenPosture::Record },
+                warm: flag,
                 before: Before {
                     deny,
                     hold,

@@ -94,5 +94,8 @@ fn protection(policy: &Policy) -> Vec<String> {
         UnseenPosture::Refuse => "a sandbox that can't be seen whole from outside gets no program".to_owned(),
         UnseenPosture::Record => "what can't be seen of a sandbox from outside is said in the record".to_owned(),
     });
+    if !policy.warm {
+        lines.push("nothing is made before the program is there".to_owned());
+    }
     lines
 }

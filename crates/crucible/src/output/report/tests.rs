@@ -3,7 +3,7 @@
 use super::*;
 use crucible_core::{
     Anomaly, Behavior, BehaviorKind, DecisionReason, EvaluationId, Evidence, Isolation, Monitoring, Output, Region,
-    Source, Timings, Usage, ValidityReason,
+    Source, Start, Timings, Usage, ValidityReason,
 };
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
@@ -48,6 +48,7 @@ fn outcome() -> Outcome {
             policy: "default".to_owned(),
             policy_hash: String::new(),
             code_hash: String::new(),
+            start: Start::default(),
             posture: None,
             attestation: None,
         },
