@@ -44,7 +44,8 @@ async fn jail() -> Result<ConformanceSubject, Unavailable> {
 async fn warm_jail() -> Result<ConformanceSubject, Unavailable> {
     let cold = jail().await?;
     let run = ["{interpreter}", "-I", "-S", "-B", "{file}"].map(str::to_owned).to_vec();
-    let python = Arc::new(Language { run, ..Language::clone(&cold.python) });
+    // Without variables of its own: the suite's commands have none.
+    let python = Arc::new(Language { run, env: BTreeMap::new(), ..Language::clone(&cold.python) });
     Ok(ConformanceSubject { python, readiness: Readiness::Interpreter, ..cold })
 }
 

@@ -1,7 +1,7 @@
 //! The conformance suite on plain processes that leak nothing they could keep: what needs no wall and no limit passes, and
 //! the rest is skipped with its reason. So what fails on a leaky backend fails for its leak.
 
-use crucible_core::Policy;
+use crucible_core::{Policy, Readiness};
 use crucible_testkit::conformance::{ConformanceSubject, Unavailable};
 use crucible_testkit::leaky::LeakyBackend;
 use crucible_testkit::{conformance_suite, languages};
@@ -15,6 +15,7 @@ async fn honest() -> Result<ConformanceSubject, Unavailable> {
         python: Arc::new(languages::python()),
         shell: Arc::new(languages::shell()),
         policy,
+        readiness: Readiness::Bare,
     })
 }
 

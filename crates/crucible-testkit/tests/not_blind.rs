@@ -1,7 +1,7 @@
 //! The conformance suite can fail: each behaviour is put to a backend that gets exactly that wrong, and must say so.
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
-use crucible_core::Policy;
+use crucible_core::{Policy, Readiness};
 use crucible_testkit::conformance::{BEHAVIOURS, ConformanceSubject, Unavailable, Verdict, behaviour, check, run_test};
 use crucible_testkit::languages;
 use crucible_testkit::leaky::{Leak, LeakyBackend};

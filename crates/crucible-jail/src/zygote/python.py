@@ -116,7 +116,13 @@ def crucible_zygote(preload, guest_root):
         if hasattr(sys, "orig_argv"):
             sys.orig_argv = before_file + argv
         if has_place:
-            sys.path[0] = file.rpartition("/")[0] or "/"
+            folder = []
+            for part in file.split("/")[:-1]:
+                if part == ".." and folder:
+                    folder.pop()
+                elif part not in ("", ".", ".."):
+                    folder.append(part)
+            sys.path[0] = "/" + "/".join(folder)
         main.clear()
         main.update(fresh)
         main["__file__"] = file

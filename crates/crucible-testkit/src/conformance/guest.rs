@@ -6,7 +6,9 @@ use crucible_core::{
     Command, Execution, ExitStatus, FileContent, GuestPath, Language, Limits, Readiness, Result, Sandbox, SandboxId,
     SandboxRequest,
 };
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 
 /// More than any probe writes.
@@ -42,6 +44,8 @@ impl Ended {
 pub(super) struct Guest {
     pub(super) sandbox: Box<dyn Sandbox>,
     prefix: Vec<String>,
+    /// What every program of the language finds in its environment, for one that waits with that.
+    env: BTreeMap<String, String>,
 }
 
 /// A path inside that is known to be good.
@@ -86,12 +90,12 @@ impl Guest {
             return Err(Stop::Failed(format!("a sandbox for {} has no interpreter", language.title)));
         };
         let prefix = std::iter::once(interpreter).chain(flags.iter().copied()).map(str::to_owned).collect();
-        Ok(Self { sandbox, prefix })
+        Ok(Self { sandbox, prefix, env: language.env.clone() })
     }
 
     /// Another sandbox with the same interpreter.
     pub(super) fn with(&self, sandbox: Box<dyn Sandbox>) -> Self {
-        Self { sandbox, prefix: self.prefix.clone() }
+        Self { sandbox, prefix: self.prefix.clone(), env: self.env.clone() }
     }
 
     /// A sandbox for Python.
@@ -134,13 +138,16 @@ impl Guest {
 
     /// A command as it is, or with its script in a file where an interpreter waits that takes programs so.
     async fn as_it_comes(&self, command: Command) -> Result<Command, Stop> {
-        const FILE: &str = "/tmp/conformance.py";
+        // Several may be on their way at once, and each is read only once its interpreter goes on.
+        static NEXT: AtomicU32 = AtomicU32::new(0);
         let script = command.argv.strip_prefix(self.prefix.as_slice()).and_then(<[String]>::split_first);
         match (script, self.prefix.split_last()) {
             (Some((script, arguments)), Some((_, flags))) if self.sandbox.readiness() == Readiness::Interpreter => {
-                self.write(FILE, script.as_bytes()).await?;
-                let argv = flags.iter().cloned().chain([FILE.to_owned()]).chain(arguments.iter().cloned()).collect();
-                Ok(Command { argv, ..command })
+                let file = format!("/tmp/conformance-{}.py", NEXT.fetch_add(1, Ordering::Relaxed));
+                self.write(&file, script.as_bytes()).await?;
+                let argv = flags.iter().cloned().chain([file]).chain(arguments.iter().cloned()).collect();
+                let env = self.env.clone().into_iter().chain(command.env).collect();
+                Ok(Command { argv, env, ..command })
             }
             _ => Ok(command),
         }

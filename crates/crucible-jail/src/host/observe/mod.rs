@@ -15,7 +15,7 @@ mod text;
 
 pub use record::{Kind, Observer, Sighting, Word};
 
-pub(super) use processes::{Mounts, ProcessEvents, Registration};
+pub(super) use processes::{Mounts, ProcessEvents, ProgramsCome, Registration};
 pub(super) use record::Record;
 pub(super) use reports::answer;
 pub(super) use sampled::look_from_time_to_time;

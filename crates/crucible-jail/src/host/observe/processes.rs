@@ -151,16 +151,28 @@ pub(in crate::host) enum Mounts {
     Host,
 }
 
+/// How a command's process gets its program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::host) enum ProgramsCome {
+    /// It executes it.
+    Executed,
+    /// It is a fork of an interpreter: whatever it executes is its guest's doing.
+    Unexecuted,
+}
+
 impl Registration {
     /// Whether opened files are heard of.
     pub(in crate::host) const fn hears_of_files(&self) -> bool {
         self.hears_of_files
     }
 
-    /// Whatever the init makes from now on is the guest's already: its program isn't executed.
-    pub(in crate::host) fn programs_come_unexecuted(&self) {
+    /// Says how what the init makes from now on gets its program.
+    pub(in crate::host) fn programs_come(&self, how: ProgramsCome) {
         if let Some(sandbox) = self.ears.tracked().sandboxes.get_mut(&self.init) {
-            sandbox.first = Role::Guest;
+            sandbox.first = match how {
+                ProgramsCome::Executed => Role::Command,
+                ProgramsCome::Unexecuted => Role::Guest,
+            };
         }
     }
 

@@ -159,7 +159,7 @@ impl Sandbox {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner).is_some()
     }
 
-    fn take_waiting(&self) -> Option<Waiting> {
+    pub(super) fn take_waiting(&self) -> Option<Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
@@ -176,11 +176,14 @@ impl Sandbox {
             }
         };
         let (our_report, their_report) = pipe_pair()?;
-        // An interpreter that waits and isn't what this command is ends when its socket does.
-        let (number, ended, socket) = match self.take_waiting().filter(|_| by == By::Interpreter) {
-            Some(Waiting { socket, ended }) => (WAITING_COMMAND, ended, Some(socket)),
-            None if by == By::Interpreter => return Err(JailError::NothingWaits),
-            None => {
+        let (number, ended, socket) = match (by, self.take_waiting()) {
+            (By::Interpreter, Some(Waiting { socket, ended })) => (WAITING_COMMAND, ended, Some(socket)),
+            (By::Interpreter, None) => return Err(JailError::NothingWaits),
+            (By::Execution, waiting) => {
+                // It isn't what this command is, and ends when its socket does.
+                if waiting.is_some() {
+                    self.watching.programs_are_executed();
+                }
                 let number = self.next_command.fetch_add(1, Ordering::Relaxed);
                 (number, self.conversation.expect(number), None)
             }

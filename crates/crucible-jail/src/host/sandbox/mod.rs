@@ -9,7 +9,9 @@ pub use command::{Command, Control, Running};
 pub use terminal::Size;
 
 use super::JailError;
-use super::observe::{Mounts, Observer, ProcessEvents, Record, Registration, answer, look_from_time_to_time};
+use super::observe::{
+    Mounts, Observer, ProcessEvents, ProgramsCome, Record, Registration, answer, look_from_time_to_time,
+};
 use super::socket::MessageSocket;
 use crate::plan::{Entry, Failure, InitMessage, InitRequest};
 use crate::socket::MessageError;
@@ -266,6 +268,10 @@ impl Sandbox {
     /// # Errors
     /// [`JailError::SandboxLost`] where the init is gone, too.
     pub async fn end_processes(&self) -> Result<(), JailError> {
+        // An interpreter that waits ends with the others, and nothing waits any more.
+        if self.take_waiting().is_some() {
+            self.watching.programs_are_executed();
+        }
         if self.conversation.is_alone() {
             return Ok(());
         }
@@ -332,7 +338,14 @@ impl Watching {
     /// From now on a command's first execution is its guest's doing, since none brings its program.
     fn programs_come_unexecuted(&self) {
         if let Some(hearing) = &self.hearing {
-            hearing.programs_come_unexecuted();
+            hearing.programs_come(ProgramsCome::Unexecuted);
+        }
+    }
+
+    /// From now on a command's first execution brings its program, as it does where nothing waits.
+    fn programs_are_executed(&self) {
+        if let Some(hearing) = &self.hearing {
+            hearing.programs_come(ProgramsCome::Executed);
         }
     }
 

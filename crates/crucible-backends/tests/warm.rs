@@ -1,0 +1,291 @@
+//! What a program sees of an interpreter that was made ready before it came: the same as of one of its own. And that nothing of
+//! one run is in the next.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test's own sandboxes")]
+
+use crucible_backends::jail::{JailBackend, JailConfig};
+use crucible_backends::runtime::DEFAULT_LANGUAGES;
+use crucible_core::{
+    Backend, Command, ExitStatus, GuestPath, Language, Limits, Policy, ProjectId, Readiness, Sandbox, SandboxId,
+    SandboxRequest,
+};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+fn python() -> Arc<Language> {
+    #[derive(serde::Deserialize)]
+    struct Table {
+        languages: BTreeMap<String, Language>,
+    }
+    let mut table: Table = toml::from_str(DEFAULT_LANGUAGES).unwrap();
+    Arc::new(table.languages.remove("python").unwrap())
+}
+
+/// The jail, where interpreters can be made ready in it.
+async fn jail() -> Option<JailBackend> {
+    match JailBackend::start(JailConfig::default()).await {
+        Ok(jail) => Some(jail),
+        Err(error) if std::env::var("CRUCIBLE_REQUIRE").is_ok_and(|list| list.contains("jail")) => panic!("{error}"),
+        Err(error) => {
+            eprintln!("skipped: {error}");
+            None
+        }
+    }
+}
+
+async fn sandbox(jail: &JailBackend, readiness: Readiness, project: Option<&str>) -> Box<dyn Sandbox> {
+    let project = project.map(|name| name.parse::<ProjectId>().unwrap());
+    let (language, limits, policy) = (Some(python()), Limits::default(), Policy::default());
+    let request = SandboxRequest { id: SandboxId::generate(), language, limits, policy, readiness, project };
+    let sandbox = jail.create(request).await.unwrap();
+    assert_eq!(sandbox.readiness(), readiness);
+    sandbox
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct Seen {
+    status: ExitStatus,
+    stdout: String,
+    stderr: String,
+}
+
+/// What becomes of a program, with its file's name, its arguments and one variable.
+async fn run(sandbox: &dyn Sandbox, program: &Program, how: Readiness) -> Seen {
+    let write = |path: &str, text: &str| (GuestPath::parse(path).unwrap(), text.as_bytes().to_vec());
+    let (path, code) = write(&format!("/work/{}", program.file), program.code);
+    sandbox.write_file(&path, &mut code.as_slice(), false).await.unwrap();
+    for (name, text) in program.beside {
+        let (path, text) = write(&format!("/work/{name}"), text);
+        sandbox.write_file(&path, &mut text.as_slice(), false).await.unwrap();
+    }
+    let interpreter = sandbox.interpreter().unwrap().to_owned();
+    let argv =
+        [interpreter, program.file.to_owned()].into_iter().chain(program.args.iter().map(|arg| (*arg).to_owned()));
+    let mut env = python().env.clone();
+    env.insert("ANSWER".to_owned(), "forty two \u{e9}".to_owned());
+    let command = Command { argv: argv.collect(), env, ..Command::default() };
+    let mut execution = sandbox.exec(command).await.unwrap();
+    assert_eq!(execution.readiness, how, "{}", program.code);
+    let mut stdin = execution.stdin;
+    let _read_or_not = stdin.write_all(program.input.as_bytes()).await.is_ok();
+    drop(stdin);
+    let (mut stdout, mut stderr) = (String::new(), String::new());
+    let (out, err) =
+        tokio::join!(execution.stdout.read_to_string(&mut stdout), execution.stderr.read_to_string(&mut stderr));
+    (out.unwrap(), err.unwrap());
+    let status = execution.process.wait().await.unwrap();
+    Seen { status, stdout, stderr }
+}
+
+struct Program {
+    file: &'static str,
+    code: &'static str,
+    args: &'static [&'static str],
+    input: &'static str,
+    beside: &'static [(&'static str, &'static str)],
+}
+
+const fn program(code: &'static str) -> Program {
+    Program { file: "main.py", code, args: &[], input: "", beside: &[] }
+}
+
+/// Programs by which an interpreter of one's own can be told from a fork of another one.
+const PROGRAMS: &[Program] = &[
+    program("print(1)"),
+    program("import sys; print(sys.argv, sys.flags, sys.path, __name__, __file__, sys.executable)"),
+    Program { args: &["a", "--b", "\u{fc}"], ..program("import sys; print(sys.argv, getattr(sys, 'orig_argv', 0))") },
+    program("print(sorted(globals()), __builtins__, __doc__, __package__, __spec__, __loader__.path, __cached__)"),
+    program("import os; print(sorted(os.environ.items()), os.getenv('ANSWER'), os.environb[b'ANSWER'])"),
+    program("import os; os.environ['X'] = 'y'; os.system('echo $X $ANSWER')"),
+    program("raise ValueError('no')"),
+    program("def f():\n    1 / 0\ntry:\n    f()\nexcept ZeroDivisionError as e:\n    raise KeyError(3) from e"),
+    program("print('before')\nprint(("),
+    program("x = 'caf\u{e9}'\nprint(x.encode('latin-1'), x)"),
+    program("# -*- coding: latin-1 -*-\nprint(ascii('\u{e9}'))"),
+    program("import sys; sys.exit()"),
+    program("import sys; sys.exit(3)"),
+    program("import sys; print('half', end=''); sys.exit('a message')"),
+    program("import sys; sys.exit(300)"),
+    program("import os; os._exit(5)"),
+    program("import os; os.abort()"),
+    program("raise KeyboardInterrupt"),
+    program("import os, signal; os.kill(os.getpid(), signal.SIGTERM); print('not here')"),
+    program("import os, signal, time; os.kill(os.getpid(), signal.SIGINT); time.sleep(1)"),
+    program(
+        "import signal; print([signal.getsignal(s) for s in (signal.SIGINT, signal.SIGPIPE, signal.SIGTERM, signal.SIGCHLD)], signal.pthread_sigmask(0, []))",
+    ),
+    program("import atexit; atexit.register(print, 'at exit'); print('end')"),
+    program("class A:\n    def __del__(self): print('gone')\na = A()\nprint('end')"),
+    program("class A:\n    def __del__(self): print('gone')\na = A(); a.a = a; print('end')"),
+    program(
+        "import threading, time\ndef f():\n    time.sleep(0.05); print('thread')\nthreading.Thread(target=f).start(); print('main')",
+    ),
+    program(
+        "import threading\nt = threading.Thread(target=lambda: print(threading.current_thread() is threading.main_thread()))\nt.start(); t.join(); print(threading.main_thread().name, threading.active_count())",
+    ),
+    Program { input: "one\ntwo\n", ..program("import sys; print(input(), sys.stdin.read().strip())") },
+    Program { input: "", ..program("print(input())") },
+    program(
+        "import sys; print([s.encoding + s.errors + s.name + s.mode for s in (sys.stdin, sys.stdout, sys.stderr)], sys.stdout.line_buffering, sys.stdout.isatty(), sys.stdout.seekable())",
+    ),
+    program("import sys; sys.stdout.write('no newline'); sys.stderr.write('nor here')"),
+    program("import sys; sys.stdout.buffer.write(bytes(range(97, 123)) * 10000)"),
+    program("import sys; sys.stdout.close(); raise SystemExit(2)"),
+    program(
+        "import os; print(sorted(os.listdir('/proc/self/fd'), key=int)[:3], os.getcwd(), os.getpid() == os.getpgid(0) == os.getsid(0))",
+    ),
+    program(
+        "print(len(open('/proc/self/environ').read()) > 0, open('/proc/self/status').read().count('NoNewPrivs:\\t1'))",
+    ),
+    program(
+        "import resource; print([resource.getrlimit(r) for r in (resource.RLIMIT_FSIZE, resource.RLIMIT_NOFILE, resource.RLIMIT_STACK, resource.RLIMIT_CORE)])",
+    ),
+    program(
+        "import subprocess, sys; print(subprocess.run([sys.executable, '-c', 'print(6 * 7)'], capture_output=True, text=True).stdout)",
+    ),
+    program(
+        "import os\npid = os.fork()\nif pid == 0: print('child', flush=True); os._exit(7)\nprint(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))",
+    ),
+    program(
+        "from multiprocessing import Process\ndef f(x): print(x, __name__)\nif __name__ == '__main__':\n    p = Process(target=f, args=(3,)); p.start(); p.join(); print(p.exitcode)",
+    ),
+    program(
+        "import multiprocessing as m\ndef f(x): return x * x\nif __name__ == '__main__':\n    with m.get_context('spawn').Pool(1) as p: print(p.map(f, [1, 2, 3]))",
+    ),
+    program("import pickle\nclass A: pass\nprint(pickle.loads(pickle.dumps(A())).__class__ is A, A.__module__)"),
+    program("import inspect\ndef f(): return 1\nprint(inspect.getsource(f))"),
+    program("import traceback\ndef f(): raise ValueError\ntry: f()\nexcept ValueError: traceback.print_exc()"),
+    program("import warnings; warnings.warn('careful')"),
+    program("list = [1]; print = 2; open = None; isinstance = 1; getattr = len"),
+    program("import sys; sys.excepthook = lambda t, e, tb: print('hook', t.__name__, tb.tb_lineno)\nraise ValueError"),
+    program("import sys; sys.modules['__main__'].__dict__.clear()"),
+    program("import asyncio\nasync def f():\n    await asyncio.sleep(0); print('async')\nasyncio.run(f())"),
+    program(
+        "import decimal, fractions, statistics, dataclasses, enum, csv, io, hashlib; print(hashlib.sha256(b'x').hexdigest())",
+    ),
+    program("from __future__ import annotations\nx: int = 1\nprint(globals().get('__annotations__'))"),
+    program("import gc; print(gc.isenabled(), gc.get_threshold())"),
+    program(
+        "import sys; print(sys.getrecursionlimit(), sys.getswitchinterval())\ndef f(n): return n and f(n - 1)\nprint(f(900))",
+    ),
+    program("import os; os.execv('/bin/sh', ['sh', '-c', 'echo executed'])"),
+    program("import time; print(time.process_time() < 5, time.monotonic() > 0)"),
+    Program {
+        file: "folder/other.py",
+        beside: &[("folder/near.py", "x = 'near'")],
+        ..program("import near, sys; print(near.x, __file__, sys.path[0])")
+    },
+    Program { file: "./dotted.py", ..program("import sys; print(sys.argv, __file__, sys.path[0])") },
+    Program { beside: &[("json.py", "x = 'mine'")], ..program("import sys; print(sys.path[0])") },
+    Program { file: "it's.py", ..program("import sys\nraise RuntimeError(sys.argv)") },
+];
+
+#[tokio::test]
+async fn a_program_sees_what_it_sees_of_an_interpreter_of_its_own() {
+    let Some(jail) = jail().await else { return };
+    let mut others = Vec::new();
+    for program in PROGRAMS {
+        let (cold, warm) =
+            (sandbox(&jail, Readiness::Bare, None).await, sandbox(&jail, Readiness::Interpreter, None).await);
+        let fresh = run(cold.as_ref(), program, Readiness::Bare).await;
+        let seen = run(warm.as_ref(), program, Readiness::Interpreter).await;
+        if fresh != seen {
+            others.push(format!("{}\n  its own: {fresh:?}\n  a fork:  {seen:?}", program.code));
+        }
+        cold.destroy().await.unwrap();
+        warm.destroy().await.unwrap();
+    }
+    assert!(others.is_empty(), "{} differ:\n{}", others.len(), others.join("\n"));
+}
+
+#[tokio::test]
+async fn a_file_that_is_not_there_is_told_as_python_tells_it() {
+    let Some(jail) = jail().await else { return };
+    for readiness in [Readiness::Bare, Readiness::Interpreter] {
+        let sandbox = sandbox(&jail, readiness, None).await;
+        let argv = vec![sandbox.interpreter().unwrap().to_owned(), "missing.py".to_owned()];
+        let mut execution =
+            sandbox.exec(Command { argv, env: python().env.clone(), ..Command::default() }).await.unwrap();
+        let mut stderr = String::new();
+        execution.stderr.read_to_string(&mut stderr).await.unwrap();
+        assert_eq!(execution.process.wait().await.unwrap(), ExitStatus::Exited(2));
+        assert!(
+            stderr.ends_with("can't open file '/work/missing.py': [Errno 2] No such file or directory\n"),
+            "{stderr}"
+        );
+        sandbox.destroy().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn what_is_to_be_random_is_drawn_anew_in_every_run() {
+    let Some(jail) = jail().await else { return };
+    let code = "import random, secrets, uuid, os, tempfile\n\
+                print(random.random(), random.SystemRandom().random(), secrets.token_hex(8), uuid.uuid4(), os.urandom(8), tempfile.mktemp())";
+    let mut seen = BTreeSet::new();
+    for _ in 0..8 {
+        let sandbox = sandbox(&jail, Readiness::Interpreter, None).await;
+        let Seen { status, stdout, stderr } = run(sandbox.as_ref(), &program(code), Readiness::Interpreter).await;
+        assert_eq!((status, stderr.as_str()), (ExitStatus::Exited(0), ""));
+        for word in stdout.split_whitespace() {
+            assert!(seen.insert(word.to_owned()), "{word} was drawn twice");
+        }
+        sandbox.destroy().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn projects_share_no_interpreter() {
+    let Some(jail) = jail().await else { return };
+    let code = "print(hash('x'))";
+    let mut seeds = Vec::new();
+    for project in ["one", "one", "two"] {
+        let sandbox = sandbox(&jail, Readiness::Interpreter, Some(project)).await;
+        seeds.push(run(sandbox.as_ref(), &program(code), Readiness::Interpreter).await.stdout);
+        sandbox.destroy().await.unwrap();
+    }
+    assert!(seeds[0] == seeds[1] && seeds[1] != seeds[2], "{seeds:?}");
+}
+
+#[tokio::test]
+async fn a_command_that_is_another_one_starts_as_it_would_have() {
+    let Some(jail) = jail().await else { return };
+    for (argv, env) in [
+        (&["{}", "-c", "print('other')"][..], None),
+        (&["/bin/sh", "-c", "echo other"], None),
+        (&["{}", "main.py"], Some(("PYTHONHASHSEED", "0"))),
+    ] {
+        let sandbox = sandbox(&jail, Readiness::Interpreter, None).await;
+        let code = b"print('other')";
+        sandbox.write_file(&GuestPath::parse("/work/main.py").unwrap(), &mut code.as_slice(), false).await.unwrap();
+        let interpreter = sandbox.interpreter().unwrap().to_owned();
+        let argv = argv.iter().map(|word| word.replace("{}", &interpreter)).collect();
+        let mut variables = python().env.clone();
+        variables.extend(env.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        let mut execution = sandbox.exec(Command { argv, env: variables, ..Command::default() }).await.unwrap();
+        assert_eq!((execution.readiness, sandbox.readiness()), (Readiness::Bare, Readiness::Bare));
+        let mut stdout = String::new();
+        execution.stdout.read_to_string(&mut stdout).await.unwrap();
+        assert_eq!((stdout.as_str(), execution.process.wait().await.unwrap()), ("other\n", ExitStatus::Exited(0)));
+        sandbox.destroy().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn an_interpreter_that_cannot_be_made_ready_is_done_without() {
+    let Some(jail) = jail().await else { return };
+    let language = Arc::new(Language { preload: vec!["no_such_module".to_owned()], ..Language::clone(&python()) });
+    let request = SandboxRequest {
+        id: SandboxId::generate(),
+        language: Some(language),
+        limits: Limits::default(),
+        policy: Policy::default(),
+        readiness: Readiness::Interpreter,
+        project: None,
+    };
+    let sandbox = jail.create(request).await.unwrap();
+    assert_eq!(sandbox.readiness(), Readiness::Bare);
+    assert_eq!(run(sandbox.as_ref(), &program("print(1)"), Readiness::Bare).await.stdout, "1\n");
+    sandbox.destroy().await.unwrap();
+}
