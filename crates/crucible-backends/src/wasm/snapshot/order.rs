@@ -53,8 +53,12 @@ pub(crate) fn give(
     };
     let (order_box, file, argument) = (place(BOX)?, place(FILE)?, place(ARGUMENT)?);
     let name = arguments.get(1).map(String::as_str).unwrap_or_default();
-    // The interpreter makes a name absolute that isn't: it starts in the root.
-    let absolute = if name.starts_with('/') { name.to_owned() } else { format!("/{name}") };
+    // As the interpreter makes a name absolute: the folder that it starts in, which is the root, a slash, and the name.
+    let absolute = match name {
+        "." => "/".to_owned(),
+        name if name.starts_with('/') => name.to_owned(),
+        name => format!("//{name}"),
+    };
     let mut order = variables.len().to_string();
     for (name, value) in variables {
         order.extend(["\0", name, "=", value]);
