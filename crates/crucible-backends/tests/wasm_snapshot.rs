@@ -110,11 +110,8 @@ async fn run(sandbox: &dyn Sandbox, command: Command, input: &[u8]) -> Ended {
         let _written = execution.stdin.write_all(input).await.is_ok();
         drop(execution.stdin);
     };
-    let (_, out, err) = tokio::join!(
-        feed,
-        execution.stdout.read_to_end(&mut stdout),
-        execution.stderr.read_to_end(&mut stderr)
-    );
+    let (_, out, err) =
+        tokio::join!(feed, execution.stdout.read_to_end(&mut stdout), execution.stderr.read_to_end(&mut stderr));
     out.and(err).unwrap();
     Ended {
         status: execution.process.wait().await.unwrap(),
@@ -184,7 +181,7 @@ async fn what_a_program_sees_is_what_it_sees_without_a_snapshot() {
 }
 
 /// Programs, the exit codes that they end with, and words that they then have said.
-const ENDINGS: [(&str, i32, &str); 16] = [
+const ENDINGS: [(&str, i32, &str); 18] = [
     ("print(1)", 0, "1\n"),
     ("import sys; sys.exit(7)", 7, ""),
     ("import sys; sys.exit('no more')", 1, "no more"),
@@ -197,6 +194,8 @@ const ENDINGS: [(&str, i32, &str); 16] = [
     ("class C:\n    def __del__(self): print('gone')\nc = C()", 0, "gone"),
     ("class C:\n    def __del__(self): print('gone')\nc = C()\nc.c = c\ndef f(): return c", 0, "gone"),
     ("import os\nclass C:\n    def __del__(self, write=os.write): write(1, b'gone')\nos.kept = C()", 0, "gone"),
+    ("import posixpath\nclass C:\n    def __del__(self, print=print): print('gone')\nposixpath.join = C()", 0, "gone"),
+    ("import os\nos.kept = open('out', 'w'); os.kept.write('held')", 0, ""),
     ("import builtins\nclass C:\n    def __del__(self, print=print): print('gone')\nbuiltins.kept = C()", 0, "gone"),
     ("import sys\nclass C:\n    def __del__(self, print=print): print('gone')\nsys.modules['x'] = C()", 0, "gone"),
     ("f = open('out', 'w'); f.write('held')\ndef g(): return f\ng.g = g", 0, ""),
@@ -235,10 +234,16 @@ async fn a_program_ends_as_it_does_without_a_snapshot() {
 async fn what_is_no_program_is_told_as_without_a_snapshot() {
     let Some(backend) = backend().await else { return };
     let sandbox = sandbox(&backend, Readiness::Bare).await;
-    write(sandbox.as_ref(), "folder/__main__.py", "import sys; print(__file__, sys.argv, sys.path[0], __spec__.origin)").await;
+    write(
+        sandbox.as_ref(),
+        "folder/__main__.py",
+        "import sys; print(__file__, sys.argv, sys.path[0], __spec__.origin)",
+    )
+    .await;
     write(sandbox.as_ref(), "empty/x", "").await;
     write(sandbox.as_ref(), "zeros.py", "a\0b").await;
-    for name in ["none.py", "folder", "/work/folder/", "empty", "zeros.py", "./folder/__main__.py", "//work/none", "."] {
+    for name in ["none.py", "folder", "/work/folder/", "empty", "zeros.py", "./folder/__main__.py", "//work/none", "."]
+    {
         let whole = run(sandbox.as_ref(), command(Way::Whole, &[name, "x"]), b"").await;
         let snapshot = run(sandbox.as_ref(), command(Way::Snapshot, &[name, "x"]), b"").await;
         assert_eq!(snapshot, whole, "{name}");

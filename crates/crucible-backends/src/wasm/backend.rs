@@ -125,9 +125,8 @@ impl WasmBackend {
     }
 
     async fn compiled_of(&self, installed: &InstalledRuntime) -> Result<HostPath> {
-        let wanted = Wanted::new(installed, Kind::Whole).ok_or_else(|| {
-            Error::new(ErrorKind::Infrastructure, "compile the runtime", "the runtime has no module")
-        })?;
+        let wanted = Wanted::new(installed, Kind::Whole)
+            .ok_or_else(|| Error::new(ErrorKind::Infrastructure, "compile the runtime", "the runtime has no module"))?;
         self.made(installed, &wanted).await
     }
 

@@ -62,8 +62,7 @@ pub(super) fn find(
         return Ok(runtime.code_for(arguments, variables));
     }
     if program.contains('/') || program.to_ascii_lowercase().ends_with(".wasm") {
-        let path =
-            if program.starts_with('/') { program.clone() } else { format!("{}/{program}", directory.as_str()) };
+        let path = if program.starts_with('/') { program.clone() } else { format!("{}/{program}", directory.as_str()) };
         let path = GuestPath::parse(&path)?;
         if path.within_work().is_some() {
             return Ok(Code::File(path.as_str().to_owned()));

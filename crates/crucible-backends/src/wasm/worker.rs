@@ -9,9 +9,7 @@
 
 use super::cache;
 use super::engine::engine;
-use super::protocol::{
-    Code, Imports, LONGEST_ORDER, Order, PREPARED, READY, REFUSED, Refusal, Setting, Task, Why,
-};
+use super::protocol::{Code, Imports, LONGEST_ORDER, Order, PREPARED, READY, REFUSED, Refusal, Setting, Task, Why};
 use super::snapshot::{self, Recipe};
 use crucible_core::GuestPath;
 use futures_util::FutureExt;
@@ -137,7 +135,8 @@ fn module() -> Result<Vec<u8>, Refusal> {
 }
 
 fn engine_with(stack: u64) -> Result<Engine, Refusal> {
-    engine(usize::try_from(stack).unwrap_or(usize::MAX)).map_err(|error| worker(format!("there is no engine: {error:#}")))
+    engine(usize::try_from(stack).unwrap_or(usize::MAX))
+        .map_err(|error| worker(format!("there is no engine: {error:#}")))
 }
 
 fn compile(module: &[u8]) -> Result<Vec<u8>, Refusal> {
@@ -291,7 +290,8 @@ impl Program {
             let processor_time = Duration::from_millis(order.start.cpu_milliseconds);
             runtime.block_on(self.run(processor_time.saturating_add(used_before)))
         };
-        runtime.shutdown_background();
+        // The process ends with this.
+        std::mem::forget(runtime);
         Ok(code)
     }
 

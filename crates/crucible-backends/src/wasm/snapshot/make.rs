@@ -4,7 +4,7 @@
 //! It runs in a jailed worker that has nothing but the interpreter's module.
 
 use super::Recipe;
-use super::order::{CALLED, LONGEST_NAME, MARK_BYTES, MEMORY, mark, wide};
+use super::order::{BEGIN, FINISH, LONGEST_NAME, MARK_BYTES, MEMORY, mark, wide};
 use super::rewrite::{INTERPRETER, RUN_TEXT, SETTINGS, STACK, Stage, State, rewrite};
 use wasmtime::{AsContext, AsContextMut, Engine, Error, Instance, Linker, Memory, Module, Result, Store, Trap};
 
@@ -80,8 +80,9 @@ async fn state<T: Send + 'static>(instance: &Instance, store: &mut Store<T>, rec
         return Err(problem("the box for orders can't be found"));
     };
     drop(found);
-    let begin = pointer(&memory, &*store, place + CALLED)?;
-    Ok(State { memory: content, stack_pointer, order_box: i32::try_from(place)?, begin, file, argument })
+    let begin = pointer(&memory, &*store, place + BEGIN)?;
+    let finish = pointer(&memory, &*store, place + FINISH)?;
+    Ok(State { memory: content, stack_pointer, order_box: i32::try_from(place)?, begin, finish, file, argument })
 }
 
 async fn prepare<T: Send + 'static>(instance: &Instance, memory: &Memory, store: &mut Store<T>) -> Result<()> {

@@ -27,6 +27,8 @@ pub(super) struct Recipe {
     run: [usize; 2],
     /// The local variable that holds the exit code after them.
     exit_code: u32,
+    /// Before what the interpreter is to be told that it ends: no more of a program's own functions for the end are called.
+    finish: usize,
     /// Instructions that are left out: what the interpreter frees when nothing of a program can be seen any more.
     leave_out: Vec<[usize; 2]>,
     /// Calls an object with another one.

@@ -14,16 +14,18 @@ pub(super) const ARGUMENT: &str = "crucible:argument";
 /// The only memory's name.
 pub(super) const MEMORY: &str = "memory";
 
-/// What [`super::make::PREPARE`] makes of the box: a mark, the object to call, the length of an order, and its room.
+/// What [`super::make::PREPARE`] makes of the box: a mark, the objects to call at the beginning and at
+/// the end, the length of an order, and its room.
 pub(super) const MARK_BYTES: usize = 32;
-pub(super) const CALLED: usize = 32;
-const LENGTH: usize = 36;
-const ORDER: usize = 40;
+pub(super) const BEGIN: usize = 32;
+pub(super) const FINISH: usize = 36;
+const LENGTH: usize = 40;
+const ORDER: usize = 44;
 const ROOM: usize = 64 << 10;
 /// The most characters of a file's name, together with the folder that it is in.
 pub(super) const LONGEST_NAME: usize = 1000;
 
-/// A byte of the mark.
+/// What the box is found by.
 pub(super) fn mark() -> [u8; MARK_BYTES] {
     std::array::from_fn(|at| u8::try_from((at * 37 + 11) & 255).unwrap_or_default())
 }

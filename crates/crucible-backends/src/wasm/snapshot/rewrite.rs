@@ -31,6 +31,8 @@ pub(super) struct State {
     pub(super) order_box: i32,
     /// What is called to begin.
     pub(super) begin: i32,
+    /// What is called before it ends.
+    pub(super) finish: i32,
     /// Where the text is that names the file.
     pub(super) file: i32,
     /// Where the text is that is the program's first argument.
@@ -139,19 +141,20 @@ fn more_exports(section: &mut ExportSection, recipe: &Recipe, stage: Stage<'_>) 
 }
 
 /// A function's locals and instructions, as they are to be.
-fn function(
-    module: &[u8],
-    body: &FunctionBody<'_>,
-    recipe: &Recipe,
-    stage: Stage<'_>,
-) -> Result<Vec<u8>, Problem> {
+fn function(module: &[u8], body: &FunctionBody<'_>, recipe: &Recipe, stage: Stage<'_>) -> Result<Vec<u8>, Problem> {
     let bytes = |range: Range<usize>| module.get(range).ok_or_else(|| "the module is cut off".to_owned());
     let whole = body.range();
     let [from, to] = recipe.run;
     if !whole.contains(&from) {
         let mut kept = Vec::new();
         let mut at = whole.start;
-        if matches!(stage, Stage::GoesOn(_)) {
+        if let Stage::GoesOn(state) = stage {
+            if whole.contains(&recipe.finish) {
+                kept.extend_from_slice(bytes(at..recipe.finish)?);
+                at = recipe.finish;
+                call(recipe, state.finish).iter().for_each(|instruction| instruction.encode(&mut kept));
+                Instruction::Drop.encode(&mut kept);
+            }
             for [from, to] in recipe.leave_out.iter().filter(|[from, _]| whole.contains(from)) {
                 kept.extend_from_slice(bytes(at..*from)?);
                 at = *to;
@@ -171,15 +174,7 @@ fn function(
     };
     let locals = whole.start..body.get_operators_reader().map_err(broken)?.original_position();
     let mut goes_on = bytes(locals)?.to_vec();
-    let begin = [
-        Instruction::I32Const(state.begin),
-        Instruction::I32Const(state.begin),
-        Instruction::Call(recipe.call),
-        Instruction::I32Eqz,
-        Instruction::If(BlockType::Empty),
-        Instruction::Unreachable,
-        Instruction::End,
-    ];
+    let or_trap = [Instruction::I32Eqz, Instruction::If(BlockType::Empty), Instruction::Unreachable, Instruction::End];
     let end = [
         Instruction::Call(recipe.at_exit),
         Instruction::LocalGet(recipe.exit_code),
@@ -189,10 +184,15 @@ fn function(
         Instruction::End,
         Instruction::End,
     ];
-    begin.iter().for_each(|instruction| instruction.encode(&mut goes_on));
+    call(recipe, state.begin).iter().chain(&or_trap).for_each(|instruction| instruction.encode(&mut goes_on));
     goes_on.extend_from_slice(bytes(from..to)?);
     end.iter().for_each(|instruction| instruction.encode(&mut goes_on));
     Ok(goes_on)
+}
+
+/// Calls an object with itself. What it gives is on the stack then.
+fn call(recipe: &Recipe, object: i32) -> [Instruction<'static>; 3] {
+    [Instruction::I32Const(object), Instruction::I32Const(object), Instruction::Call(recipe.call)]
 }
 
 /// All of a memory that isn't zero.
