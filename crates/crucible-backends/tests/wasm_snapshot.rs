@@ -6,9 +6,10 @@ use crucible_backends::jail::{Ahead, JailConfig};
 use crucible_backends::wasm::runtimes::RuntimeFolder;
 use crucible_backends::wasm::{Note, WasmBackend, WasmConfig, WorkerProgram};
 use crucible_core::{
-    Backend, ByteSize, Command, ErrorKind, ExitStatus, GuestPath, HostPath, Language, Limits, Policy, Readiness,
-    Sandbox, SandboxId, SandboxRequest, TimeSpan,
+    Backend, ByteSize, Capabilities, Command, Component, ErrorKind, ExitStatus, GuestPath, HostPath, Language, Limits, Policy, Readiness,
+    Result, Sandbox, SandboxId, SandboxRequest, SelfTest, TimeSpan,
 };
+use crucible_testkit::conformance::{ConformanceSubject, Unavailable};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -58,9 +59,13 @@ async fn backend() -> Option<WasmBackend> {
     }
 }
 
-fn python() -> Arc<Language> {
+fn language(name: &str) -> Arc<Language> {
     let table: toml::Table = crucible_backends::runtime::DEFAULT_LANGUAGES.parse().unwrap();
-    Arc::new(table["languages"]["python"].clone().try_into().unwrap())
+    Arc::new(table["languages"][name].clone().try_into().unwrap())
+}
+
+fn python() -> Arc<Language> {
+    language("python")
 }
 
 async fn sandbox(backend: &WasmBackend, readiness: Readiness) -> Box<dyn Sandbox> {
@@ -400,11 +405,9 @@ async fn too_little_memory_for_a_worker_to_wait_leaves_a_sandbox_without_one() {
 #[tokio::test]
 async fn a_language_without_an_interpreter_has_none_ready() {
     let Some(backend) = backend().await else { return };
-    let table: toml::Table = crucible_backends::runtime::DEFAULT_LANGUAGES.parse().unwrap();
-    let itself: Language = table["languages"]["wasm"].clone().try_into().unwrap();
     let request = SandboxRequest {
         id: SandboxId::generate(),
-        language: Some(Arc::new(itself)),
+        language: Some(language("wasm")),
         limits: Limits::default(),
         policy: Policy::default(),
         readiness: Readiness::Interpreter,
@@ -414,4 +417,47 @@ async fn a_language_without_an_interpreter_has_none_ready() {
     let missing = Command { argv: vec!["./x.wasm".to_owned()], env: BTreeMap::new(), ..Command::default() };
     assert_eq!(sandbox.exec(missing).await.err().unwrap().kind(), ErrorKind::NotFound);
     sandbox.destroy().await.unwrap();
+}
+
+/// A backend that has an interpreter ready in each sandbox.
+struct AlwaysReady(WasmBackend);
+
+#[async_trait::async_trait]
+impl Component for AlwaysReady {
+    fn name(&self) -> &str {
+        self.0.name()
+    }
+
+    async fn self_test(&self) -> SelfTest {
+        self.0.self_test().await
+    }
+}
+
+#[async_trait::async_trait]
+impl Backend for AlwaysReady {
+    fn version(&self) -> String {
+        self.0.version()
+    }
+
+    fn runtime_digest(&self) -> Option<String> {
+        self.0.runtime_digest()
+    }
+
+    fn capabilities(&self) -> &Capabilities {
+        self.0.capabilities()
+    }
+
+    async fn create(&self, request: SandboxRequest) -> Result<Box<dyn Sandbox>> {
+        self.0.create(SandboxRequest { readiness: Readiness::Interpreter, ..request }).await
+    }
+}
+
+async fn always_ready() -> Result<ConformanceSubject, Unavailable> {
+    let unavailable = || Unavailable { backend: "wasm".to_owned(), reason: "it was told above".to_owned() };
+    let backend = Arc::new(AlwaysReady(backend().await.ok_or_else(unavailable)?));
+    Ok(ConformanceSubject { backend, python: language("python"), shell: language("bash"), policy: Policy::default() })
+}
+
+mod a_sandbox_with_an_interpreter_ready_conforms {
+    crucible_testkit::conformance_suite!(super::always_ready);
 }
