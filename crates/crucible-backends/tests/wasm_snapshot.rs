@@ -6,8 +6,8 @@ use crucible_backends::jail::{Ahead, JailConfig};
 use crucible_backends::wasm::runtimes::RuntimeFolder;
 use crucible_backends::wasm::{Note, WasmBackend, WasmConfig, WorkerProgram};
 use crucible_core::{
-    Backend, ByteSize, Capabilities, Command, Component, ErrorKind, ExitStatus, GuestPath, HostPath, Language, Limits, Policy, Readiness,
-    Result, Sandbox, SandboxId, SandboxRequest, SelfTest, TimeSpan,
+    Backend, ByteSize, Capabilities, Command, Component, ErrorKind, ExitStatus, GuestPath, HostPath, Language, Limits,
+    Policy, Readiness, Result, Sandbox, SandboxId, SandboxRequest, SelfTest, TimeSpan,
 };
 use crucible_testkit::conformance::{ConformanceSubject, Unavailable};
 use std::collections::BTreeMap;

@@ -243,11 +243,12 @@ impl WasmBackend {
             waiting: Mutex::default(),
             baseline: Mutex::default(),
         };
-        if readiness == Readiness::Interpreter && sandbox.interpreter.is_some() {
-            if let Err(error) = sandbox.make_ready().await {
-                Box::new(sandbox).destroy().await?;
-                return Err(error);
-            }
+        if readiness == Readiness::Interpreter
+            && sandbox.interpreter.is_some()
+            && let Err(error) = sandbox.make_ready().await
+        {
+            Box::new(sandbox).destroy().await?;
+            return Err(error);
         }
         Ok(sandbox)
     }
