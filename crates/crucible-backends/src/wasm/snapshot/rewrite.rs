@@ -220,3 +220,42 @@ fn data(memory: &[u8]) -> DataSection {
     }
     section
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wasm::engine::engine;
+    use crate::wasm::runtimes;
+    use crate::wasm::self_test::EXITS_WITH_7;
+    use wasmtime::Module;
+
+    fn state(memory: Vec<u8>) -> State {
+        State { memory, stack_pointer: 1024, order_box: 1, begin: 2, finish: 3, file: 4, argument: 5 }
+    }
+
+    #[test]
+    fn a_module_that_a_recipe_was_not_made_for_is_refused_by_the_engine() {
+        let recipe = runtimes::known().unwrap().remove("python-wasm").unwrap().snapshot.unwrap();
+        let engine = engine(1 << 20).unwrap();
+        let stops = rewrite(EXITS_WITH_7, &recipe, Stage::Stops).unwrap();
+        assert!(Module::new(&engine, stops).is_err());
+        // It has no global at all, to which the box's place could be added.
+        let goes_on = rewrite(EXITS_WITH_7, &recipe, Stage::GoesOn(&state(vec![0; PAGE]))).unwrap();
+        assert!(Module::new(&engine, goes_on).is_err());
+        for cut in [0, 5, 20, EXITS_WITH_7.len() - 3] {
+            let cut = EXITS_WITH_7.get(..cut).unwrap();
+            assert!(rewrite(cut, &recipe, Stage::Stops).is_err(), "{cut:?}");
+        }
+    }
+
+    #[test]
+    fn a_memory_is_kept_by_its_pieces_that_are_not_zero() {
+        let mut memory = vec![0; PAGE];
+        for place in [PIECE, 2 * PIECE + 7, 5 * PIECE, PAGE - 1] {
+            *memory.get_mut(place).unwrap() = 9;
+        }
+        assert_eq!(data(&memory).len(), 3);
+        assert!(data(&vec![0; PAGE]).is_empty());
+        assert_eq!(data(&vec![1; PAGE]).len(), 1);
+    }
+}
