@@ -1,5 +1,5 @@
 def prepare():
-    import gc, os, posix, sys
+    import gc, posix, sys
 
     del sys.modules['gc']
     loaded = sys.modules
@@ -45,7 +45,7 @@ def prepare():
         length = int.from_bytes(room[40:44], 'little')
         count, *texts = bytes(room[44:44 + length]).split(b'\0')
         count = int(count)
-        sys.orig_argv[:] = [os.fsdecode(text) for text in texts[count:]]
+        sys.orig_argv[:] = [text.decode() for text in texts[count:]]
         sys.argv[:] = sys.orig_argv[1:]
         variables = {}
         for text in texts[:count]:
