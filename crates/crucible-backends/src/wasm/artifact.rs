@@ -1,12 +1,13 @@
-//! The compiled code of a runtime: from the cache, or made in a jailed worker and kept there.
+//! The compiled code of a runtime, from its beginning and from a snapshot: from the cache, or made in a jailed worker and kept
+//! there.
 
 use super::cache::{ArtifactCache, ArtifactName, Found};
 use super::config::{Note, WasmConfig};
 use super::engine::engine;
-use super::protocol::{LONGEST_REFUSAL, READY, Refusal};
+use super::protocol::{LONGEST_REFUSAL, READY, Refusal, Task};
 use super::runtimes::InstalledRuntime;
 use crucible_core::{Error, ErrorKind, Execution, HostPath, Result};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
@@ -21,6 +22,44 @@ const LARGEST_CODE: u64 = 1 << 30;
 /// How long compiling may take.
 const PATIENCE: Duration = Duration::from_secs(300);
 
+/// What is compiled of a runtime.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// The module as it came.
+    Whole,
+    /// One that goes on from a snapshot of the interpreter.
+    Snapshot,
+}
+
+/// Some code of a runtime.
+pub(super) struct Wanted {
+    /// What it goes by in the cache, and inside a sandbox.
+    pub(super) name: String,
+    /// The digest of what it is made from.
+    digest: String,
+    /// What makes it.
+    pub(super) task: Task,
+}
+
+impl Wanted {
+    /// None for a snapshot of what none can be made of.
+    pub(super) fn new(runtime: &InstalledRuntime, kind: Kind) -> Option<Self> {
+        let digest = runtime.known.digest().to_owned();
+        match kind {
+            Kind::Whole => Some(Self { name: runtime.name.clone(), digest, task: Task::Compile }),
+            Kind::Snapshot => runtime.known.snapshot.as_ref().map(|recipe| Self {
+                name: name_of_snapshot(&runtime.name),
+                digest: format!("{digest} {}", recipe.identity()),
+                task: Task::Snapshot(recipe.clone(), runtime.known.program.clone()),
+            }),
+        }
+    }
+}
+
+fn name_of_snapshot(runtime: &str) -> String {
+    format!("{runtime}-snapshot")
+}
+
 /// Where compiled code is, and what is known of it.
 pub(super) struct Artifacts {
     cache: ArtifactCache,
@@ -29,6 +68,8 @@ pub(super) struct Artifacts {
     engine: Engine,
     /// What was authenticated or made since the backend started.
     known: Mutex<BTreeMap<String, PathBuf>>,
+    /// What could not be made, and isn't tried again.
+    failed: Mutex<BTreeSet<String>>,
     /// Held while one is looked for and made, so that it is made once.
     pub(super) one_at_a_time: tokio::sync::Mutex<()>,
 }
@@ -69,28 +110,39 @@ impl Artifacts {
             _own_folder: own_folder,
             engine,
             known: Mutex::default(),
+            failed: Mutex::default(),
             one_at_a_time: tokio::sync::Mutex::default(),
         }
     }
 
-    fn name(&self, runtime: &InstalledRuntime) -> ArtifactName {
-        ArtifactName::new(&runtime.name, runtime.known.digest(), &self.engine)
+    fn name(&self, wanted: &Wanted) -> ArtifactName {
+        ArtifactName::new(&wanted.name, &wanted.digest, &self.engine)
     }
 
-    /// The file with a runtime's code, if there is one that is authentic. Why what is there isn't, is told.
-    pub(super) fn find(&self, runtime: &InstalledRuntime, note: &Note) -> Option<HostPath> {
+    /// Whether it was tried to make this, in vain.
+    pub(super) fn has_failed(&self, wanted: &Wanted) -> bool {
+        self.failed.lock().unwrap_or_else(PoisonError::into_inner).contains(&wanted.name)
+    }
+
+    /// Takes note that this can't be made.
+    pub(super) fn give_up(&self, wanted: &Wanted) {
+        self.failed.lock().unwrap_or_else(PoisonError::into_inner).insert(wanted.name.clone());
+    }
+
+    /// The file with code of a runtime, if there is one that is authentic. Why what is there isn't, is told.
+    pub(super) fn find(&self, wanted: &Wanted, note: &Note) -> Option<HostPath> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(path) = known.get(&runtime.name) {
+        if let Some(path) = known.get(&wanted.name) {
             return Some(HostPath::new(path.clone()));
         }
-        match self.cache.find(&self.name(runtime)) {
+        match self.cache.find(&self.name(wanted)) {
             Found::Authentic(path) => {
-                known.insert(runtime.name.clone(), path.clone());
+                known.insert(wanted.name.clone(), path.clone());
                 Some(HostPath::new(path))
             }
             Found::Nothing(why) => {
                 if let Some(why) = why {
-                    note.tell(&format!("the runtime '{}' is compiled again: {why}", runtime.name));
+                    note.tell(&format!("the runtime '{}' is compiled again: {why}", wanted.name));
                 }
                 None
             }
@@ -101,14 +153,14 @@ impl Artifacts {
     ///
     /// # Errors
     /// `Infrastructure` where it can't be written, with the mend; nothing of it is then left.
-    pub(super) fn keep(&self, runtime: &InstalledRuntime, code: &[u8]) -> Result<HostPath> {
-        let path = self.cache.store(&self.name(runtime), code).map_err(|error| {
+    pub(super) fn keep(&self, wanted: &Wanted, code: &[u8]) -> Result<HostPath> {
+        let path = self.cache.store(&self.name(wanted), code).map_err(|error| {
             let hint = "see that there is room on the disk: compiled code takes about as much as its module";
             Error::new(ErrorKind::Infrastructure, OPERATION, "the compiled runtime can't be kept")
                 .with_source(error)
                 .with_hint(hint)
         })?;
-        self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(runtime.name.clone(), path.clone());
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(wanted.name.clone(), path.clone());
         Ok(HostPath::new(path))
     }
 }
@@ -118,7 +170,9 @@ impl Artifacts {
 /// # Errors
 /// Where the folder or a file in it can't be used.
 pub(super) fn forget(folder: &HostPath, runtime: &str) -> io::Result<()> {
-    ArtifactCache::open(folder.as_path())?.forget(runtime)
+    let cache = ArtifactCache::open(folder.as_path())?;
+    cache.forget(runtime)?;
+    cache.forget(&name_of_snapshot(runtime))
 }
 
 /// Gives a worker the module, and takes the code.

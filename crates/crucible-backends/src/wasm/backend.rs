@@ -1,10 +1,10 @@
 //! Makes sandboxes in which programs are WebAssembly.
 
-use super::artifact::{self, Artifacts};
+use super::artifact::{self, Artifacts, Kind, Wanted};
 use super::config::WasmConfig;
 use super::engine;
 use super::program::MountedRuntime;
-use super::protocol::{Imports, Task};
+use super::protocol::Imports;
 use super::runtimes::{InstalledRuntime, RuntimeFolder};
 use super::sandbox::{MemoryHeldBy, WasmSandbox, worker_command};
 use super::self_test;
@@ -18,7 +18,7 @@ use crucible_core::{
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 /// The folder inside in which the worker and compiled runtimes are.
 const FOLDER: &str = "/crucible";
@@ -53,12 +53,23 @@ impl WasmBackend {
         Ok(Self { jail, capabilities, config, artifacts, worker, digest })
     }
 
-    /// The file with the compiled code of an installed runtime, which is compiled first where that is needed.
+    /// The file with the compiled code of an installed runtime, which is compiled first where that is needed; its snapshot is
+    /// made, too, where it has one.
     ///
     /// # Errors
     /// `NotFound` where it isn't installed, with the command that installs it; `Infrastructure` where it can't be compiled.
     pub async fn compiled(&self, runtime: &str) -> Result<HostPath> {
-        self.compiled_of(&self.runtimes()?.get(runtime)?).await
+        let installed = self.runtimes()?.get(runtime)?;
+        self.snapshot_of(&installed).await;
+        self.compiled_of(&installed).await
+    }
+
+    /// The same for its snapshot; `None` where it has none, or where none can be made, which is told.
+    ///
+    /// # Errors
+    /// `NotFound` where it isn't installed.
+    pub async fn snapshot(&self, runtime: &str) -> Result<Option<HostPath>> {
+        Ok(self.snapshot_of(&self.runtimes()?.get(runtime)?).await)
     }
 
     /// What another one of these, in a place where nothing of the user's is, needs to have the same runtimes: names and bytes
@@ -73,6 +84,10 @@ impl WasmBackend {
             let code = std::fs::read(code.as_path()).map_err(|error| unreadable(&code, error))?;
             files.push((format!("{}.wasm", installed.name), installed.read()?));
             files.push((format!("{}.compiled", installed.name), code));
+            if let Some(code) = self.snapshot_of(&installed).await {
+                let code = std::fs::read(code.as_path()).map_err(|error| unreadable(&code, error))?;
+                files.push((format!("{}.snapshot", installed.name), code));
+            }
         }
         Ok(files)
     }
@@ -93,7 +108,14 @@ impl WasmBackend {
                 continue;
             }
             runtimes.keep(name, &read("wasm")?)?;
-            artifacts.keep(&runtimes.get(name)?, &read("compiled")?)?;
+            let installed = runtimes.get(name)?;
+            for (kind, ending) in [(Kind::Whole, "compiled"), (Kind::Snapshot, "snapshot")] {
+                if let Some(wanted) = Wanted::new(&installed, kind)
+                    && folder.join(format!("{name}.{ending}")).exists()
+                {
+                    artifacts.keep(&wanted, &read(ending)?)?;
+                }
+            }
         }
         Ok(())
     }
@@ -103,8 +125,28 @@ impl WasmBackend {
     }
 
     async fn compiled_of(&self, installed: &InstalledRuntime) -> Result<HostPath> {
+        let wanted = Wanted::new(installed, Kind::Whole)
+            .ok_or_else(|| Error::new(ErrorKind::Infrastructure, "compile the runtime", "the runtime has no module"))?;
+        self.made(installed, &wanted).await
+    }
+
+    /// Without it everything works as well, and takes longer.
+    async fn snapshot_of(&self, installed: &InstalledRuntime) -> Option<HostPath> {
+        let wanted = Wanted::new(installed, Kind::Snapshot).filter(|wanted| !self.artifacts.has_failed(wanted))?;
+        match self.made(installed, &wanted).await {
+            Ok(path) => Some(path),
+            Err(error) => {
+                self.artifacts.give_up(&wanted);
+                let name = &installed.name;
+                self.config.note.tell(&format!("'{name}' starts without a snapshot, which takes longer: {error}"));
+                None
+            }
+        }
+    }
+
+    async fn made(&self, installed: &InstalledRuntime, wanted: &Wanted) -> Result<HostPath> {
         let _alone = self.artifacts.one_at_a_time.lock().await;
-        if let Some(path) = self.artifacts.find(installed, &self.config.note) {
+        if let Some(path) = self.artifacts.find(wanted, &self.config.note) {
             return Ok(path);
         }
         let module = installed.read()?;
@@ -117,17 +159,20 @@ impl WasmBackend {
             project: None,
         };
         let place = self.jail.make(request, self.furnishing(&BTreeMap::new()), &BTreeSet::new()).await?;
-        let command = worker_command(&self.config.worker, &Task::Compile, &[], &[])?;
+        let command = worker_command(&self.config.worker, &wanted.task, &[], &[])?;
         let code = match place.exec(command).await {
             Ok(execution) => artifact::hear(execution, &module).await,
             Err(error) => Err(error),
         };
         Box::new(place).destroy().await?;
-        self.artifacts.keep(installed, &code?)
+        self.artifacts.keep(wanted, &code?)
     }
 
-    /// The runtimes that a language, or without one any command, may use.
-    async fn runtimes_for(&self, language: Option<&Language>) -> Result<Vec<(InstalledRuntime, HostPath)>> {
+    /// The runtimes that a language, or without one any command, may use, with their code and that of their snapshots.
+    async fn runtimes_for(
+        &self,
+        language: Option<&Language>,
+    ) -> Result<Vec<(InstalledRuntime, HostPath, Option<HostPath>)>> {
         let installed = match language {
             None => self.runtimes()?.list()?,
             Some(language) if language.is_wasm_itself() => Vec::new(),
@@ -141,7 +186,8 @@ impl WasmBackend {
         let mut found = Vec::new();
         for runtime in installed {
             let code = self.compiled_of(&runtime).await?;
-            found.push((runtime, code));
+            let snapshot = self.snapshot_of(&runtime).await;
+            found.push((runtime, code, snapshot));
         }
         Ok(found)
     }
@@ -166,13 +212,15 @@ impl WasmBackend {
         let found = self.runtimes_for(request.language.as_deref()).await?;
         let mut files = BTreeMap::new();
         let mut mounted = Vec::new();
-        for (runtime, code) in found {
+        for (runtime, code, snapshot) in found {
             let inside = format!("{FOLDER}/{}", runtime.name);
-            mounted.push(MountedRuntime::new(&runtime.known, inside.clone()));
+            let inside_snapshot = snapshot.as_ref().map(|_| format!("{inside}.snapshot"));
+            files.extend(inside_snapshot.clone().zip(snapshot));
+            mounted.push(MountedRuntime::new(&runtime.known, inside.clone(), inside_snapshot));
             files.insert(inside, code);
         }
         let furnishing = self.furnishing(&files);
-        let (language, limits) = (request.language.clone(), request.limits.clone());
+        let (language, limits, readiness) = (request.language.clone(), request.limits.clone(), request.readiness);
         request.limits.pids = limits.pids.saturating_mul(THREADS);
         let place = if without.is_empty() {
             self.jail.make(request, furnishing, without).await?
@@ -183,7 +231,7 @@ impl WasmBackend {
         let mut layers = place.layers().clone();
         layers.insert(Layer::WebAssembly, web_assembly());
         let holds_memory = layers.get(&Layer::CgroupMemory).is_some_and(LayerState::is_active);
-        Ok(WasmSandbox {
+        let mut sandbox = WasmSandbox {
             place,
             layers,
             interpreter,
@@ -193,7 +241,17 @@ impl WasmBackend {
             memory: if holds_memory { MemoryHeldBy::Kernel } else { MemoryHeldBy::Worker },
             imports,
             features: self.capabilities.live.clone(),
-        })
+            waiting: Mutex::default(),
+            baseline: Mutex::default(),
+        };
+        if readiness == Readiness::Interpreter
+            && sandbox.interpreter.is_some()
+            && let Err(error) = sandbox.make_ready().await
+        {
+            Box::new(sandbox).destroy().await?;
+            return Err(error);
+        }
+        Ok(sandbox)
     }
 }
 

@@ -102,7 +102,8 @@ impl ArtifactCache {
         for file in names.iter().filter(|file| file.starts_with(&of_this_runtime) && file.ends_with(ENDING)) {
             let Some(seal) = file.strip_prefix(&name.prefix()).and_then(|rest| rest.strip_suffix(ENDING)) else {
                 why.get_or_insert_with(|| {
-                    "what is there was compiled by another version of the engine or for another processor".to_owned()
+                    "what is there was made by another version of Crucible or of its engine, or for another processor"
+                        .to_owned()
                 });
                 continue;
             };

@@ -19,6 +19,8 @@ mod protocol;
 pub mod runtimes;
 mod sandbox;
 mod self_test;
+mod snapshot;
+mod waiting;
 pub mod worker;
 
 pub use backend::{WasmBackend, forget_compiled};

@@ -1,16 +1,19 @@
-//! A sandbox whose commands are WebAssembly: the jail's, with a worker around every command.
+//! A sandbox whose commands are WebAssembly: the jail's, with a worker around every command. One worker may wait for the
+//! first command before that is known.
 
 use super::backend::WORKER;
 use super::config::WorkerProgram;
 use super::program::{self, MountedRuntime};
-use super::protocol::{Imports, LONGEST_REFUSAL, READY, REFUSED, Refusal, Run, Task, Why};
+use super::protocol::{Code, Imports, LONGEST_REFUSAL, Order, READY, REFUSED, Refusal, Setting, Start, Task, Why};
+use super::waiting::{Baseline, Waiting};
 use crate::native::NativeSandbox;
 use async_trait::async_trait;
 use crucible_core::{
     Command, Counters, Error, ErrorKind, Execution, ExitStatus, FileContent, FileEntry, GuestPath, Layers, Limits,
-    LiveFeature, Loss, Observer, Posture, Result, Sandbox, SandboxId, TripwireWatch, WatchedPlace,
+    LiveFeature, Loss, Observer, Posture, Readiness, Result, Sandbox, SandboxId, Tree, TripwireWatch, WatchedPlace,
 };
 use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt};
 
@@ -35,6 +38,16 @@ pub(super) struct WasmSandbox {
     pub(super) memory: MemoryHeldBy,
     pub(super) imports: Imports,
     pub(super) features: BTreeSet<LiveFeature>,
+    /// The worker that waits for the first command.
+    pub(super) waiting: Mutex<Option<Waiting>>,
+    /// What that has used before it had its order.
+    pub(super) baseline: Mutex<Baseline>,
+}
+
+/// What the process around a command starts with.
+struct Setup {
+    directory: GuestPath,
+    tree: Tree,
 }
 
 /// Who holds the limit on memory.
@@ -67,17 +80,47 @@ pub(super) fn worker_command(
 }
 
 impl WasmSandbox {
-    fn run(&self, command: &Command) -> Result<Run> {
-        let program =
-            command.argv.first().ok_or_else(|| Error::new(ErrorKind::InvalidInput, START, "the command is empty"))?;
-        Ok(Run {
-            code: program::find(&self.runtimes, program, &command.directory)?,
-            directory: command.directory.as_str().to_owned(),
+    fn setting(&self, code: Code) -> Setting {
+        Setting {
+            code,
             stack: self.limits.stack.get(),
-            cpu_milliseconds: u64::try_from(self.limits.cpu_time.get().as_millis()).unwrap_or(u64::MAX),
             memory: (self.memory == MemoryHeldBy::Worker).then(|| self.limits.memory.get()),
             imports: self.imports,
-        })
+        }
+    }
+
+    fn order(&self, command: Command) -> (Setup, Order) {
+        let Command { argv, mut env, directory, tree, user: _, terminal: _ } = command;
+        for (name, value) in VARIABLES {
+            env.entry(name.to_owned()).or_insert_with(|| value.to_owned());
+        }
+        let start = Start {
+            directory: directory.as_str().to_owned(),
+            cpu_milliseconds: u64::try_from(self.limits.cpu_time.get().as_millis()).unwrap_or(u64::MAX),
+        };
+        (Setup { directory, tree }, Order { start, variables: env.into_iter().collect(), arguments: argv })
+    }
+
+    /// Starts the worker that waits for the first command. Where that can't be, the sandbox is as it would be without.
+    ///
+    /// # Errors
+    /// `Infrastructure` where the sandbox is lost.
+    pub(super) async fn make_ready(&mut self) -> Result<()> {
+        let Some(runtime) = self.runtimes.first() else { return Ok(()) };
+        let setting = self.setting(runtime.likely());
+        let command = worker_command(&self.worker, &Task::Wait(setting.clone()), &[], &[])?;
+        let waiting = Waiting::begin(self.place.exec(command).await?, setting).await;
+        self.baseline = Mutex::new(Baseline::of(&self.place.counters().await?));
+        self.waiting = Mutex::new(waiting);
+        Ok(())
+    }
+
+    fn take_waiting(&self) -> Option<Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    fn baseline(&self) -> Baseline {
+        self.baseline.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Waits for the worker's first word, which it says before the guest's first instruction.
@@ -149,15 +192,27 @@ impl Sandbox for WasmSandbox {
         self.interpreter.as_deref()
     }
 
+    fn readiness(&self) -> Readiness {
+        let waits = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).is_some();
+        if waits { Readiness::Interpreter } else { Readiness::Bare }
+    }
+
     async fn exec(&self, command: Command) -> Result<Execution> {
         command.check(&self.features)?;
-        let run = self.run(&command)?;
-        let Command { argv, mut env, directory, tree, user: _, terminal: _ } = command;
-        for (name, value) in VARIABLES {
-            env.entry(name.to_owned()).or_insert_with(|| value.to_owned());
+        let (Setup { directory, tree }, order) = self.order(command);
+        let setting = self.setting(program::find(&self.runtimes, &order.arguments, &order.variables, &directory)?);
+        if let Some(waiting) = self.take_waiting() {
+            let is_ordinary = directory == GuestPath::default() && tree == Tree::default();
+            if is_ordinary && waiting.setting == setting {
+                let execution = waiting.order(&order).await?;
+                return self.hear_of_start(execution, self.baseline().out_of_memory_kills).await;
+            }
+            waiting.end().await?;
+            let counters = self.place.counters().await?;
+            *self.baseline.lock().unwrap_or_else(PoisonError::into_inner) = Baseline::of(&counters);
         }
-        let env: Vec<_> = env.into_iter().collect();
-        let worker = worker_command(&self.worker, &Task::Run(run), &env, &argv)?;
+        let Order { start, variables, arguments } = order;
+        let worker = worker_command(&self.worker, &Task::Run(setting, start), &variables, &arguments)?;
         let kills = self.place.counters().await?.out_of_memory_kills;
         let execution = self.place.exec(Command { directory, tree, ..worker }).await?;
         self.hear_of_start(execution, kills).await
@@ -189,11 +244,12 @@ impl Sandbox for WasmSandbox {
     }
 
     async fn end_processes(&self) -> Result<()> {
+        drop(self.take_waiting());
         self.place.end_processes().await
     }
 
     async fn counters(&self) -> Result<Counters> {
-        self.place.counters().await
+        Ok(self.baseline().apart_from(self.place.counters().await?))
     }
 
     async fn posture(&self) -> Result<Posture> {

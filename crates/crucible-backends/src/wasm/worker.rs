@@ -3,19 +3,24 @@
 //! Invariant: a guest gets its arguments, its variables, its folders and the three standard streams, and nothing else of this
 //! process. What the backend hears of the start was written before the guest's first instruction.
 //!
-//! It enforces no limit that anybody relies on but those on the stack and, without control groups, on memory: what counts is
+//! What is done before a program is known needs no thread and no async runtime, so that a process that has done it can be
+//! copied. It enforces no limit that anybody relies on but those on the stack and, without control groups, on memory: what counts is
 //! what the jail enforces from outside.
 
 use super::cache;
 use super::engine::engine;
-use super::protocol::{Code, Imports, READY, REFUSED, Refusal, Run, Task, Why};
+use super::protocol::{Code, Imports, LONGEST_ORDER, Order, PREPARED, READY, REFUSED, Refusal, Setting, Task, Why};
+use super::snapshot::{self, Recipe};
 use crucible_core::GuestPath;
+use futures_util::FutureExt;
 use std::ffi::OsString;
+use std::fs::File;
 use std::io::{self, Read, Write};
+use std::os::fd::AsFd;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use wasmtime::component::{Component, InstancePre as ComponentPre, Linker as ComponentLinker};
-use wasmtime::{Engine, Error, InstancePre, Linker, Module, ResourceLimiter, Result, Store, Trap};
+use wasmtime::{Engine, Error, Instance, InstancePre, Linker, Module, ResourceLimiter, Result, Store, Trap};
 use wasmtime_wasi::p1::{self, WasiP1Ctx};
 use wasmtime_wasi::p2::bindings::CommandPre;
 use wasmtime_wasi::{FsPerms, I32Exit, WasiCtxBuilder, WasiCtxView, WasiView};
@@ -32,22 +37,27 @@ const OUT_OF_TIME: u8 = 128 + 24;
 const FAILED: u8 = 70;
 /// What is sent to a process whose file grows too large. It is taken note of, so that the write itself fails.
 const FILE_TOO_LARGE: i32 = 25;
+/// The stack that an interpreter is initialised with.
+const INTERPRETER_STACK: u64 = 8 << 20;
 /// The longest nap of whoever looks at the clock.
 const NAP: Duration = Duration::from_millis(250);
 
 /// Does what the arguments say, and gives the process's exit code.
 #[must_use]
 pub fn run(arguments: impl Iterator<Item = OsString>) -> u8 {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| worker(format!("it has no async runtime: {error}")));
-    let done = runtime.and_then(|runtime| {
-        let order = Order::read(arguments)?;
-        match order.task {
-            Task::Compile => compile().map(|code| tell(READY, &code)),
-            Task::Run(ref run) => {
-                let program = runtime.block_on(async { Program::prepare(run, &order.variables, &order.arguments) })?;
-                tell(READY, &[]);
-                Ok(runtime.block_on(program.run()))
+    let done = Call::read(arguments).and_then(|call| match call.task {
+        Task::Compile => compile(&module()?).map(|code| tell(READY, &code)),
+        Task::Snapshot(recipe, program) => take_snapshot(&module()?, &recipe, &program).map(|code| tell(READY, &code)),
+        Task::Run(setting, start) => {
+            let program = Program::prepare(&setting)?;
+            program.obey(&Order { start, variables: call.variables, arguments: call.arguments }, Duration::ZERO)
+        }
+        Task::Wait(setting) => {
+            let program = Program::prepare(&setting)?;
+            tell(PREPARED, &[]);
+            match wait()? {
+                Some(order) => program.obey(&order, processor_time()),
+                None => Ok(0),
             }
         }
     });
@@ -76,14 +86,32 @@ fn worker(message: impl Into<String>) -> Refusal {
     refusal(Why::Worker, message, "")
 }
 
+/// Waits for an order; none where it isn't needed any more. Not a byte more is read.
+fn wait() -> Result<Option<Order>, Refusal> {
+    let unread = |error: io::Error| worker(format!("its order can't be read: {error}"));
+    let mut stdin = File::from(io::stdin().as_fd().try_clone_to_owned().map_err(unread)?);
+    let mut length = [0; 4];
+    match stdin.read_exact(&mut length) {
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
+        read => read.map_err(unread)?,
+    }
+    let length = u32::from_le_bytes(length);
+    if length > LONGEST_ORDER {
+        return Err(worker("its order is too long"));
+    }
+    let mut order = vec![0; usize::try_from(length).unwrap_or_default()];
+    stdin.read_exact(&mut order).map_err(unread)?;
+    serde_json::from_slice(&order).map(Some).map_err(|error| worker(format!("its order can't be read: {error}")))
+}
+
 /// What it was called with.
-struct Order {
+struct Call {
     task: Task,
     variables: Vec<(String, String)>,
     arguments: Vec<String>,
 }
 
-impl Order {
+impl Call {
     fn read(arguments: impl Iterator<Item = OsString>) -> Result<Self, Refusal> {
         let mut texts = arguments.map(|text| text.into_string().map_err(|_| worker("an argument isn't UTF-8")));
         let mut next = || texts.next().unwrap_or_else(|| Err(worker("an argument is missing")));
@@ -100,11 +128,41 @@ impl Order {
     }
 }
 
-fn compile() -> Result<Vec<u8>, Refusal> {
+fn module() -> Result<Vec<u8>, Refusal> {
     let mut module = Vec::new();
     io::stdin().read_to_end(&mut module).map_err(|error| worker(format!("the module can't be read: {error}")))?;
-    let engine = engine(1 << 20).map_err(|error| worker(format!("there is no engine: {error:#}")))?;
-    engine.precompile_module(&module).map_err(|error| unusable(&error))
+    Ok(module)
+}
+
+fn engine_with(stack: u64) -> Result<Engine, Refusal> {
+    engine(usize::try_from(stack).unwrap_or(usize::MAX))
+        .map_err(|error| worker(format!("there is no engine: {error:#}")))
+}
+
+fn compile(module: &[u8]) -> Result<Vec<u8>, Refusal> {
+    engine_with(1 << 20)?.precompile_module(module).map_err(|error| unusable(&error))
+}
+
+/// Makes the compiled module that goes on from a snapshot of an interpreter, which begins with an empty work folder.
+fn take_snapshot(module: &[u8], recipe: &Recipe, program: &str) -> Result<Vec<u8>, Refusal> {
+    let engine = engine_with(INTERPRETER_STACK)?;
+    let variables: Vec<_> = recipe.variables();
+    let mut builder = WasiCtxBuilder::new();
+    builder.args(&snapshot::make::arguments(program)).envs(&variables).allow_blocking_current_thread(true);
+    let failed = |error: Error| worker(format!("the snapshot can't be made: {}", chain(&error)));
+    let wasi = folders(builder, GuestPath::WORK).map_err(failed)?;
+    let guest = Guest { wasi: Some(wasi), memory: MemoryLimit { most: None, used: 0 } };
+    let mut store = Store::new(&engine, guest);
+    store.set_epoch_deadline(1);
+    let mut linker = Linker::new(&engine);
+    link_preview_1(&mut linker).map_err(failed)?;
+    let made = snapshot::make::make(&engine, &linker, &mut store, module, recipe);
+    compile(&async_runtime()?.block_on(made).map_err(failed)?)
+}
+
+fn async_runtime() -> Result<tokio::runtime::Runtime, Refusal> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map_err(|error| worker(format!("it has no async runtime: {error}")))
 }
 
 fn read(path: &str) -> Result<Vec<u8>, Refusal> {
@@ -134,13 +192,20 @@ fn chain(error: &Error) -> String {
 
 /// What a guest's functions work on.
 struct Guest {
-    wasi: WasiP1Ctx,
+    /// There as soon as it is known what the program is.
+    wasi: Option<WasiP1Ctx>,
     memory: MemoryLimit,
+}
+
+impl Guest {
+    fn wasi(&mut self) -> &mut WasiP1Ctx {
+        self.wasi.get_or_insert_with(|| WasiCtxBuilder::new().build_p1())
+    }
 }
 
 impl WasiView for Guest {
     fn ctx(&mut self) -> WasiCtxView<'_> {
-        self.wasi.ctx()
+        self.wasi().ctx()
     }
 }
 
@@ -172,48 +237,76 @@ impl ResourceLimiter for MemoryLimit {
 enum Linked {
     Module(InstancePre<Guest>),
     Component(ComponentPre<Guest>),
+    /// An interpreter that is initialised, with its memory.
+    Snapshot(Instance),
 }
 
-/// A program that is ready to start.
+/// A program that is ready to start, or an interpreter that is ready for one.
 struct Program {
     engine: Engine,
     store: Store<Guest>,
     linked: Linked,
-    processor_time: Duration,
 }
 
 impl Program {
-    fn prepare(run: &Run, variables: &[(String, String)], arguments: &[String]) -> Result<Self, Refusal> {
-        let stack = usize::try_from(run.stack).unwrap_or(usize::MAX);
-        let engine = engine(stack).map_err(|error| worker(format!("there is no engine: {error:#}")))?;
-        let guest = Guest {
-            wasi: wasi(run, variables, arguments).map_err(|error| worker(format!("the work folder: {error:#}")))?,
-            memory: MemoryLimit { most: run.memory, used: 0 },
-        };
+    /// Does all that can be done before it is known what the program is.
+    fn prepare(setting: &Setting) -> Result<Self, Refusal> {
+        let engine = engine_with(setting.stack)?;
+        let guest = Guest { wasi: None, memory: MemoryLimit { most: setting.memory, used: 0 } };
         let mut store = Store::new(&engine, guest);
         store.limiter(|guest| &mut guest.memory);
         store.set_epoch_deadline(1);
-        let linked = match &run.code {
-            Code::Artifact(path) => {
-                let module = cache::load(&engine, path)
-                    .map_err(|error| worker(format!("the compiled runtime can't be loaded: {}", chain(&error))))?;
-                link_module(&module, &mut store, run.imports)?
-            }
-            Code::File(path) => link_file(&read(path)?, &mut store, run.imports)?,
+        let load = |path: &str| {
+            cache::load(&engine, path)
+                .map_err(|error| worker(format!("the compiled runtime can't be loaded: {}", chain(&error))))
         };
-        let processor_time = Duration::from_millis(run.cpu_milliseconds);
-        Ok(Self { engine, store, linked, processor_time })
+        let linked = match &setting.code {
+            Code::Artifact(path) => Linked::Module(link_module(&load(path)?, &mut store, setting.imports)?),
+            Code::Snapshot(path) => {
+                let linked = link_module(&load(path)?, &mut store, setting.imports)?;
+                // Nothing of it is called, so that there is nothing to wait for.
+                let instance = linked.instantiate_async(&mut store).now_or_never();
+                let instance = instance.unwrap_or_else(|| Err(Error::msg("it waits for something")));
+                let failed = |error| worker(format!("the snapshot can't be mapped: {}", chain(&error)));
+                Linked::Snapshot(instance.map_err(failed)?)
+            }
+            Code::File(path) => link_file(&read(path)?, &mut store, setting.imports)?,
+        };
+        Ok(Self { engine, store, linked })
+    }
+
+    /// Runs what was ordered, and gives the process's exit code.
+    fn obey(mut self, order: &Order, used_before: Duration) -> Result<u8, Refusal> {
+        let runtime = async_runtime()?;
+        let code = {
+            let _within = runtime.enter();
+            let failed = |error| worker(format!("the work folder: {error:#}"));
+            self.store.data_mut().wasi = Some(wasi(order).map_err(failed)?);
+            if let Linked::Snapshot(instance) = &self.linked {
+                let given = snapshot::order::give(instance, &mut self.store, &order.arguments, &order.variables);
+                given.map_err(|error| worker(format!("the snapshot can't be used: {}", chain(&error))))?;
+            }
+            tell(READY, &[]);
+            let processor_time = Duration::from_millis(order.start.cpu_milliseconds);
+            runtime.block_on(self.run(processor_time.saturating_add(used_before)))
+        };
+        // The process ends with this.
+        std::mem::forget(runtime);
+        Ok(code)
     }
 
     /// Runs it to its end.
-    async fn run(mut self) -> u8 {
+    async fn run(mut self, processor_time: Duration) -> u8 {
         // Held to the end, so that it isn't sent as the kernel would.
         let _noted = signal(SignalKind::from_raw(FILE_TOO_LARGE)).ok();
-        interrupt(self.engine, self.processor_time);
+        interrupt(self.engine, processor_time);
         let ended = match self.linked {
             Linked::Module(linked) => start_module(&linked, &mut self.store).await,
             Linked::Component(linked) => start_component(linked, &mut self.store).await,
+            Linked::Snapshot(instance) => start_instance(&instance, &mut self.store).await,
         };
+        // The kernel clears up faster.
+        std::mem::forget(self.store);
         ended.unwrap_or_else(|error| {
             if let Some(I32Exit(code)) = error.downcast_ref() {
                 // What the kernel keeps of an exit code.
@@ -229,6 +322,10 @@ impl Program {
 
 async fn start_module(linked: &InstancePre<Guest>, store: &mut Store<Guest>) -> Result<u8> {
     let instance = linked.instantiate_async(&mut *store).await?;
+    start_instance(&instance, store).await
+}
+
+async fn start_instance(instance: &Instance, store: &mut Store<Guest>) -> Result<u8> {
     instance.get_typed_func::<(), ()>(&mut *store, START)?.call_async(store, ()).await?;
     Ok(0)
 }
@@ -243,11 +340,15 @@ async fn start_component(linked: ComponentPre<Guest>, store: &mut Store<Guest>) 
 
 /// The guest's surroundings: streams, arguments, variables, and the work folder under two names. Programs that know no
 /// current folder find it as the one that they start in.
-fn wasi(run: &Run, variables: &[(String, String)], arguments: &[String]) -> Result<WasiP1Ctx> {
+fn wasi(order: &Order) -> Result<WasiP1Ctx> {
     let mut builder = WasiCtxBuilder::new();
-    builder.inherit_stdio().args(arguments).envs(variables).allow_blocking_current_thread(true);
-    builder.initial_cwd(&run.directory);
-    builder.preopened_dir(&run.directory, ".", FsPerms::ReadWrite)?;
+    builder.inherit_stdio().args(&order.arguments).envs(&order.variables).allow_blocking_current_thread(true);
+    folders(builder, &order.start.directory)
+}
+
+fn folders(mut builder: WasiCtxBuilder, directory: &str) -> Result<WasiP1Ctx> {
+    builder.initial_cwd(directory);
+    builder.preopened_dir(directory, ".", FsPerms::ReadWrite)?;
     builder.preopened_dir(GuestPath::WORK, GuestPath::WORK, FsPerms::ReadWrite)?;
     Ok(builder.build_p1())
 }
@@ -264,14 +365,14 @@ fn link_file(bytes: &[u8], store: &mut Store<Guest>, imports: Imports) -> Result
         link_component(bytes, store.engine())
     } else {
         let module = Module::new(store.engine(), bytes).map_err(|error| unusable(&error))?;
-        link_module(&module, store, imports)
+        link_module(&module, store, imports).map(Linked::Module)
     }
 }
 
 const WHAT_IS_LINKED: &str = "modules are linked to WASI preview 1 (wasi_snapshot_preview1) and components to WASI 0.2, \
                               without sockets; build it for wasm32-wasip1 or wasm32-wasip2";
 
-fn link_module(module: &Module, store: &mut Store<Guest>, imports: Imports) -> Result<Linked, Refusal> {
+fn link_module(module: &Module, store: &mut Store<Guest>, imports: Imports) -> Result<InstancePre<Guest>, Refusal> {
     if module.get_export(START).is_none_or(|export| export.func().is_none()) {
         let hint = "a program is needed, with a main function, and not a library";
         return Err(refusal(Why::Program, format!("the module exports no function {START}"), hint));
@@ -282,11 +383,11 @@ fn link_module(module: &Module, store: &mut Store<Guest>, imports: Imports) -> R
         Imports::MadeUp => linker.define_unknown_imports_as_default_values(&mut *store, module),
     });
     linked.map_err(|error| worker(format!("WASI can't be linked: {error:#}")))?;
-    linker.instantiate_pre(module).map(Linked::Module).map_err(|error| not_linked(&error))
+    linker.instantiate_pre(module).map_err(|error| not_linked(&error))
 }
 
 fn link_preview_1(linker: &mut Linker<Guest>) -> Result<()> {
-    p1::add_to_linker_async(linker, |guest: &mut Guest| &mut guest.wasi)?;
+    p1::add_to_linker_async(linker, Guest::wasi)?;
     // Theirs takes codes of 126 and above for a mistake; programs for the kernel end with them all the time.
     linker.allow_shadowing(true);
     linker.func_wrap(PREVIEW_1, "proc_exit", |code: i32| -> Result<()> { Err(I32Exit(code).into()) })?;
@@ -311,13 +412,17 @@ fn not_linked(error: &Error) -> Refusal {
     refusal(Why::Program, format!("the WebAssembly can't be linked: {}", chain(error)), WHAT_IS_LINKED)
 }
 
+/// What this process has used so far.
+fn processor_time() -> Duration {
+    let used = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    Duration::new(used.tv_sec.try_into().unwrap_or(0), used.tv_nsec.try_into().unwrap_or(0))
+}
+
 /// Interrupts the guest when this process has used up that much processor time. The supervisor looks, too, and counts more.
 fn interrupt(engine: Engine, after: Duration) {
     let look = move || {
         loop {
-            let used = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
-            let used = Duration::new(used.tv_sec.try_into().unwrap_or(0), used.tv_nsec.try_into().unwrap_or(0));
-            match after.checked_sub(used) {
+            match after.checked_sub(processor_time()) {
                 Some(left) if !left.is_zero() => std::thread::sleep((left / 2).clamp(Duration::from_millis(1), NAP)),
                 _ => break,
             }

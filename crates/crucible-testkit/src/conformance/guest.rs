@@ -46,6 +46,8 @@ pub(super) struct Guest {
     prefix: Vec<String>,
     /// What every program of the language finds in its environment, for one that waits with that.
     env: BTreeMap<String, String>,
+    /// Whether an interpreter is to wait for scripts in files.
+    waits: bool,
 }
 
 /// A path inside that is known to be good.
@@ -77,12 +79,13 @@ impl Guest {
         limits: Limits,
         flags: &[&str],
     ) -> Result<Self, Stop> {
+        let waits = subject.readiness == Readiness::Interpreter && Arc::ptr_eq(language, &subject.python);
         let request = SandboxRequest {
             id: SandboxId::generate(),
             language: Some(Arc::clone(language)),
             limits,
             policy: subject.policy.clone(),
-            readiness: if Arc::ptr_eq(language, &subject.python) { subject.readiness } else { Readiness::Bare },
+            readiness: if waits { Readiness::Interpreter } else { Readiness::Bare },
             project: None,
         };
         let sandbox = subject.backend.create(request).await?;
@@ -90,12 +93,12 @@ impl Guest {
             return Err(Stop::Failed(format!("a sandbox for {} has no interpreter", language.title)));
         };
         let prefix = std::iter::once(interpreter).chain(flags.iter().copied()).map(str::to_owned).collect();
-        Ok(Self { sandbox, prefix, env: language.env.clone() })
+        Ok(Self { sandbox, prefix, env: language.env.clone(), waits })
     }
 
     /// Another sandbox with the same interpreter.
     pub(super) fn with(&self, sandbox: Box<dyn Sandbox>) -> Self {
-        Self { sandbox, prefix: self.prefix.clone(), env: self.env.clone() }
+        Self { sandbox, prefix: self.prefix.clone(), env: self.env.clone(), waits: self.waits }
     }
 
     /// A sandbox for Python.
@@ -142,7 +145,9 @@ impl Guest {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let script = command.argv.strip_prefix(self.prefix.as_slice()).and_then(<[String]>::split_first);
         match (script, self.prefix.split_last()) {
-            (Some((script, arguments)), Some((_, flags))) if self.sandbox.readiness() == Readiness::Interpreter => {
+            (Some((script, arguments)), Some((_, flags)))
+                if self.waits && self.sandbox.readiness() == Readiness::Interpreter =>
+            {
                 let file = format!("/tmp/conformance-{}.py", NEXT.fetch_add(1, Ordering::Relaxed));
                 self.write(&file, script.as_bytes()).await?;
                 let argv = flags.iter().cloned().chain([file]).chain(arguments.iter().cloned()).collect();

@@ -8,6 +8,7 @@ mod install;
 mod tests;
 
 use super::private::PrivateFolder;
+use super::snapshot::Recipe;
 use crucible_core::{Error, ErrorKind, HostPath, Result, nearest};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
@@ -36,6 +37,8 @@ pub struct KnownRuntime {
     pub(super) program: String,
     #[serde(default)]
     pub(super) commands: Vec<String>,
+    /// How a snapshot of it is made, where one can be.
+    pub(super) snapshot: Option<Recipe>,
 }
 
 /// Where it comes from.
