@@ -236,7 +236,7 @@ impl Pool {
             if bytes >= self.settings.memory {
                 return;
             }
-            let wanted = shelf.demand.wanted().clamp(1, self.settings.most);
+            let wanted = shelf.demand.wanted().min(self.settings.most);
             let missing = wanted.saturating_sub(shelf.standing.len() + shelf.making);
             shelf.making += missing;
             missing
