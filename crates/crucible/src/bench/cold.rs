@@ -25,10 +25,10 @@ use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
 /// What every way runs.
-const CODE: &str = "print(1)";
-const OUTPUT: &[u8] = b"1\n";
+pub(super) const CODE: &str = "print(1)";
+pub(super) const OUTPUT: &[u8] = b"1\n";
 /// The name of the language table's entry that runs Python without `site`, as the plain process does.
-const LANGUAGE: &str = "bare_python";
+pub(super) const LANGUAGE: &str = "bare_python";
 /// Runs of each way in a round, for latency.
 const RUNS_FOR_LATENCY: u32 = 10;
 /// Pairs of two runs with and two without watching the guest, in a round.
@@ -67,18 +67,7 @@ struct Bench {
 pub(crate) fn run(request: &Request) -> Result<()> {
     let rounds = request.rounds.unwrap_or(ROUNDS);
     let configuration = Configuration::built_in()?;
-    let (_, python) = configuration.languages().find("python")?;
-    let cache = configuration.interpreter_cache();
-    let found = runtime::resolve(&python, cache.as_ref().map(crucible_core::HostPath::as_path))?;
-    let interpreter =
-        found.interpreter.ok_or_else(|| failed("find Python", "the language table names no interpreter for python"))?;
-
-    let bare = Language {
-        endings: Vec::new(),
-        aliases: Vec::new(),
-        run: ["{interpreter}", "-I", "-S", "{file}"].map(str::to_owned).to_vec(),
-        ..Language::clone(&python)
-    };
+    let (bare, interpreter) = language(&configuration)?;
     let folder = settings_with(&bare)?;
     let own = std::env::current_exe()
         .map_err(|error| failed("find this program", "its path can't be read").with_source(error))?;
@@ -96,7 +85,7 @@ pub(crate) fn run(request: &Request) -> Result<()> {
     };
 
     let watching = [engine(Watch::Everything)?, engine(Watch::Nothing)?];
-    let python = [interpreter.path.as_str(), "-I", "-S", "-c", CODE];
+    let python = [interpreter.as_str(), "-I", "-S", "-c", CODE];
     let owned = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
     let process = |command| Way::Process { command, configuration: folder.file.clone() };
     let own = own.to_string_lossy();
@@ -111,7 +100,7 @@ pub(crate) fn run(request: &Request) -> Result<()> {
         ways.push(("bwrap", process(owned(&words))));
     }
     let bench = Bench { runtime, watching, ways };
-    let report = bench.measure(rounds, &interpreter.path)?;
+    let report = bench.measure(rounds, &interpreter)?;
     let text = match request.format {
         Format::Text => report.table(),
         Format::Json => report.json(),
@@ -120,6 +109,22 @@ pub(crate) fn run(request: &Request) -> Result<()> {
     std::io::stdout()
         .write_all(text.as_bytes())
         .map_err(|error| failed("write the result", "standard output can't be written").with_source(error))
+}
+
+/// Python without `site`, as the plain process is started, and the path of its interpreter.
+pub(super) fn language(configuration: &Configuration) -> Result<(Language, String)> {
+    let (_, python) = configuration.languages().find("python")?;
+    let cache = configuration.interpreter_cache();
+    let found = runtime::resolve(&python, cache.as_ref().map(crucible_core::HostPath::as_path))?;
+    let interpreter =
+        found.interpreter.ok_or_else(|| failed("find Python", "the language table names no interpreter for python"))?;
+    let bare = Language {
+        endings: Vec::new(),
+        aliases: Vec::new(),
+        run: ["{interpreter}", "-I", "-S", "{file}"].map(str::to_owned).to_vec(),
+        ..Language::clone(&python)
+    };
+    Ok((bare, interpreter.path))
 }
 
 impl Bench {
@@ -238,7 +243,7 @@ fn run_process(command: &[String], configuration: &Path) -> Result<()> {
 }
 
 /// Runs the program, and says what looking at its sandbox added.
-async fn run_in_jail(engine: &Engine) -> Result<Duration> {
+pub(super) async fn run_in_jail(engine: &Engine) -> Result<Duration> {
     let spec = EvaluationSpec {
         id: EvaluationId::generate(),
         program: Program::Source { language: LANGUAGE.to_owned(), code: CODE.into(), args: Vec::new() },

@@ -8,6 +8,7 @@ mod queue;
 mod report;
 mod scan;
 mod service;
+mod warm;
 mod wasm;
 
 pub(crate) use scan::{Half, Options as ScanOptions};
@@ -30,7 +31,8 @@ pub(crate) struct Request {
 }
 
 /// The benchmarks there are.
-pub(crate) const NAMES: [&str; 8] = ["cold", "backends", "human-eval", "scan", "wasm", "service", "queue", "events"];
+pub(crate) const NAMES: [&str; 9] =
+    ["cold", "warm", "backends", "human-eval", "scan", "wasm", "service", "queue", "events"];
 
 /// Runs a benchmark and writes its result to standard output.
 ///
@@ -52,6 +54,7 @@ pub(crate) fn run(request: &Request) -> Result<()> {
     }
     match request.name.as_str() {
         "cold" => cold::run(request),
+        "warm" => warm::run(request),
         "backends" => backends::run(request),
         "human-eval" => human_eval::run(request),
         "scan" => scan::run(request),
