@@ -48,6 +48,8 @@ struct Seen {
     status: ExitStatus,
     stdout: String,
     stderr: String,
+    /// What it left in `/work/left.txt`.
+    left: Option<Vec<u8>>,
 }
 
 /// What becomes of a program, with its file's name, its arguments and one variable.
@@ -75,7 +77,13 @@ async fn run(sandbox: &dyn Sandbox, program: &Program, how: Readiness) -> Seen {
         tokio::join!(execution.stdout.read_to_string(&mut stdout), execution.stderr.read_to_string(&mut stderr));
     (out.unwrap(), err.unwrap());
     let status = execution.process.wait().await.unwrap();
-    Seen { status, stdout, stderr }
+    let mut left = None;
+    if let Ok(file) = sandbox.read_file(&GuestPath::parse("/work/left.txt").unwrap()).await {
+        let (mut bytes, mut content) = (file.bytes, Vec::new());
+        bytes.read_to_end(&mut content).await.unwrap();
+        left = Some(content);
+    }
+    Seen { status, stdout, stderr, left }
 }
 
 struct Program {
@@ -165,6 +173,21 @@ const PROGRAMS: &[Program] = &[
         "import decimal, fractions, statistics, dataclasses, enum, csv, io, hashlib; print(hashlib.sha256(b'x').hexdigest())",
     ),
     program("from __future__ import annotations\nx: int = 1\nprint(globals().get('__annotations__'))"),
+    program("f = open('left.txt', 'w'); f.write('kept')"),
+    Program {
+        beside: &[(
+            "held.py",
+            "class A:\n    def __del__(self): print('gone')\na = A()\nf = open('left.txt', 'w')\nf.write('kept')",
+        )],
+        ..program("import held; print('end')")
+    },
+    program(
+        "import logging; logging.basicConfig(); logging.getLogger('x').warning('careful'); import concurrent.futures as c\nwith c.ThreadPoolExecutor() as p: print(list(p.map(str, range(3))))",
+    ),
+    program("import builtins; builtins.print = builtins.isinstance = builtins.getattr = builtins.type = None"),
+    program(
+        "def f():\n    raise RuntimeError\ndef g():\n    import traceback; print(len(traceback.extract_stack()) < 9)\ng()",
+    ),
     program("import gc; print(gc.isenabled(), gc.get_threshold())"),
     program(
         "import sys; print(sys.getrecursionlimit(), sys.getswitchinterval())\ndef f(n): return n and f(n - 1)\nprint(f(900))",
@@ -226,7 +249,8 @@ async fn what_is_to_be_random_is_drawn_anew_in_every_run() {
     let mut seen = BTreeSet::new();
     for _ in 0..8 {
         let sandbox = sandbox(&jail, Readiness::Interpreter, None).await;
-        let Seen { status, stdout, stderr } = run(sandbox.as_ref(), &program(code), Readiness::Interpreter).await;
+        let Seen { status, stdout, stderr, left: _ } =
+            run(sandbox.as_ref(), &program(code), Readiness::Interpreter).await;
         assert_eq!((status, stderr.as_str()), (ExitStatus::Exited(0), ""));
         for word in stdout.split_whitespace() {
             assert!(seen.insert(word.to_owned()), "{word} was drawn twice");
@@ -275,17 +299,19 @@ async fn a_command_that_is_another_one_starts_as_it_would_have() {
 #[tokio::test]
 async fn an_interpreter_that_cannot_be_made_ready_is_done_without() {
     let Some(jail) = jail().await else { return };
-    let language = Arc::new(Language { preload: vec!["no_such_module".to_owned()], ..Language::clone(&python()) });
-    let request = SandboxRequest {
-        id: SandboxId::generate(),
-        language: Some(language),
-        limits: Limits::default(),
-        policy: Policy::default(),
-        readiness: Readiness::Interpreter,
-        project: None,
-    };
-    let sandbox = jail.create(request).await.unwrap();
-    assert_eq!(sandbox.readiness(), Readiness::Bare);
-    assert_eq!(run(sandbox.as_ref(), &program("print(1)"), Readiness::Bare).await.stdout, "1\n");
-    sandbox.destroy().await.unwrap();
+    for preload in ["no_such_module", "a module", "this; import os"] {
+        let language = Arc::new(Language { preload: vec![preload.to_owned()], ..Language::clone(&python()) });
+        let request = SandboxRequest {
+            id: SandboxId::generate(),
+            language: Some(language),
+            limits: Limits::default(),
+            policy: Policy::default(),
+            readiness: Readiness::Interpreter,
+            project: None,
+        };
+        let sandbox = jail.create(request).await.unwrap();
+        assert_eq!(sandbox.readiness(), Readiness::Bare, "{preload}");
+        assert_eq!(run(sandbox.as_ref(), &program("print(1)"), Readiness::Bare).await.stdout, "1\n");
+        sandbox.destroy().await.unwrap();
+    }
 }

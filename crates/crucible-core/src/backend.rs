@@ -49,8 +49,11 @@ pub enum Readiness {
     #[default]
     Bare,
     /// The language's interpreter, initialised, with what the language preloads, and waiting for the program that its `run`
-    /// names. Nothing of any guest has been read by it.
+    /// names. Nothing of any guest has been read by it. For who has time: what it
+    /// takes to have one is done first.
     Interpreter,
+    /// The same, for who waits: only where it costs no more than doing without.
+    AtHand,
 }
 
 /// A kind of isolation.

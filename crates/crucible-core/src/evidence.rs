@@ -43,7 +43,8 @@ pub enum Start {
     Cold,
     /// Its sandbox was made ahead. Its interpreter started when the program was there.
     Ready,
-    /// Its interpreter, too: a fork of one that others are forked from.
+    /// Its interpreter, too, had started: as a fork of one that others are forked from, or by itself where no guest shares anything
+    /// with another one.
     Interpreter,
 }
 

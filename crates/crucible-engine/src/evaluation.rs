@@ -99,11 +99,10 @@ fn given_input(spec: &Arc<EvaluationSpec>) -> Input {
 pub(crate) fn kind(engine: &Engine, spec: &EvaluationSpec, admitted: &Admitted, project: Option<&ProjectId>) -> Kind {
     let language = admitted.language.as_ref().map(|(_, language)| Arc::clone(language));
     let is_source = matches!(spec.program, Program::Source { .. });
-    let readiness = if engine.pool().is_some() && is_source && may_be_warm(spec) {
-        Readiness::Interpreter
-    } else {
-        Readiness::Bare
-    };
+    // A listener inside belongs to the host's user, whom a fork of an interpreter needn't know.
+    let is_plain = is_source && spec.tripwires.is_empty();
+    let readiness =
+        if engine.pool().is_some() && is_plain && may_be_warm(spec) { Readiness::Interpreter } else { Readiness::Bare };
     Kind {
         backend: Arc::clone(&admitted.backend),
         language,
@@ -147,6 +146,17 @@ struct Finished {
     looking: Duration,
     watched: Watched,
     start: Start,
+    /// Whether every process of the guest is known to be dead.
+    processes_ended: bool,
+}
+
+/// What became of a sandbox whose evaluation is over.
+#[derive(Clone, Copy)]
+enum Cleared {
+    /// Nothing is left of it.
+    Away,
+    /// Every process of its guest is dead. The rest is put away beside what goes on.
+    Soon,
 }
 
 /// What was seen of the run while it went on.
@@ -204,7 +214,7 @@ impl Evaluation<'_> {
         let mut creating = pin!(async {
             match ready {
                 Some(sandbox) => Ok(sandbox),
-                None => within(SET_UP, "create the sandbox", backend.create(kind.request())).await,
+                None => within(SET_UP, "create the sandbox", backend.create(kind.request_at_once())).await,
             }
         });
         let sandbox = tokio::select! {
@@ -227,10 +237,14 @@ impl Evaluation<'_> {
         let id = sandbox.id();
         self.journal.record(Event::SandboxCreated { sandbox: id });
 
-        let finished = self.inside(sandbox.as_ref(), looked, stdin, (began, &kind)).await;
+        let finished = self.inside(sandbox.as_ref(), looked, stdin, began).await;
         let clearing = Instant::now();
-        let destroyed = self.clear_away(sandbox, finished.is_ok()).await;
-        if destroyed.is_ok() {
+        let destroyed = self.clear_away(sandbox, &finished).await;
+        // Not sooner: it would be in the program's way.
+        if let Some(pool) = self.pool() {
+            pool.refill(&kind);
+        }
+        if let Ok(Cleared::Away) = destroyed {
             self.journal.record(Event::SandboxDestroyed { sandbox: id });
         }
         let finished = finished?;
@@ -239,17 +253,22 @@ impl Evaluation<'_> {
         Ok(finished.map(|(finished, create, collecting)| (finished, create, collecting + clearing.elapsed())))
     }
 
-    /// Destroys the sandbox; where there is a pool, beside what goes on, if the evaluation came to its end. Then every process of
-    /// its guest is dead, and what remains is for the kernel and the backend to put away.
-    async fn clear_away(&self, sandbox: Box<dyn Sandbox>, is_over: bool) -> Result<()> {
+    /// Destroys the sandbox; where there is a pool, beside what goes on, if every process of its guest is known to be dead. What
+    /// remains then is for the kernel and the backend to put away.
+    async fn clear_away(
+        &self,
+        sandbox: Box<dyn Sandbox>,
+        finished: &Result<Option<(Finished, Duration, Duration)>>,
+    ) -> Result<Cleared> {
+        let is_over = matches!(finished, Ok(Some((finished, ..))) if finished.processes_ended);
         let sandbox = match self.pool().filter(|_| is_over) {
             Some(pool) => match pool.clear_away(sandbox) {
-                Ok(()) => return Ok(()),
+                Ok(()) => return Ok(Cleared::Soon),
                 Err(sandbox) => sandbox,
             },
             None => sandbox,
         };
-        within(TEAR_DOWN, "destroy the sandbox", sandbox.destroy()).await
+        within(TEAR_DOWN, "destroy the sandbox", sandbox.destroy()).await.map(|()| Cleared::Away)
     }
 
     /// What there is instead of a run, where the gate has decided against one: nothing where it is held.
@@ -268,7 +287,7 @@ impl Evaluation<'_> {
         sandbox: &dyn Sandbox,
         looked: Option<Result<Looked>>,
         stdin: Input,
-        (began, kind): (Instant, &Kind),
+        began: Instant,
     ) -> Result<Option<(Finished, Duration, Duration)>> {
         check_layers(sandbox.layers(), &self.spec.policy)?;
         let was_ahead = looked.is_some();
@@ -320,10 +339,6 @@ impl Evaluation<'_> {
             cancel: self.cancel,
         };
         let ran = run(setting, command, stdin).await?;
-        // Not sooner: it would be in the program's way.
-        if let Some(pool) = self.pool() {
-            pool.refill(kind);
-        }
         let collecting = Instant::now();
         let mut finished = self.finish(sandbox, ran, &mut armed, &mut observer, posture).await?;
         finished.looking += looking;
@@ -427,6 +442,7 @@ impl Evaluation<'_> {
                 _ => None,
             },
         };
+        let all_ended = processes_ended.is_ok();
         let by_itself = matches!(ending, Ending::ByItself(_));
         let main_lost = main == Some(ExitStatus::SandboxLost);
         let files_lost = processes_ended.is_err() || (by_itself && main_lost);
@@ -507,6 +523,7 @@ impl Evaluation<'_> {
             looking,
             watched,
             start,
+            processes_ended: all_ended,
         })
     }
 
@@ -526,6 +543,7 @@ impl Evaluation<'_> {
             looking,
             watched,
             start,
+            processes_ended: _,
         } = finished;
         let backend = &self.admitted.backend;
         let capabilities = backend.capabilities();
@@ -648,5 +666,7 @@ fn never_started(layers: Layers, status: Status, collect: &[GuestPath]) -> Finis
             ended_for: None,
         },
         start: Start::Cold,
+        // None was ever started.
+        processes_ended: true,
     }
 }

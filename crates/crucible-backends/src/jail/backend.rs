@@ -295,7 +295,7 @@ impl JailBackend {
             },
             without: Vec::new(),
             id: GuestId::Distinct,
-            interpreter: (readiness == Readiness::Interpreter).then_some(project),
+            interpreter: (readiness != Readiness::Bare).then_some(project),
         };
         let recipe = Recipe {
             places: Arc::clone(&self.places),

@@ -105,7 +105,7 @@ impl Places {
     pub(super) async fn make(&self, shape: &Shape) -> Result<Place> {
         if let Some(project) = shape.interpreter.clone()
             && let of = (Of { root: shape.root, project })
-            && let Some(zygote) = self.zygotes.known(&of).await
+            && let Some(zygote) = self.zygotes.at_hand(&of)
         {
             let made = async {
                 let place = self.make_by(&zygote.launcher, Entry::Joined, shape).await?;
@@ -115,7 +115,7 @@ impl Places {
             match made.await {
                 Ok(place) => return Ok(Place { zygote: Some(zygote), ..place }),
                 // Whatever it is that it can't do, the launcher can, or says more of it.
-                Err(error) => self.zygotes.give_up(&of, &error).await,
+                Err(error) => self.zygotes.give_up(&of, &error),
             }
         }
         self.make_by(&self.launcher, Entry::Cloned, shape).await
@@ -123,14 +123,14 @@ impl Places {
 
     /// Has an interpreter made from which places with this root are forked, if there is none.
     pub(super) async fn make_zygote(&self, of: Of, root: u32, command: AheadCommand) -> Result<()> {
+        let guest_root = of.root;
         let make = async {
             let argv = command.before_file.iter().chain([&command.file_name]).cloned().collect();
-            let plan =
-                ZygotePlan { root, guest_root: of.root, ids: self.ids_of_zygotes(), argv, env: command.env.clone() };
+            let plan = ZygotePlan { root, guest_root, ids: self.ids_of_zygotes(), argv, env: command.env.clone() };
             let launcher = Arc::new(self.launcher.start_zygote(plan).await.map_err(zygotes::failed)?);
             Ok(Zygote { launcher, command: Arc::new(command) })
         };
-        self.zygotes.get(of.clone(), make).await.map(drop)
+        self.zygotes.get(of, make).await.map(drop)
     }
 
     /// First inside, first outside and count, as in the launcher's user namespace: its own id is one that no guest gets, and

@@ -5,9 +5,9 @@
 use crate::native::{AheadCommand, start_error};
 use crucible_core::{Error, ErrorKind, ProjectId, Result};
 use crucible_jail::host::Launcher;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-use tokio::sync::Mutex;
+use tokio::sync::OnceCell;
 
 /// How long an interpreter may take to be initialised, with what it preloads.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -28,7 +28,7 @@ pub(super) struct Zygote {
 
 /// All of a backend.
 #[derive(Default)]
-pub(super) struct Zygotes(Mutex<Vec<Known>>);
+pub(super) struct Zygotes(Mutex<Vec<Arc<Known>>>);
 
 /// What one is made for: sandboxes with a prepared root, of one project.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,47 +39,68 @@ pub(super) struct Of {
 
 struct Known {
     of: Of,
-    made: Instant,
+    since: Instant,
     /// Or why there is none.
-    zygote: Result<Zygote, String>,
+    zygote: OnceCell<Result<Zygote, String>>,
+}
+
+impl Known {
+    /// Whether it is used for new sandboxes, or is being made.
+    fn is_good(&self) -> bool {
+        match self.zygote.get() {
+            Some(Ok(zygote)) => self.since.elapsed() < LONGEST_USE && !zygote.launcher.has_ended(),
+            Some(Err(_)) => self.since.elapsed() < PAUSE,
+            None => true,
+        }
+    }
 }
 
 impl Zygotes {
-    /// The one for sandboxes with that prepared root, made by `make` where there is none that is young enough.
-    pub(super) async fn get(&self, of: Of, make: impl Future<Output = Result<Zygote>>) -> Result<Zygote> {
-        let mut known = self.0.lock().await;
-        known.retain(|known| match &known.zygote {
-            Ok(zygote) => known.made.elapsed() < LONGEST_USE && !zygote.launcher.has_ended(),
-            Err(_) => known.made.elapsed() < PAUSE,
-        });
-        if let Some(found) = known.iter().find(|known| known.of == of) {
-            return found.zygote.clone().map_err(|why| Error::new(ErrorKind::Unavailable, MAKE, why));
-        }
-        let made = tokio::time::timeout(PATIENCE, make).await.unwrap_or_else(|_| {
-            let message = format!("it wasn't initialised within {} seconds", PATIENCE.as_secs());
-            Err(Error::new(ErrorKind::Unavailable, MAKE, message))
-        });
-        while known.len() >= MOST {
-            known.remove(0);
-        }
-        let zygote = made.as_ref().map(Zygote::clone).map_err(ToString::to_string);
-        known.push(Known { of, made: Instant::now(), zygote });
-        made
+    fn known(&self) -> MutexGuard<'_, Vec<Arc<Known>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The one that was made for sandboxes with that prepared root, if it lives.
-    pub(super) async fn known(&self, of: &Of) -> Option<Zygote> {
-        let known = self.0.lock().await;
-        let zygote = known.iter().find(|known| known.of == *of)?.zygote.as_ref().ok()?;
+    /// The one that is made for that, made by `make` where there is none that is young enough.
+    pub(super) async fn get(&self, of: Of, make: impl Future<Output = Result<Zygote>>) -> Result<Zygote> {
+        let slot = {
+            let mut all = self.known();
+            all.retain(|known| known.is_good());
+            match all.iter().find(|known| known.of == of) {
+                Some(found) => Arc::clone(found),
+                None => {
+                    while all.len() >= MOST {
+                        all.remove(0);
+                    }
+                    let slot = Arc::new(Known { of, since: Instant::now(), zygote: OnceCell::new() });
+                    all.push(Arc::clone(&slot));
+                    slot
+                }
+            }
+        };
+        let made = slot.zygote.get_or_init(|| async {
+            let made = tokio::time::timeout(PATIENCE, make).await.unwrap_or_else(|_| {
+                let message = format!("it wasn't initialised within {} seconds", PATIENCE.as_secs());
+                Err(Error::new(ErrorKind::Unavailable, MAKE, message))
+            });
+            made.map_err(|error| error.to_string())
+        });
+        made.await.clone().map_err(|why| Error::new(ErrorKind::Unavailable, MAKE, why))
+    }
+
+    /// The one that was made for that, if it lives.
+    pub(super) fn at_hand(&self, of: &Of) -> Option<Zygote> {
+        let all = self.known();
+        let zygote = all.iter().find(|known| known.of == *of)?.zygote.get()?.as_ref().ok()?;
         (!zygote.launcher.has_ended()).then(|| zygote.clone())
     }
 
-    /// Uses the one of that root no more: it couldn't do its work.
-    pub(super) async fn give_up(&self, of: &Of, why: &Error) {
-        let mut known = self.0.lock().await;
-        if let Some(known) = known.iter_mut().find(|known| known.of == *of) {
-            (known.zygote, known.made) = (Err(why.to_string()), Instant::now());
-        }
+    /// Uses the one for that no more: it couldn't do its work.
+    pub(super) fn give_up(&self, of: &Of, why: &Error) {
+        let mut all = self.known();
+        all.retain(|known| known.of != *of);
+        let failed =
+            Known { of: of.clone(), since: Instant::now(), zygote: OnceCell::new_with(Some(Err(why.to_string()))) };
+        all.push(Arc::new(failed));
     }
 }
 

@@ -68,7 +68,7 @@ fn same_start(started: &[String], wanted: &[String]) -> bool {
     let read_at_start = |variable: &&String| {
         let name = variable.split_once('=').map_or(variable.as_str(), |(name, _)| name);
         ["PYTHON", "LC_", "LD_", "GLIBC_", "MALLOC_", "GCONV_", "OPENSSL_"].iter().any(|start| name.starts_with(start))
-            || ["LANG", "LANGUAGE", "TZ", "HOME", "LOCPATH", "NLSPATH"].contains(&name)
+            || ["LANG", "LANGUAGE", "TZ", "TZDIR", "HOME", "LOCPATH", "NLSPATH"].contains(&name)
     };
     let of = |variables: &[String]| {
         let mut variables: Vec<String> = variables.iter().filter(read_at_start).cloned().collect();
@@ -84,8 +84,13 @@ pub(crate) fn program(language: &Language, guest_root: u32) -> Result<Option<Str
         return Ok(None);
     }
     let names: Vec<String> = language.preload.iter().map(|name| checked(name)).collect::<Result<_>>()?;
-    let call = format!("\ncrucible_zygote([{}], {guest_root})\n", names.join(", "));
-    Ok(Some(crucible_jail::host::PYTHON_ZYGOTE.to_owned() + &call))
+    // Under a name of its own: it is nobody's program.
+    let code = format!(
+        "exec(compile(r'''{}\ncrucible_zygote([{}], {guest_root})\n''', '<crucible>', 'exec'), {{'__builtins__': __builtins__}})\n",
+        crucible_jail::host::PYTHON_ZYGOTE,
+        names.join(", ")
+    );
+    Ok(Some(code))
 }
 
 /// A module's name as a literal of Python.

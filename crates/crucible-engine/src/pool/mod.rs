@@ -11,7 +11,7 @@ mod demand;
 use crate::patience::{SET_UP, TEAR_DOWN, within};
 use crate::posture;
 use crucible_core::{
-    Backend, Language, Limits, Policy, ProjectId, Readiness, Result, Sandbox, SandboxId, SandboxRequest,
+    Backend, ErrorKind, Language, Limits, Policy, ProjectId, Readiness, Result, Sandbox, SandboxId, SandboxRequest,
 };
 use demand::Demand;
 use std::collections::VecDeque;
@@ -23,6 +23,8 @@ use tokio::task::JoinHandle;
 
 /// The most kinds of sandboxes that some are kept of.
 const MOST_SHELVES: usize = 16;
+/// The most of one project.
+const MOST_OF_PROJECT: usize = 8;
 /// How long a kind that isn't asked for any more is kept ready.
 const LONGEST_UNASKED: Duration = Duration::from_secs(600);
 /// The most sandboxes that are cleared away beside what goes on. Beyond it, evaluations wait until theirs is.
@@ -117,6 +119,18 @@ impl Kind {
     }
 }
 
+impl Kind {
+    /// What is asked of the backend by somebody who waits.
+    pub(crate) fn request_at_once(&self) -> SandboxRequest {
+        let request = self.request();
+        let readiness = match request.readiness {
+            Readiness::Interpreter => Readiness::AtHand,
+            other => other,
+        };
+        SandboxRequest { readiness, ..request }
+    }
+}
+
 struct Standing {
     ready: Ready,
     since: Instant,
@@ -204,7 +218,8 @@ impl Pool {
         let mut useless = Vec::new();
         let found = {
             let mut shelves = self.shelves();
-            let at = shelf_of(&mut shelves, kind, now);
+            let (at, evicted) = shelf_of(&mut shelves, kind, now);
+            useless.extend(evicted);
             let shelf = shelves.get_mut(at)?;
             shelf.demand.asked(now.duration_since(shelf.asked));
             shelf.asked = now;
@@ -253,9 +268,9 @@ impl Pool {
     /// # Errors
     /// What keeps it from being made.
     pub(crate) async fn keep_ready(self: &Arc<Self>, kind: &Kind) -> Result<()> {
-        {
+        let useless = {
             let mut shelves = self.shelves();
-            let at = shelf_of(&mut shelves, kind, Instant::now());
+            let (at, useless) = shelf_of(&mut shelves, kind, Instant::now());
             if let Some(shelf) = shelves.get_mut(at) {
                 shelf.stays = true;
                 if !shelf.standing.is_empty() {
@@ -263,7 +278,9 @@ impl Pool {
                 }
                 shelf.making += 1;
             }
-        }
+            useless
+        };
+        self.discard(useless);
         self.sweep();
         self.make(kind).await
     }
@@ -286,11 +303,17 @@ impl Pool {
         let began = Instant::now();
         let made = within(SET_UP, "create the sandbox", kind.backend.create(kind.request())).await;
         let made = match made {
-            Ok(sandbox) => {
-                let looked = posture::before(sandbox.as_ref(), &kind.policy).await;
-                let bytes = sandbox.counters().await.ok().and_then(|counters| counters.memory_bytes).unwrap_or(0);
-                Ok(Standing { ready: Ready { sandbox, looked }, since: Instant::now(), bytes })
-            }
+            Ok(sandbox) => match posture::before(sandbox.as_ref(), &kind.policy).await {
+                // It can't be looked at now; that needn't be so when one is needed.
+                Err(error) if error.kind() != ErrorKind::Refused => {
+                    let _destroyed = within(TEAR_DOWN, "destroy the sandbox", sandbox.destroy()).await.is_ok();
+                    Err(error)
+                }
+                looked => {
+                    let bytes = sandbox.counters().await.ok().and_then(|counters| counters.memory_bytes).unwrap_or(0);
+                    Ok(Standing { ready: Ready { sandbox, looked }, since: Instant::now(), bytes })
+                }
+            },
             // It will be told when one is needed.
             Err(error) => Err(error),
         };
@@ -410,25 +433,26 @@ impl Drop for Pool {
     }
 }
 
-/// Where sandboxes of that kind stand; a place for them is made if there is none, for which the one that was asked for longest ago
-/// may go.
-fn shelf_of(shelves: &mut Vec<Shelf>, kind: &Kind, now: Instant) -> usize {
+/// Where sandboxes of that kind stand. A place for them is made if there is none, for which the one may go that was asked for
+/// longest ago: of the same project, if that has its share already, so that no project crowds out the others. What stood there
+/// is of no use any more.
+fn shelf_of(shelves: &mut Vec<Shelf>, kind: &Kind, now: Instant) -> (usize, VecDeque<Standing>) {
     if let Some(at) = shelves.iter().position(|shelf| shelf.kind.is_same(kind)) {
-        return at;
+        return (at, VecDeque::new());
     }
-    if shelves.len() >= MOST_SHELVES {
-        let is_empty = |shelf: &Shelf| shelf.standing.is_empty() && shelf.making == 0 && !shelf.stays;
-        let oldest =
-            shelves.iter().enumerate().filter(|(_, shelf)| is_empty(shelf)).min_by_key(|(_, shelf)| shelf.asked);
-        match oldest.map(|(at, _)| at) {
-            Some(at) => drop(shelves.remove(at)),
-            // All of them hold something: this kind is made on request, until the others have aged.
-            None => return usize::MAX,
+    let is_of_project = |shelf: &Shelf| shelf.kind.project == kind.project && !shelf.stays;
+    let has_its_share = shelves.iter().filter(|shelf| is_of_project(shelf)).count() >= MOST_OF_PROJECT;
+    let mut useless = VecDeque::new();
+    if has_its_share || shelves.len() >= MOST_SHELVES {
+        let may_go = |shelf: &Shelf| !shelf.stays && (!has_its_share || is_of_project(shelf));
+        let oldest = shelves.iter().enumerate().filter(|(_, shelf)| may_go(shelf)).min_by_key(|(_, shelf)| shelf.asked);
+        if let Some((at, _)) = oldest {
+            useless = shelves.remove(at).standing;
         }
     }
     let demand = Demand::default();
     shelves.push(Shelf { kind: kind.clone(), standing: VecDeque::new(), making: 0, demand, asked: now, stays: false });
-    shelves.len() - 1
+    (shelves.len() - 1, useless)
 }
 
 /// A failure here is one of the backend's, which its self-test finds; nothing of any guest's is in it.

@@ -1,4 +1,5 @@
-# What a zygote of Python runs in the place of a program. A last line that calls it is added.
+# What a zygote of Python runs in the place of a program, in a namespace of its own, so that nothing that a program calls its own
+# is taken for Python's. A last line that calls it is added.
 #
 # A program that is run in a fork of it finds what it would find in an interpreter of its own: `__main__` as if nothing had
 # been in it, its arguments, environment and search path, signals, and at its end what Python does at its end. What differs is
@@ -9,14 +10,21 @@ def crucible_zygote(preload, guest_root):
     import sys
 
     main = sys.modules["__main__"].__dict__
-    fresh = {name: value for name, value in main.items() if name != "crucible_zygote"}
+    fresh = main.copy()
 
     import _frozen_importlib
     import _imp
     import _signal
     import atexit
+    import builtins
     import gc
     import posix
+
+    # A program may replace what it finds there; Python itself goes on with its own.
+    getattr, hasattr, isinstance, list, type = (
+        builtins.getattr, builtins.hasattr, builtins.isinstance, builtins.list, builtins.type)
+    compile, exec, open, print = builtins.compile, builtins.exec, builtins.open, builtins.print
+    dict, len, reversed = builtins.dict, builtins.len, builtins.reversed
 
     # Builds without the global lock have other objects than the library knows.
     if "t" in getattr(sys, "abiflags", ""):
@@ -26,6 +34,12 @@ def crucible_zygote(preload, guest_root):
     sys.modules.pop("_crucible_zygote", None)
     for name in preload:
         __import__(name)
+
+    # A fork has one thread of them all, and what the others held is held for ever.
+    threads = len(posix.listdir("/proc/self/task"))
+    if threads != 1:
+        sys.exit("what is preloaded has started %d threads" % (threads - 1))
+    known = frozenset(sys.modules)
 
     place = posix.getcwd()
     flags = sys.flags
@@ -47,6 +61,10 @@ def crucible_zygote(preload, guest_root):
             source = program.read() + SETTLE
         exec(compile(source, "settle", "exec", dont_inherit=True), {"__name__": "settle"})
         flush(0)
+        # Python's own generators are seeded anew by their modules, when they are forked.
+        numpy_random = sys.modules.get("numpy.random")
+        if numpy_random is not None:
+            numpy_random.seed()
         gc.collect()
         gc.freeze()
 
@@ -98,6 +116,27 @@ def crucible_zygote(preload, guest_root):
         show(error)
         return -_signal.SIGINT if isinstance(error, KeyboardInterrupt) else 1
 
+    def clear(names):
+        # In the order in which Python takes a module apart: private names first.
+        for is_private in (True, False):
+            for name in list(names):
+                if name != "__builtins__" and (name[:1] == "_" and name[1:2] != "_") == is_private:
+                    names[name] = None
+
+    def take_apart():
+        # Only what came with the program: first nobody knows its modules any more, then they are emptied, the latest first. Before
+        # rubbish is collected, since of a file that is rubbish the innermost part might be closed first.
+        later = []
+        for name, module in list(sys.modules.items()):
+            if name not in known and isinstance(getattr(module, "__dict__", None), dict):
+                later.append(module.__dict__)
+                sys.modules[name] = None
+        del module
+        clear(main)
+        for names in reversed(later):
+            clear(names)
+        gc.collect()
+
     def finish(status):
         threading = sys.modules.get("threading")
         if threading is not None:
@@ -105,14 +144,13 @@ def crucible_zygote(preload, guest_root):
                 threading._shutdown()
             except BaseException as error:
                 show(error)
-        atexit._run_exitfuncs()
+        try:
+            atexit._run_exitfuncs()
+        except BaseException as error:
+            # From Python 3.10 on it has told that itself.
+            show(error)
         flushed = flush(0)
-        # In the order in which Python takes a module apart: private names first.
-        for is_private in (True, False):
-            for name in list(main):
-                if name != "__builtins__" and (name[:1] == "_" and name[1:2] != "_") == is_private:
-                    main[name] = None
-        gc.collect()
+        take_apart()
         flushed = flush(flushed)
         if status < 0:
             _signal.signal(-status, _signal.SIG_DFL)
@@ -166,7 +204,3 @@ def crucible_zygote(preload, guest_root):
     gc.collect()
     gc.freeze()
     sys.exit(library.serve(settle, run, guest_root))
-
-
-# With names of its own, so that nothing that a program calls its own is taken for Python's.
-crucible_zygote = type(crucible_zygote)(crucible_zygote.__code__, {"__builtins__": __builtins__})

@@ -16,6 +16,7 @@ use std::sync::{Arc, PoisonError, Weak};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::net::unix::pipe;
 use tokio::sync::oneshot;
+use tokio::sync::oneshot::error::TryRecvError;
 
 /// A command to start.
 #[derive(Clone, Debug)]
@@ -156,7 +157,13 @@ impl Sandbox {
     /// Whether an interpreter waits for its program.
     #[must_use]
     pub fn has_one_waiting(&self) -> bool {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        // One that has ended, such as for want of memory, waits no more.
+        if waiting.as_mut().is_some_and(|waiting| waiting.ended.try_recv() != Err(TryRecvError::Empty)) {
+            *waiting = None;
+            self.watching.programs_are_executed();
+        }
+        waiting.is_some()
     }
 
     pub(super) fn take_waiting(&self) -> Option<Waiting> {
