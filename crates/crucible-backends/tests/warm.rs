@@ -10,6 +10,7 @@ use crucible_core::{
     SandboxRequest,
 };
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write as _;
 use std::sync::Arc;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -28,7 +29,7 @@ async fn jail() -> Option<JailBackend> {
         Ok(jail) => Some(jail),
         Err(error) if std::env::var("CRUCIBLE_REQUIRE").is_ok_and(|list| list.contains("jail")) => panic!("{error}"),
         Err(error) => {
-            eprintln!("skipped: {error}");
+            let _ = writeln!(std::io::stderr(), "skipped: {error}");
             None
         }
     }
@@ -75,7 +76,7 @@ async fn run(sandbox: &dyn Sandbox, program: &Program, how: Readiness) -> Seen {
     let (mut stdout, mut stderr) = (String::new(), String::new());
     let (out, err) =
         tokio::join!(execution.stdout.read_to_string(&mut stdout), execution.stderr.read_to_string(&mut stderr));
-    (out.unwrap(), err.unwrap());
+    out.and(err).unwrap();
     let status = execution.process.wait().await.unwrap();
     let mut left = None;
     if let Ok(file) = sandbox.read_file(&GuestPath::parse("/work/left.txt").unwrap()).await {

@@ -75,7 +75,7 @@ pub enum Event {
         /// How it ended.
         status: Status,
     },
-    /// Nothing of the sandbox is left.
+    /// Nothing of the sandbox is left. Not told where that is so only after the result, with a pool.
     SandboxDestroyed {
         /// Its id.
         sandbox: SandboxId,

@@ -227,8 +227,9 @@ impl Engine {
 
     /// Runs one evaluation from its admission to the destruction of its sandbox. Whatever the guest does is an outcome.
     ///
-    /// Dropping the future ends the guest, without waiting until it is gone. An outcome is given only when nothing of the
-    /// sandbox is left: where it can't be cleared away, that failure is the result.
+    /// Dropping the future ends the guest, without waiting until it is gone. An outcome is given only when every process of the
+    /// guest is dead, and without a pool only when nothing of the sandbox is left: where it can't be cleared away, that failure is
+    /// the result. With a pool what is left is put away beside what goes on.
     ///
     /// # Errors
     /// `InvalidInput`, `NotFound` or `Configuration` where the request can't be understood; `Refused` where policy and

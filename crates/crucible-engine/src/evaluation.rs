@@ -1,7 +1,8 @@
 //! One evaluation from admission to record: create, write, run, end, collect, destroy.
 //!
-//! Invariant: a sandbox that was made is destroyed before the result is given, and by its own `Drop` where the future is
-//! dropped. A result that could not be cleared away after is no result.
+//! Invariant: every process of a guest is dead before the result is given, and a sandbox that was made is destroyed before that,
+//! too, unless there is a pool, which puts it away beside what goes on; by its own `Drop` where the future is dropped. A result
+//! after which processes could live on is no result.
 
 use crate::admission::{Admitted, admit, choose, environment};
 use crate::behavior::{Reached, Screened, Seen, behavior};

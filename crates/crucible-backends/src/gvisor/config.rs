@@ -3,7 +3,7 @@
 use crucible_core::HostPath;
 
 /// What an operator can set about gVisor.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct GvisorConfig {
     /// The program; `None` looks for `runsc` in `PATH`.
     pub runsc: Option<HostPath>,
@@ -13,10 +13,4 @@ pub struct GvisorConfig {
     pub cgroup_parent: Option<HostPath>,
     /// Where the answers of interpreters, and the platform that worked, are remembered.
     pub cache: Option<HostPath>,
-}
-
-impl Default for GvisorConfig {
-    fn default() -> Self {
-        Self { runsc: None, platform: None, cgroup_parent: None, cache: None }
-    }
 }

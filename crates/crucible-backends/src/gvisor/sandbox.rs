@@ -362,8 +362,7 @@ impl Sandbox for GvisorSandbox {
     async fn destroy(self: Box<Self>) -> Result<()> {
         let Parts { machine, agent, .. } = self.parts;
         drop(agent);
-        let destroyed = machine.destroy().await;
-        destroyed
+        machine.destroy().await
     }
 }
 

@@ -115,6 +115,11 @@ impl Service {
         &self.settings
     }
 
+    /// Destroys what stands ready, and waits for what is being put away. For the end, when nothing runs any more.
+    pub async fn drain_pool(&self) {
+        self.parts.engine.drain_pool().await;
+    }
+
     /// How many evaluations run now.
     #[must_use]
     pub fn running_now(&self) -> usize {

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 Examples:
   crucible bench cold                      the jail against plain Python, interleaved
   crucible bench cold --rounds 200 --json
+  crucible bench warm                      the same in a sandbox that stood ready
   crucible bench backends                  each backend against docker run, docker exec, runsc do, runsc exec
   crucible bench scan                      the scanner against bandit; fetches bandit and HumanEval by pip
   crucible bench scan --downloads DIR      the same, with what is fetched kept in a folder or already there
@@ -21,7 +22,7 @@ Examples:
 
 docs/benchmarks.md says how each figure is made.")]
 pub(crate) struct BenchArguments {
-    /// Which benchmark: cold, backends, human-eval, scan, wasm, service, queue, events
+    /// Which benchmark: cold, warm, backends, human-eval, scan, wasm, service, queue, events
     #[arg(default_value = "cold")]
     name: String,
     /// How many rounds

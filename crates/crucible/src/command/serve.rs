@@ -142,6 +142,7 @@ async fn run(arguments: &ServeArguments, configuration: &Configuration) -> Resul
         closing.cancel();
         let _served = tokio::time::timeout(LAST_ANSWERS, serving).await.is_ok();
         let destroyed = sessions.destroy_all().await;
+        service.drain_pool().await;
         // What was written is on disk when the queue has ended.
         drop(queue);
         tracing::info!(completely = drained == Drained::Completely, "stopped");
