@@ -246,8 +246,20 @@ impl Attempt<'_> {
             Probe::Native(_) => None,
         };
         let policy = self.world.policy.clone();
-        // As runs under this policy have it.
-        let readiness = if policy.warm { Readiness::Interpreter } else { Readiness::Bare };
+        // As runs under this policy have it, unless the probe's processes have to be found on the host: that is by their command
+        // line, and a fork of an interpreter has that one's.
+        let is_found = matches!(
+            self.scenario.canary,
+            Canary::Held { .. }
+                | Canary::SetuidProgram {}
+                | Canary::SharedFile {}
+                | Canary::SupervisorImage {}
+                | Canary::Counter { .. }
+                | Canary::Heartbeat { .. }
+                | Canary::Residue {}
+                | Canary::Collected {}
+        );
+        let readiness = if policy.warm && !is_found { Readiness::Interpreter } else { Readiness::Bare };
         let request = SandboxRequest { id: SandboxId::generate(), language, limits, policy, readiness, project: None };
         let place = self.subject.create(request).await?;
         let visited = self.inside(&place, nonce, armed, more_env).await;
@@ -269,7 +281,12 @@ impl Attempt<'_> {
         if armed.needs_a_way_in() {
             put_inside(place, armed).await?;
         }
-        let mut env = armed.env.clone();
+        // A probe in Python finds what every program of the language does, without which no interpreter that waits would become it.
+        let mut env = match self.scenario.probe {
+            Probe::Python(_) => self.world.python.env.clone(),
+            Probe::Module(_) | Probe::Native(_) => BTreeMap::new(),
+        };
+        env.extend(armed.env.clone());
         env.extend(more_env.clone());
         let command = Command { argv: program.argv(place.interpreter(), nonce)?, env, ..Command::default() };
         let started = Instant::now();
