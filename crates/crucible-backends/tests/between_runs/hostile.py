@@ -139,7 +139,7 @@ leave("internet", internet)
 os.environ["CANARY"] = MARK
 libc.setenv(b"CANARY", MARK.encode(), 1)
 leave("umask", lambda: os.umask(0o077))
-leave("limits", lambda: [resource.setrlimit(one, (40, 40)) for one in (resource.RLIMIT_NOFILE,)])
+leave("limits", lambda: [resource.setrlimit(one, (300, 300)) for one in (resource.RLIMIT_NOFILE,)])
 leave("nice", lambda: os.nice(3))
 leave("scheduler", lambda: os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0)))
 leave("affinity", lambda: os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}))
@@ -181,8 +181,8 @@ def python():
     gc.callbacks.append(lambda *_: None)
     sys.intern(MARK + "-interned")
     # In the middle of the interpreter: what it calls 251, which every program shares with it.
-    ctypes.c_uint32.from_address(id(251) + 24).value = 251
-    ctypes.memmove(id(b"\xfb") + bytes.__basicsize__ - 1, b"\xfb", 1)
+    ctypes.c_uint32.from_address(id(251) + 24).value = 1251
+    ctypes.memmove(id(b"\xfb") + bytes.__basicsize__ - 1, b"\xfc", 1)
 
 
 leave("python", python)

@@ -1,8 +1,8 @@
 # Looks for what somebody may have left. The first line printed is what it finds of the marker; the second, what it sees of its
 # surroundings, which is the same in every sandbox that nothing has happened in.
 
-# Not the word itself, which it would find in its own memory.
-TURNED = bytes(255 - byte for byte in bytes.fromhex("@MARK_TURNED@"))
+# In halves: it would find the whole in its own memory.
+FIRST, SECOND = b"@FIRST@", b"@SECOND@"
 
 
 def crucible_look():
@@ -51,14 +51,20 @@ def crucible_look():
     found, unseen, seen = [], [], {}
 
     def has_mark(content):
-        return bytes(255 - byte for byte in TURNED) in content
+        at = content.find(FIRST)
+        while at >= 0:
+            behind = at + len(FIRST)
+            if content[behind : behind + len(SECOND)] == SECOND:
+                return True
+            at = content.find(FIRST, behind)
+        return False
 
     def read(path, most=1 << 20):
         with open(path, "rb") as file:
             return file.read(most)
 
-    # Its own memory, before the word was ever put together in it: each piece is turned, and then compared with the turned word.
-    table, wanted, looked = bytes(255 - byte for byte in range(256)), TURNED, 0
+    # Its own memory, before the mark was ever put together in it.
+    looked = 0
     with open("/proc/self/maps") as file:
         maps = file.read().splitlines()
     try:
@@ -71,11 +77,11 @@ def crucible_look():
                 for at in range(begin, min(end, begin + (64 << 20)), 1 << 20):
                     try:
                         memory.seek(at)
-                        piece = memory.read(min((1 << 20) + 64, end - at)).translate(table)
+                        piece = memory.read(min((1 << 20) + 64, end - at))
                     except (OSError, ValueError, OverflowError):
                         continue
                     looked += len(piece)
-                    if wanted in piece:
+                    if has_mark(piece):
                         found.append("memory")
     except OSError as error:
         unseen.append("memory: %r" % error)
@@ -180,7 +186,7 @@ def crucible_look():
     for name, call in calls.items():
         result = call()
         seen["call " + name] = ctypes.get_errno() if result < 0 else "found"
-    word = bytes(255 - byte for byte in TURNED)
+    word = FIRST + SECOND
     for ring in (-1, -2, -3, -4, -5):
         result = libc.syscall(250, 10, ring, b"user", word, 0)
         seen["key %d" % ring] = ctypes.get_errno() if result < 0 else "found"

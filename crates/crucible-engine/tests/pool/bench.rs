@@ -23,7 +23,7 @@ pub(crate) struct Bench {
     others: Vec<Arc<Ledger>>,
 }
 
-struct Silent;
+pub(crate) struct Silent;
 
 #[async_trait::async_trait]
 impl EventSink for Silent {
@@ -86,17 +86,17 @@ impl Bench {
     }
 
     /// Drains the pool and checks that nothing is left: all that were made were destroyed.
-    pub(crate) async fn end(self) {
+    pub(crate) async fn end(&self) {
         self.end_with_dropped(0).await;
     }
 
     /// As [`Self::end`], where so many were dropped with their evaluation.
-    pub(crate) async fn end_with_dropped(self, dropped: usize) {
+    pub(crate) async fn end_with_dropped(&self, dropped: usize) {
         self.engine.drain_pool().await;
         settle().await;
         self.check_used_once();
         assert_eq!(self.counts().ready, 0);
-        let Self { ledger, .. } = &self;
+        let Self { ledger, .. } = self;
         assert_eq!((ledger.created(), ledger.dropped()), (ledger.destroyed() + dropped, dropped), "some are left");
         for other in &self.others {
             assert_eq!((other.created(), other.dropped()), (other.destroyed(), 0), "some are left");

@@ -1,8 +1,8 @@
 //! How many are made ahead: no more than may be, none while there is enough to do, and none any more once the pool is drained.
 
-use crate::bench::{Bench, settings, settle, spec};
+use crate::bench::{Bench, Silent, settings, settle, spec};
 use crucible_core::{Counters, ErrorKind, EvaluationSpec, Limits, Start};
-use crucible_engine::PoolSettings;
+use crucible_engine::{PoolSettings, RunIo};
 use crucible_testkit::fake::{Script, Step, Work};
 use std::pin::pin;
 use std::time::Duration;
@@ -17,11 +17,12 @@ fn takes(bytes: u64) -> Script {
 #[tokio::test(start_paused = true)]
 async fn one_that_cannot_be_made_ahead_is_told_of_when_one_is_needed() {
     let bench = Bench::new(Script::default(), settings());
-    let outcome = bench.evaluate(spec()).await.unwrap();
+    bench.keep_ready(&spec()).await;
     bench.switches.set_creating(Work::Fails);
+    let outcome = bench.evaluate(spec()).await.unwrap();
     settle().await;
     assert_eq!((bench.counts().failed, bench.counts().ready), (1, 0));
-    assert_eq!(outcome.evidence.start, Start::Cold);
+    assert_eq!(outcome.evidence.start, Start::Ready);
     assert_eq!(bench.evaluate(spec()).await.unwrap_err().kind(), ErrorKind::Infrastructure);
     bench.switches.set_creating(Work::Done);
     // What failed isn't counted as one that is still being made.
@@ -47,8 +48,9 @@ async fn keeping_one_ready_says_what_keeps_it_from_being_made() {
 #[tokio::test(start_paused = true)]
 async fn a_backend_that_is_slow_to_make_one_holds_up_nobody() {
     let bench = Bench::new(Script::default(), settings());
-    bench.evaluate(spec()).await.unwrap();
+    bench.keep_ready(&spec()).await;
     bench.switches.set_creating(Work::Waits);
+    bench.evaluate(spec()).await.unwrap();
     settle().await;
     assert_eq!(bench.ledger.requests().len(), 2, "the one ahead is under way");
     let mut second = pin!(bench.evaluate(spec()));
@@ -59,33 +61,32 @@ async fn a_backend_that_is_slow_to_make_one_holds_up_nobody() {
     assert_eq!(bench.ledger.requests().len(), 3, "it doesn't wait for the one ahead but has its own made");
     bench.switches.set_creating(Work::Done);
     second.await.unwrap();
-    assert_eq!(bench.found(), (0, 2));
+    assert_eq!(bench.found(), (1, 1));
     bench.end().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn with_more_evaluations_than_may_be_none_is_made_ahead() {
-    let script = Script::of([Step::ReadStdin]);
-    let bench = Bench::new(script, PoolSettings { busy: 1, ..settings() });
-    let waiting = Bench::new(Script::of([Step::WaitForever]), settings());
-    drop(waiting);
-    // While the first waits for its sandbox, the second comes and goes.
-    bench.switches.set_creating(Work::Waits);
-    let (first, second) = tokio::join!(bench.evaluate(spec()), async {
+    let bench = Bench::new(Script::of([Step::ReadStdin]), PoolSettings { busy: 1, ..settings() });
+    // One goes on for as long as its input does.
+    let (input, source) = tokio::io::duplex(16);
+    let (events, cancel) = (&Silent, CancellationToken::new());
+    let long = bench.engine.evaluate(other(), RunIo { stdin: Some(Box::new(source)), events, cancel, project: None });
+    let (long, ()) = tokio::join!(long, async {
         settle().await;
-        let second = tokio::join!(bench.evaluate(other()), async {
+        for made in 2..6 {
+            bench.evaluate(spec()).await.unwrap();
             settle().await;
-            bench.switches.set_creating(Work::Done);
-        });
-        second.0
+            assert_eq!((bench.ledger.created(), bench.counts().ready), (made, 0));
+        }
+        drop(input);
     });
-    (first.unwrap(), second.unwrap());
+    long.unwrap();
     settle().await;
-    let made = bench.ledger.created();
-    assert!((2..=3).contains(&made), "{made}: at most the last of both has one made");
+    assert_eq!(bench.counts().ready, 1, "alone, it has one made");
     bench.evaluate(spec()).await.unwrap();
     settle().await;
-    assert!(bench.counts().ready >= 1, "alone, it has one made");
+    assert_eq!((bench.counts().ready, bench.found()), (2, (0, 6)));
     bench.end().await;
 }
 
@@ -199,8 +200,9 @@ async fn draining_waits_for_what_is_being_cleared_away() {
 #[tokio::test(start_paused = true)]
 async fn draining_waits_for_what_is_being_made() {
     let bench = Bench::new(Script::default(), settings());
-    bench.evaluate(spec()).await.unwrap();
+    bench.keep_ready(&spec()).await;
     bench.switches.set_creating(Work::Waits);
+    bench.evaluate(spec()).await.unwrap();
     settle().await;
     let drain = async {
         bench.engine.drain_pool().await;

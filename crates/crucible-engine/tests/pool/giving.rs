@@ -145,8 +145,9 @@ async fn what_a_replaced_backend_made_is_never_given() {
 #[tokio::test(start_paused = true)]
 async fn what_a_backend_makes_while_it_is_replaced_is_destroyed() {
     let bench = Bench::new(Script::default(), settings());
-    bench.evaluate(spec()).await.unwrap();
+    bench.keep_ready(&spec()).await;
     bench.switches.set_creating(Work::Waits);
+    bench.evaluate(spec()).await.unwrap();
     settle().await;
     assert_eq!((bench.ledger.requests().len(), bench.ledger.created()), (2, 1));
     bench.engine.replace_backend(Arc::new(FakeBackend::new(Script::default())));
