@@ -7,6 +7,7 @@ FIRST, SECOND = b"@FIRST@", b"@SECOND@"
 
 def crucible_look():
     import sys
+    from json import dumps
 
     modules = sorted(sys.modules)
     import builtins
@@ -48,7 +49,7 @@ def crucible_look():
     import ctypes, hashlib, mmap, resource, socket
 
     libc = ctypes.CDLL(None, use_errno=True)
-    found, unseen, seen = [], [], {}
+    found, unseen, where, seen = [], [], [], {}
 
     def has_mark(content):
         at = content.find(FIRST)
@@ -83,6 +84,9 @@ def crucible_look():
                     looked += len(piece)
                     if has_mark(piece):
                         found.append("memory")
+                        if len(where) < 3:
+                            start = piece.find(FIRST)
+                            where.append([line, start, repr(piece[max(0, start - 60) : start]), repr(piece[start + len(FIRST) + len(SECOND) : start + 120])])
     except OSError as error:
         unseen.append("memory: %r" % error)
     if looked < 1 << 20:
@@ -208,10 +212,8 @@ def crucible_look():
                     pass
     for each, value in interpreter.items():
         seen["python " + each] = value
-    import json
-
-    print(json.dumps({"found": sorted(set(found)), "unseen": unseen}))
-    print(json.dumps(seen, sort_keys=True))
+    print(dumps({"found": sorted(set(found)), "unseen": unseen, "where": [repr(one) for one in where]}))
+    print(dumps(seen, sort_keys=True))
 
 
 crucible_look()
