@@ -56,11 +56,11 @@ leave("memory", lambda: hoard.extend((MARK * 1000).encode() * 40 for _ in range(
 
 
 def shared():
-    descriptor = os.open("/dev/shm/" + MARK[:8] + "-map", os.O_RDWR | os.O_CREAT)
+    descriptor = os.open("/dev/shm/" + MARK + "-map", os.O_RDWR | os.O_CREAT)
     os.ftruncate(descriptor, 1 << 20)
     area = mmap.mmap(descriptor, 1 << 20)
     area.write(MARK.encode() * 1000)
-    os.unlink("/dev/shm/" + MARK[:8] + "-map")
+    os.unlink("/dev/shm/" + MARK + "-map")
     hoard.append(area)
     called(libc.memfd_create(MARK.encode(), 0))
     hoard.append(mmap.mmap(-1, 1 << 20))
