@@ -142,7 +142,7 @@ async fn those_under_way_count_for_the_memory_too() {
     let bench = Bench::new(takes(100), PoolSettings { memory: 100, ..settings() });
     // Two kinds that have one made at the same time.
     let (first, second) = tokio::join!(bench.evaluate(spec()), bench.evaluate(other()));
-    (first.unwrap(), second.unwrap());
+    assert!(first.is_ok() && second.is_ok());
     settle().await;
     assert!(
         bench.counts().ready <= 1,
