@@ -136,7 +136,7 @@ async fn run(sandbox: &dyn Sandbox, code: &str) -> Ran {
             let reading = async {
                 let (out, err) =
                     tokio::join!(execution.stdout.read_to_end(&mut stdout), execution.stderr.read_to_end(&mut stderr));
-                (out.unwrap(), err.unwrap());
+                assert!(out.is_ok() && err.is_ok());
             };
             // Where processes stay that hold its streams, what was written by then is all.
             let mut reading = std::pin::pin!(reading);
