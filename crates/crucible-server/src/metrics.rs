@@ -4,7 +4,7 @@
 //! doesn't.
 
 use crucible_core::{Delivery, EventBus, EventFilter, QueueStatistics, StoredEvent};
-use crucible_engine::kind;
+use crucible_engine::{PoolCounts, kind};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -15,6 +15,7 @@ use prometheus_client::registry::{Registry, Unit};
 use serde::Deserialize;
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// Seconds: from what a warm run takes to the longest timeouts.
@@ -74,8 +75,57 @@ struct Counted {
     events: Family<KindLabels, Counter>,
     missed: Counter,
     tasks: Family<TaskLabels, Gauge>,
-    oldest: Gauge<f64, std::sync::atomic::AtomicU64>,
+    oldest: Gauge<f64, AtomicU64>,
     running: Gauge,
+    pool: Pool,
+}
+
+/// What the pool counts itself, as it was when it was last asked for.
+#[derive(Default)]
+struct Pool {
+    hits: Counter,
+    misses: Counter,
+    discarded: Counter,
+    failed: Counter,
+    uncleared: Counter,
+    ready: Gauge,
+    waited: Counter<f64, AtomicU64>,
+}
+
+impl Pool {
+    fn registered_in(registry: &mut Registry) -> Self {
+        let pool = Self::default();
+        for (name, help, counter) in [
+            ("pool_hits", "Evaluations that found a sandbox ready", &pool.hits),
+            ("pool_misses", "Evaluations that had their sandbox made", &pool.misses),
+            ("pool_discarded", "Sandboxes that were made ahead and never used", &pool.discarded),
+            ("pool_failed", "Sandboxes that could not be made ahead", &pool.failed),
+            ("pool_uncleared", "Sandboxes that could not be cleared away after their result", &pool.uncleared),
+        ] {
+            registry.register(name, help, counter.clone());
+        }
+        registry.register("pool_ready", "Sandboxes that stand ready", pool.ready.clone());
+        let help = "How long the sandboxes that were used had stood ready, together";
+        registry.register_with_unit("pool_waited", help, Unit::Seconds, pool.waited.clone());
+        pool
+    }
+
+    fn set(&self, counts: &PoolCounts) {
+        let PoolCounts { hits, misses, discarded, failed, uncleared, ready, waited } = counts;
+        for (counter, count) in [
+            (&self.hits, hits),
+            (&self.misses, misses),
+            (&self.discarded, discarded),
+            (&self.failed, failed),
+            (&self.uncleared, uncleared),
+        ] {
+            // Whoever asked before and comes later makes none of them less.
+            counter.inner().fetch_max(*count, Ordering::Relaxed);
+        }
+        self.ready.set(i64::try_from(*ready).unwrap_or(i64::MAX));
+        // Of numbers that aren't negative, the greater has the greater bits.
+        self.waited.inner().fetch_max(waited.as_secs_f64().to_bits(), Ordering::Relaxed);
+    }
 }
 
 impl Default for Metrics {
@@ -98,9 +148,20 @@ impl Default for Metrics {
         let help = "How long the task that waits longest has waited";
         registry.register_with_unit("queue_oldest_age", help, Unit::Seconds, oldest.clone());
         registry.register("running_evaluations", "Evaluations that run on this node", running.clone());
-        let counted =
-            Counted { registry, requests, request_times, evaluations, stages, events, missed, tasks, oldest, running };
-        Self(Arc::new(counted))
+        let pool = Pool::registered_in(&mut registry);
+        Self(Arc::new(Counted {
+            registry,
+            requests,
+            request_times,
+            evaluations,
+            stages,
+            events,
+            missed,
+            tasks,
+            oldest,
+            running,
+            pool,
+        }))
     }
 }
 
@@ -157,8 +218,8 @@ impl Metrics {
         self.0.evaluations.get_or_create(&RunLabels { state, backend, status, validity }).inc();
     }
 
-    /// Everything in Prometheus's text format.
-    pub(crate) fn text(&self, queue: &QueueStatistics, running: usize) -> String {
+    /// Everything in Prometheus's text format. A service without a pool has nothing counted for it.
+    pub(crate) fn text(&self, queue: &QueueStatistics, running: usize, pool: Option<&PoolCounts>) -> String {
         let counted = &self.0;
         let all = queue.all;
         for (state, count) in [("waiting", all.waiting), ("delayed", all.delayed), ("leased", all.leased)] {
@@ -166,6 +227,7 @@ impl Metrics {
         }
         counted.oldest.set(queue.oldest.unwrap_or_default().as_secs_f64());
         counted.running.set(i64::try_from(running).unwrap_or(i64::MAX));
+        pool.into_iter().for_each(|pool| counted.pool.set(pool));
         let mut text = String::new();
         // Writing to a text never fails.
         let _ = encode(&mut text, &counted.registry);
@@ -207,7 +269,7 @@ mod tests {
         let metrics = Metrics::default();
         metrics.request("/v1/queue", "GET", 200, Duration::from_millis(3));
         metrics.request("/v1/queue", "BREW", 405, Duration::from_millis(3));
-        let text = metrics.text(&QueueStatistics::default(), 2);
+        let text = metrics.text(&QueueStatistics::default(), 2, None);
         for line in [
             "# TYPE crucible_http_requests_total counter",
             "crucible_http_requests_total{route=\"/v1/queue\",method=\"GET\",status=\"200\"} 1",
@@ -219,5 +281,38 @@ mod tests {
             assert!(text.lines().any(|found| found == line), "{line}\n{text}");
         }
         assert!(!text.contains("# UNIT") && !text.contains("# EOF"), "{text}");
+    }
+
+    #[test]
+    fn what_the_pool_counts_is_told_and_never_becomes_less() {
+        let (metrics, queue) = (Metrics::default(), QueueStatistics::default());
+        let counts = PoolCounts {
+            hits: 7,
+            misses: 2,
+            discarded: 3,
+            failed: 4,
+            uncleared: 5,
+            ready: 6,
+            waited: Duration::from_millis(1250),
+        };
+        let before = metrics.text(&queue, 0, None);
+        assert!(before.lines().any(|line| line == "crucible_pool_hits_total 0"), "{before}");
+        metrics.text(&queue, 0, Some(&counts));
+        let earlier = PoolCounts { hits: 1, ready: 1, waited: Duration::from_millis(250), ..PoolCounts::default() };
+        let text = metrics.text(&queue, 0, Some(&earlier));
+        for line in [
+            "# TYPE crucible_pool_hits_total counter",
+            "# TYPE crucible_pool_ready gauge",
+            "# TYPE crucible_pool_waited_seconds_total counter",
+            "crucible_pool_hits_total 7",
+            "crucible_pool_misses_total 2",
+            "crucible_pool_discarded_total 3",
+            "crucible_pool_failed_total 4",
+            "crucible_pool_uncleared_total 5",
+            "crucible_pool_ready 1",
+            "crucible_pool_waited_seconds_total 1.25",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line}\n{text}");
+        }
     }
 }

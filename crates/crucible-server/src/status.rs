@@ -214,6 +214,7 @@ pub(crate) async fn set_backend(
     responses((status = 200, description = "In Prometheus's text format", content_type = "text/plain", body = String)))]
 pub(crate) async fn metrics(State(api): State<Api>, _caller: Caller) -> Result<Response, Problem> {
     let queue = api.service.parts().queue.statistics().await?;
-    let text = api.metrics.text(&queue, api.service.running_now());
+    let pool = api.service.parts().engine.pool_counts();
+    let text = api.metrics.text(&queue, api.service.running_now(), pool.as_ref());
     Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response())
 }

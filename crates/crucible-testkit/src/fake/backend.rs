@@ -3,6 +3,7 @@
 use super::ledger::Ledger;
 use super::sandbox::FakeSandbox;
 use super::script::{Fault, Script};
+use super::switches::Switches;
 use async_trait::async_trait;
 use crucible_core::{
     Ability, Backend, Capabilities, Check, Component, Coverage, Enforcement, Error, ErrorKind, Isolation, Layer,
@@ -42,13 +43,15 @@ pub struct FakeBackend {
     capabilities: Capabilities,
     script: Script,
     ledger: Arc<Ledger>,
+    switches: Arc<Switches>,
 }
 
 impl FakeBackend {
     /// A backend called `fake` that claims to do everything.
     #[must_use]
     pub fn new(script: Script) -> Self {
-        Self { name: "fake".to_owned(), capabilities: everything(), script, ledger: Arc::default() }
+        let (ledger, switches) = Default::default();
+        Self { name: "fake".to_owned(), capabilities: everything(), script, ledger, switches }
     }
 
     /// The same under another name.
@@ -69,6 +72,12 @@ impl FakeBackend {
     #[must_use]
     pub fn ledger(&self) -> Arc<Ledger> {
         Arc::clone(&self.ledger)
+    }
+
+    /// What can be changed about it while it is in use.
+    #[must_use]
+    pub fn switches(&self) -> Arc<Switches> {
+        Arc::clone(&self.switches)
     }
 }
 
@@ -106,6 +115,7 @@ impl Backend for FakeBackend {
         if self.script.has(Fault::Create) {
             return Err(Error::new(ErrorKind::Infrastructure, "create the sandbox", "the fake could not"));
         }
+        self.switches.create().await?;
         let layers =
             if self.script.has(Fault::LayersMissing) { Layers::new() } else { self.capabilities.layers.clone() };
         self.ledger.entries().created += 1;
@@ -115,6 +125,7 @@ impl Backend for FakeBackend {
             layers,
             self.script.clone(),
             Arc::clone(&self.ledger),
+            Arc::clone(&self.switches),
         )))
     }
 }

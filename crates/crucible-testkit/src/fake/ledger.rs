@@ -1,6 +1,6 @@
 //! What was done to a fake backend, for the test to look at.
 
-use crucible_core::{Command, GuestPath, SandboxRequest};
+use crucible_core::{Command, GuestPath, SandboxId, SandboxRequest};
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -17,6 +17,8 @@ pub(super) struct Entries {
     pub(super) destroyed: usize,
     pub(super) dropped: usize,
     pub(super) commands: Vec<Command>,
+    pub(super) used: Vec<SandboxId>,
+    pub(super) looked_at: usize,
     pub(super) written: BTreeMap<GuestPath, (Vec<u8>, bool)>,
     pub(super) stdin: Vec<u8>,
     pub(super) flooded: u64,
@@ -64,6 +66,18 @@ impl Ledger {
     #[must_use]
     pub fn commands(&self) -> Vec<Command> {
         self.entries().commands.clone()
+    }
+
+    /// The sandbox of every command that was started.
+    #[must_use]
+    pub fn used(&self) -> Vec<SandboxId> {
+        self.entries().used.clone()
+    }
+
+    /// How often a sandbox was looked at before its first command.
+    #[must_use]
+    pub fn looked_at(&self) -> usize {
+        self.entries().looked_at
     }
 
     /// The files that were put in, each with whether it may be executed.

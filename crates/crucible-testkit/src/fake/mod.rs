@@ -7,7 +7,9 @@ mod ledger;
 mod observer;
 mod sandbox;
 mod script;
+mod switches;
 
 pub use backend::{FakeBackend, every_layer, everything};
 pub use ledger::Ledger;
 pub use script::{FakeFile, Fault, Script, Step};
+pub use switches::{Switches, Work};

@@ -3,6 +3,7 @@
 use super::ledger::Ledger;
 use super::observer::{FakeObserver, Sight};
 use super::script::{FakeFile, Fault, Script, Step};
+use super::switches::Switches;
 use async_trait::async_trait;
 use crucible_core::{
     Capabilities, Command, Counters, Error, ErrorKind, Execution, ExitStatus, FileContent, FileEntry, FileKind,
@@ -70,6 +71,8 @@ pub(super) struct FakeSandbox {
     sight: Arc<Sight>,
     monitoring: Monitoring,
     features: BTreeSet<LiveFeature>,
+    readiness: Readiness,
+    switches: Arc<Switches>,
     destroyed: bool,
 }
 
@@ -88,10 +91,12 @@ impl FakeSandbox {
         layers: Layers,
         script: Script,
         ledger: Arc<Ledger>,
+        switches: Arc<Switches>,
     ) -> Self {
         let state = State { counters: script.counters.clone(), ..State::default() };
         let interpreter = request.language.as_ref().map(|_| "/usr/bin/fake".to_owned());
         let state = Arc::new(Mutex::new(state));
+        let readiness = if request.readiness == script.readiness { script.readiness } else { Readiness::Bare };
         let left = script.files.iter().cloned().collect();
         Self {
             id: request.id,
@@ -104,6 +109,8 @@ impl FakeSandbox {
             sight: Arc::default(),
             monitoring: can.monitoring.clone(),
             features: can.live.clone(),
+            readiness,
+            switches,
             destroyed: false,
         }
     }
@@ -159,6 +166,10 @@ impl Sandbox for FakeSandbox {
         self.interpreter.as_deref()
     }
 
+    fn readiness(&self) -> Readiness {
+        self.readiness
+    }
+
     async fn exec(&self, command: Command) -> Result<Execution> {
         if self.script.has(Fault::ExecHangs) {
             future::pending::<()>().await;
@@ -168,7 +179,10 @@ impl Sandbox for FakeSandbox {
         }
         command.check(&self.features)?;
         let env = command.env.clone();
-        self.ledger.entries().commands.push(command);
+        let mut entries = self.ledger.entries();
+        entries.commands.push(command);
+        entries.used.push(self.id);
+        drop(entries);
         let (host_stdin, stdin) = duplex(PIPE);
         let (host_stdout, stdout) = duplex(PIPE);
         let (host_stderr, stderr) = duplex(PIPE);
@@ -196,7 +210,7 @@ impl Sandbox for FakeSandbox {
             stdout,
             stderr: Box::new(host_stderr),
             process,
-            readiness: Readiness::Bare,
+            readiness: self.readiness,
         })
     }
 
@@ -294,6 +308,7 @@ impl Sandbox for FakeSandbox {
     }
 
     async fn posture(&self) -> Result<Posture> {
+        self.ledger.entries().looked_at += 1;
         if self.script.has(Fault::PostureUnreadable) {
             return Err(failure("look at the sandbox from outside"));
         }
@@ -329,19 +344,20 @@ impl Sandbox for FakeSandbox {
     }
 
     fn loss(&self) -> Option<Loss> {
-        locked(&self.state).lost
+        locked(&self.state).lost.or_else(|| self.switches.loss_of(self.id))
     }
 
     async fn destroy(mut self: Box<Self>) -> Result<()> {
         if self.script.has(Fault::DestroyHangs) {
             future::pending::<()>().await;
         }
+        let done = self.switches.destroy().await;
         self.destroyed = true;
         self.ledger.entries().destroyed += 1;
         if self.script.has(Fault::Destroy) {
             return Err(failure("destroy the sandbox"));
         }
-        Ok(())
+        done
     }
 }
 

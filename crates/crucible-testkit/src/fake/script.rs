@@ -1,6 +1,8 @@
 //! What a fake guest does, and what goes wrong around it.
 
-use crucible_core::{BehaviorKind, Counters, GuestPath, LimitKind, Loss, Observation, Source, Stream, TouchKind};
+use crucible_core::{
+    BehaviorKind, Counters, GuestPath, LimitKind, Loss, Observation, Readiness, Source, Stream, TouchKind,
+};
 use std::time::Duration;
 
 /// One thing that the main process of a fake guest does.
@@ -126,6 +128,8 @@ pub struct Script {
     pub counters: Counters,
     /// What the host sees as soon as it watches.
     pub observations: Vec<Observation>,
+    /// The most that is made ready in a sandbox for which it is wished.
+    pub readiness: Readiness,
 }
 
 impl Script {
