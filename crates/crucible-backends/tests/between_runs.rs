@@ -310,7 +310,6 @@ async fn nothing_of_one_run_is_in_the_next() {
 
 /// Sockets in each other's queues outlive those who made them, until the kernel looks for such; their names are the guest's.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "the interpreter that others are forked from reads their names: launcher/network.rs, holds_no_socket"]
 async fn what_a_socket_on_its_way_was_called_is_in_no_later_program() {
     let _alone = ALONE.lock().await;
     let Some(jail) = jail().await else { return };

@@ -11,7 +11,8 @@ mod demand;
 use crate::patience::{SET_UP, TEAR_DOWN, within};
 use crate::posture;
 use crucible_core::{
-    Backend, ErrorKind, Language, Limits, Policy, ProjectId, Readiness, Result, Sandbox, SandboxId, SandboxRequest,
+    Backend, Error, ErrorKind, Language, Limits, Policy, ProjectId, Readiness, Result, Sandbox, SandboxId,
+    SandboxRequest,
 };
 use demand::Demand;
 use std::collections::VecDeque;
@@ -20,6 +21,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
+use tokio_util::task::TaskTracker;
 
 /// The most kinds of sandboxes that some are kept of.
 const MOST_SHELVES: usize = 16;
@@ -159,6 +161,8 @@ pub(crate) struct Pool {
     failed: AtomicU64,
     uncleared: Arc<AtomicU64>,
     clearing: Arc<Semaphore>,
+    /// All that is being made and destroyed beside what goes on.
+    under_way: TaskTracker,
     waited_micros: AtomicU64,
     sweeper: Mutex<Option<JoinHandle<()>>>,
 }
@@ -185,6 +189,7 @@ impl Pool {
             failed: AtomicU64::new(0),
             uncleared: Arc::default(),
             clearing: Arc::new(Semaphore::new(MOST_CLEARED)),
+            under_way: TaskTracker::new(),
             waited_micros: AtomicU64::new(0),
             sweeper: Mutex::default(),
         })
@@ -218,7 +223,10 @@ impl Pool {
         let mut useless = Vec::new();
         let found = {
             let mut shelves = self.shelves();
-            let (at, evicted) = shelf_of(&mut shelves, kind, now);
+            let Some((at, evicted)) = shelf_of(&mut shelves, kind, now) else {
+                self.misses.fetch_add(1, Ordering::Relaxed);
+                return None;
+            };
             useless.extend(evicted);
             let shelf = shelves.get_mut(at)?;
             shelf.demand.asked(now.duration_since(shelf.asked));
@@ -226,7 +234,7 @@ impl Pool {
             loop {
                 let Some(standing) = shelf.standing.pop_front() else { break None };
                 let age = now.duration_since(standing.since);
-                if age <= self.settings.oldest && standing.ready.sandbox.loss().is_none() {
+                if self.is_good(&standing, now) {
                     self.waited_micros.fetch_add(u64::try_from(age.as_micros()).unwrap_or(0), Ordering::Relaxed);
                     break Some(standing.ready);
                 }
@@ -257,8 +265,7 @@ impl Pool {
             missing
         };
         for _ in 0..missing {
-            let (pool, kind) = (Arc::clone(self), kind.clone());
-            tokio::spawn(async move { pool.make(&kind).await });
+            drop(self.begin_to_make(kind));
         }
         self.sweep();
     }
@@ -266,23 +273,42 @@ impl Pool {
     /// Has one of that kind stand ready, and stay so however long nobody asks; returns when it does.
     ///
     /// # Errors
-    /// What keeps it from being made.
+    /// What keeps it from being made; `Unavailable` where the pool was drained, or as many kinds are kept ready as may be.
     pub(crate) async fn keep_ready(self: &Arc<Self>, kind: &Kind) -> Result<()> {
-        let useless = {
+        let refused = |why| Err(Error::new(ErrorKind::Unavailable, "have a sandbox stand ready", why));
+        if self.closed.load(Ordering::Relaxed) {
+            return refused("nothing is made ahead any more");
+        }
+        let now = Instant::now();
+        let (mut useless, is_there) = {
             let mut shelves = self.shelves();
-            let (at, useless) = shelf_of(&mut shelves, kind, Instant::now());
-            if let Some(shelf) = shelves.get_mut(at) {
-                shelf.stays = true;
-                if !shelf.standing.is_empty() {
-                    return Ok(());
-                }
+            let Some((at, mut useless)) = shelf_of(&mut shelves, kind, now) else {
+                return refused("so many kinds are kept ready already");
+            };
+            let Some(shelf) = shelves.get_mut(at) else { return refused("there is no place for it") };
+            shelf.stays = true;
+            let (good, bad): (VecDeque<_>, VecDeque<_>) =
+                std::mem::take(&mut shelf.standing).into_iter().partition(|standing| self.is_good(standing, now));
+            shelf.standing = good;
+            useless.extend(bad);
+            let is_there = !shelf.standing.is_empty();
+            if !is_there {
                 shelf.making += 1;
             }
-            useless
+            (useless, is_there)
         };
-        self.discard(useless);
+        self.discard(useless.drain(..));
+        if is_there {
+            return Ok(());
+        }
         self.sweep();
-        self.make(kind).await
+        let made = self.begin_to_make(kind).await;
+        made.unwrap_or_else(|_| refused("what made it ended early"))
+    }
+
+    /// Whether it may still be given.
+    fn is_good(&self, standing: &Standing, now: Instant) -> bool {
+        now.duration_since(standing.since) <= self.settings.oldest && standing.ready.sandbox.loss().is_none()
     }
 
     /// Destroys the sandbox of an evaluation beside what goes on, unless too many are being cleared away: those are given back. No
@@ -290,13 +316,19 @@ impl Pool {
     pub(crate) fn clear_away(&self, sandbox: Box<dyn Sandbox>) -> Result<(), Box<dyn Sandbox>> {
         let Ok(permit) = Arc::clone(&self.clearing).try_acquire_owned() else { return Err(sandbox) };
         let uncleared = Arc::clone(&self.uncleared);
-        tokio::spawn(async move {
+        self.under_way.spawn(async move {
             if within(TEAR_DOWN, "destroy the sandbox", sandbox.destroy()).await.is_err() {
                 uncleared.fetch_add(1, Ordering::Relaxed);
             }
             drop(permit);
         });
         Ok(())
+    }
+
+    /// Makes one beside what goes on, whoever waits for that or doesn't any more.
+    fn begin_to_make(self: &Arc<Self>, kind: &Kind) -> JoinHandle<Result<()>> {
+        let (pool, kind) = (Arc::clone(self), kind.clone());
+        self.under_way.spawn(async move { pool.make(&kind).await })
     }
 
     async fn make(self: &Arc<Self>, kind: &Kind) -> Result<()> {
@@ -320,12 +352,15 @@ impl Pool {
         let mut useless = None;
         let result = {
             let mut shelves = self.shelves();
+            let others: u64 = shelves.iter().flat_map(|shelf| &shelf.standing).map(|standing| standing.bytes).sum();
             let shelf = shelves.iter_mut().find(|shelf| shelf.kind.is_same(kind));
             match (made, shelf) {
                 (Ok(standing), Some(shelf)) => {
                     shelf.making = shelf.making.saturating_sub(1);
                     shelf.demand.made(began.elapsed());
-                    if self.closed.load(Ordering::Relaxed) {
+                    // Others may have been made meanwhile.
+                    let is_too_much = others > 0 && others.saturating_add(standing.bytes) > self.settings.memory;
+                    if self.closed.load(Ordering::Relaxed) || is_too_much {
                         useless = Some(standing);
                     } else {
                         shelf.standing.push_back(standing);
@@ -353,7 +388,7 @@ impl Pool {
     fn discard(self: &Arc<Self>, useless: impl IntoIterator<Item = Standing>) {
         for standing in useless {
             self.discarded.fetch_add(1, Ordering::Relaxed);
-            tokio::spawn(destroy(standing));
+            self.under_way.spawn(destroy(standing));
         }
     }
 
@@ -415,14 +450,18 @@ impl Pool {
 
     /// Destroys all that stands ready, and makes no more.
     pub(crate) async fn drain(&self) {
-        self.closed.store(true, Ordering::Relaxed);
-        let standing: Vec<_> = self.shelves().drain(..).flat_map(|shelf| shelf.standing).collect();
+        // Under the lock, so that what is made from now on finds it closed.
+        let standing: Vec<_> = {
+            let mut shelves = self.shelves();
+            self.closed.store(true, Ordering::Relaxed);
+            shelves.drain(..).flat_map(|shelf| shelf.standing).collect()
+        };
         for standing in standing {
             destroy(standing).await;
         }
-        // Until nothing is being cleared away any more.
-        let all = u32::try_from(MOST_CLEARED).unwrap_or(u32::MAX);
-        let _all = self.clearing.acquire_many(all).await.is_ok();
+        // Until nothing is being made, cleared away or discarded any more.
+        self.under_way.close();
+        self.under_way.wait().await;
     }
 }
 
@@ -435,10 +474,10 @@ impl Drop for Pool {
 
 /// Where sandboxes of that kind stand. A place for them is made if there is none, for which the one may go that was asked for
 /// longest ago: of the same project, if that has its share already, so that no project crowds out the others. What stood there
-/// is of no use any more.
-fn shelf_of(shelves: &mut Vec<Shelf>, kind: &Kind, now: Instant) -> (usize, VecDeque<Standing>) {
+/// is of no use any more. `None` where all of them have to stay.
+fn shelf_of(shelves: &mut Vec<Shelf>, kind: &Kind, now: Instant) -> Option<(usize, VecDeque<Standing>)> {
     if let Some(at) = shelves.iter().position(|shelf| shelf.kind.is_same(kind)) {
-        return (at, VecDeque::new());
+        return Some((at, VecDeque::new()));
     }
     let is_of_project = |shelf: &Shelf| shelf.kind.project == kind.project && !shelf.stays;
     let has_its_share = shelves.iter().filter(|shelf| is_of_project(shelf)).count() >= MOST_OF_PROJECT;
@@ -446,13 +485,12 @@ fn shelf_of(shelves: &mut Vec<Shelf>, kind: &Kind, now: Instant) -> (usize, VecD
     if has_its_share || shelves.len() >= MOST_SHELVES {
         let may_go = |shelf: &Shelf| !shelf.stays && (!has_its_share || is_of_project(shelf));
         let oldest = shelves.iter().enumerate().filter(|(_, shelf)| may_go(shelf)).min_by_key(|(_, shelf)| shelf.asked);
-        if let Some((at, _)) = oldest {
-            useless = shelves.remove(at).standing;
-        }
+        let (at, _) = oldest?;
+        useless = shelves.remove(at).standing;
     }
     let demand = Demand::default();
     shelves.push(Shelf { kind: kind.clone(), standing: VecDeque::new(), making: 0, demand, asked: now, stays: false });
-    (shelves.len() - 1, useless)
+    Some((shelves.len() - 1, useless))
 }
 
 /// A failure here is one of the backend's, which its self-test finds; nothing of any guest's is in it.

@@ -137,7 +137,6 @@ async fn none_is_made_ahead_once_those_that_stand_take_the_memory() {
 }
 
 #[tokio::test(start_paused = true)]
-#[ignore = "a fault of the pool: refill adds up only what stands ready already"]
 async fn those_under_way_count_for_the_memory_too() {
     let bench = Bench::new(takes(100), PoolSettings { memory: 100, ..settings() });
     // Two kinds that have one made at the same time.
@@ -171,7 +170,6 @@ async fn draining_destroys_what_stands_ready_and_nothing_is_made_afterwards() {
 }
 
 #[tokio::test(start_paused = true)]
-#[ignore = "a fault of the pool: keep_ready makes one and says that it stands ready"]
 async fn a_drained_pool_keeps_nothing_ready() {
     let bench = Bench::new(Script::default(), settings());
     bench.engine.drain_pool().await;
@@ -200,7 +198,6 @@ async fn draining_waits_for_what_is_being_cleared_away() {
 }
 
 #[tokio::test(start_paused = true)]
-#[ignore = "a fault of the pool: drain takes the shelves away and returns"]
 async fn draining_waits_for_what_is_being_made() {
     let bench = Bench::new(Script::default(), settings());
     bench.keep_ready(&spec()).await;
@@ -222,7 +219,6 @@ async fn draining_waits_for_what_is_being_made() {
 }
 
 #[tokio::test(start_paused = true)]
-#[ignore = "a fault of the pool: what is discarded is destroyed where drain doesn't look"]
 async fn draining_waits_for_what_was_discarded() {
     let bench = Bench::new(Script::default(), PoolSettings { oldest: Duration::ZERO, ..settings() });
     bench.keep_ready(&spec()).await;
@@ -240,7 +236,6 @@ async fn draining_waits_for_what_was_discarded() {
 }
 
 #[tokio::test(start_paused = true)]
-#[ignore = "a fault of the pool: keep_ready looks only whether one stands there"]
 async fn keeping_one_ready_doesnt_take_one_that_is_lost_for_it() {
     let bench = Bench::new(Script::default(), settings());
     bench.keep_ready(&spec()).await;
@@ -251,7 +246,6 @@ async fn keeping_one_ready_doesnt_take_one_that_is_lost_for_it() {
 }
 
 #[tokio::test(start_paused = true)]
-#[ignore = "a fault of the pool: without a shelf keep_ready makes one, destroys it and says nothing"]
 async fn of_more_kinds_than_have_a_place_none_is_said_to_be_kept_ready() {
     let bench = Bench::new(Script::default(), settings());
     let mut kept = 0;
@@ -265,7 +259,6 @@ async fn of_more_kinds_than_have_a_place_none_is_said_to_be_kept_ready() {
 }
 
 #[tokio::test(start_paused = true)]
-#[ignore = "a fault of the pool: it stays counted as one that is being made"]
 async fn one_whose_keeper_went_away_while_it_was_made_is_not_missed_for_ever() {
     let bench = Bench::new(Script::default(), settings());
     bench.switches.set_creating(Work::Waits);

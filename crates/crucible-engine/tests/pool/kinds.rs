@@ -131,12 +131,12 @@ async fn forty_kinds() -> Bench {
 #[tokio::test(start_paused = true)]
 async fn more_kinds_than_are_kept_are_made_on_request() {
     let bench = forty_kinds().await;
-    assert_eq!((bench.counts().hits, bench.counts().ready, bench.ledger.created()), (0, 16, 56));
+    // A project has a share of eight kinds: of the others none stands ready any more.
+    assert_eq!((bench.counts().hits, bench.counts().ready, bench.ledger.created()), (0, 8, 80));
     bench.end().await;
 }
 
 #[tokio::test(start_paused = true)]
-#[ignore = "a fault of the pool: what has no place on a shelf isn't counted as a miss"]
 async fn every_evaluation_is_a_hit_or_a_miss() {
     let bench = forty_kinds().await;
     assert_eq!(bench.found(), (0, 40));
