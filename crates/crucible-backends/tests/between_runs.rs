@@ -143,7 +143,7 @@ async fn run(sandbox: &dyn Sandbox, code: &str) -> Ran {
             tokio::select! {
                 status = execution.process.wait() => {
                     let status = status.unwrap();
-                    let _all = tokio::time::timeout(Duration::from_millis(200), &mut reading).await.is_ok();
+                    let _all = tokio::time::timeout(Duration::from_millis(50), &mut reading).await.is_ok();
                     status
                 }
                 () = &mut reading => execution.process.wait().await.unwrap(),
