@@ -207,9 +207,11 @@ fn expect_empty_soon<T: std::fmt::Debug>(what: &str, list: impl Fn() -> Vec<T>) 
     }
 }
 
-/// What is there beyond what a supervisor keeps between two runs: its launcher, one sandbox made ahead, and the control
-/// groups of some that were made ahead in vain, which it removes when it makes the next sandbox.
-fn unrest(backend: &str) -> Option<String> {
+/// What is there beyond what a supervisor keeps between two runs: its launcher, the interpreter that others are forked from, the
+/// sandboxes that its pool says stand ready, and the control groups of some that were made ahead in vain, which it removes when
+/// it makes the next sandbox.
+fn unrest(backend: &str, crucible: &Crucible) -> Option<String> {
+    let ready = crucible.engine().pool_counts().map_or(0, |counts| counts.ready);
     let sandboxes = |tree: &PathBuf| files_below(tree).iter().filter(|path| Path::new(path).is_dir()).count();
     let groups = cgroups::folders_of(std::process::id()).iter().map(sandboxes).max().unwrap_or(0);
     // What runsc starts and doesn't wait for comes to the machine's first process, for which this one stands.
@@ -217,17 +219,18 @@ fn unrest(backend: &str) -> Option<String> {
         bury(&processes::below(own_id()));
     }
     let below = processes::below(own_id());
-    let complaint = || format!("{groups} control groups of sandboxes in one tree; below here: {below:#?}");
+    let complaint =
+        || format!("{groups} control groups of sandboxes in one tree, {ready} stand ready; below here: {below:#?}");
     let dead = below.iter().filter(|process| !process.is_running()).count();
-    // One sandbox made ahead is a few processes where it has a kernel of its own.
-    let most_below = if backend == "gvisor" { 10 } else { 2 };
-    (groups > 1 + CONCURRENT || below.len() > most_below || dead > 0).then(complaint)
+    // A sandbox is its init and an interpreter that waits, and a few processes more where it has a kernel of its own.
+    let most_below = if backend == "gvisor" { 1 + 9 * ready } else { 2 + 2 * ready };
+    (groups > ready + CONCURRENT || below.len() > most_below || dead > 0).then(complaint)
 }
 
 /// Waits until nothing is left of the runs, letting the supervisor do in the background what it has to.
-async fn expect_rest(backend: &str) {
+async fn expect_rest(backend: &str, crucible: &Crucible) {
     let deadline = Instant::now() + Duration::from_secs(2);
-    while let Some(unrest) = unrest(backend) {
+    while let Some(unrest) = unrest(backend, crucible) {
         assert!(Instant::now() < deadline, "{unrest}");
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
@@ -309,7 +312,7 @@ async fn soak(backend: &'static str, runs: usize) -> Option<Vec<Held>> {
     let begun = Instant::now();
     for quarter in 0..4 {
         make_runs(&crucible, backend, runs * quarter / 4..runs * (quarter + 1) / 4, &mut made).await;
-        expect_rest(backend).await;
+        expect_rest(backend, &crucible).await;
         held.push(Held::now());
     }
     let memory: Vec<_> = held.iter().map(|held| held.memory_kib).collect();
