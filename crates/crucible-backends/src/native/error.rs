@@ -44,6 +44,10 @@ pub(crate) fn translate(operation: &'static str, error: JailError) -> Error {
             if limited { error.with_hint("the limits leave no room for another process") } else { error }
         }
         JailError::Refused(refusal) => refused(operation, refusal),
+        JailError::Foreign => {
+            let message = "a sandbox that was forked from an interpreter knows no user of the host's";
+            Error::new(ErrorKind::Refused, operation, message).with_hint("take one without an interpreter ready")
+        }
         JailError::NothingWaits => {
             Error::new(ErrorKind::Infrastructure, operation, "no interpreter waits for the program")
         }

@@ -34,6 +34,9 @@ pub enum JailError {
     /// The sandbox is gone.
     #[error("the sandbox is gone")]
     SandboxLost,
+    /// A file system knows no user of the host's, so that the supervisor can make no file there.
+    #[error("the sandbox's files can be no user's of the host")]
+    Foreign,
     /// No interpreter waits for a program.
     #[error("no interpreter waits for a program")]
     NothingWaits,

@@ -11,7 +11,7 @@ use super::sandbox::{Reach, Sandbox};
 use crate::plan::WORK;
 use rustix::fd::{AsRawFd, OwnedFd};
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
-use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags};
+use rustix::fs::{Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 use rustix::net::{Shutdown, SocketFlags};
 use std::mem::MaybeUninit;
@@ -162,20 +162,12 @@ impl Sandbox {
         let missing = || JailError::os(operation)(Errno::NOENT);
         let (folder, name) = self.below_storage(path).filter(|(folder, _)| *folder == "tmp").ok_or_else(missing)?;
         let place = format!("/proc/self/fd/{}/{folder}/{name}", self.storage().as_raw_fd());
-        let make = || {
-            let listener = UnixListener::bind(&place)?;
-            std::fs::set_permissions(&place, std::fs::Permissions::from_mode(0o666)).map(|()| listener)
-        };
-        let listener = match make() {
+        let listener = match UnixListener::bind(&place) {
             // The file system of a sandbox that was forked from an interpreter knows no user of the host but guests.
-            Err(error) if Errno::from_io_error(&error) == Some(Errno::OVERFLOW) => {
-                let owner = rustix::fs::statat(self.storage(), folder, AtFlags::empty());
-                let owner = owner.map_err(JailError::os(operation))?;
-                crate::sys::as_owner((owner.st_uid, owner.st_gid), make)
-            }
-            made => made,
+            Err(error) if Errno::from_io_error(&error) == Some(Errno::OVERFLOW) => return Err(JailError::Foreign),
+            bound => bound.map_err(JailError::io(operation))?,
         };
-        let listener = listener.map_err(JailError::io(operation))?;
+        std::fs::set_permissions(&place, std::fs::Permissions::from_mode(0o666)).map_err(JailError::io(operation))?;
         listener.set_nonblocking(true).map_err(JailError::io(operation))?;
         crate::sys::watch(listener.into(), Interest::READABLE).map_err(JailError::io(operation))
     }

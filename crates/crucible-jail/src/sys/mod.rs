@@ -4,8 +4,6 @@
 
 #[cfg(feature = "host")]
 mod files;
-#[cfg(feature = "host")]
-mod identity;
 mod landlock;
 #[cfg(feature = "launcher")]
 mod launcher;
@@ -18,8 +16,6 @@ mod watch;
 
 #[cfg(feature = "host")]
 pub(crate) use files::{Opened, next_opened, open_file_events, tell_of_mount};
-#[cfg(feature = "host")]
-pub(crate) use identity::as_owner;
 #[cfg(feature = "host")]
 pub(crate) use landlock::landlock_abi;
 #[cfg(feature = "launcher")]
