@@ -61,11 +61,11 @@ async fn files_go_in_and_come_out_and_links_do_not() {
     assert_eq!(names, ["a", "folder", "link", "pipe", "plain", "second"]);
 }
 
-/// Asks, and doesn't wait for the answer.
+/// Asks, and doesn't wait for the answer. On a busy machine it may be there at once; then nothing was abandoned, which is no
+/// fault of whoever answered.
 async fn abandon(asking: impl Future) {
     let mut asking = pin!(asking);
-    let once = poll_fn(|context| Poll::Ready(asking.as_mut().poll(context).is_pending()));
-    assert!(once.await, "it was answered before it could be abandoned");
+    poll_fn(|context| Poll::Ready(drop(asking.as_mut().poll(context)))).await;
 }
 
 #[tokio::test]
