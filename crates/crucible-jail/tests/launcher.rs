@@ -65,7 +65,11 @@ async fn files_go_in_and_come_out_and_links_do_not() {
 /// fault of whoever answered.
 async fn abandon(asking: impl Future) {
     let mut asking = pin!(asking);
-    poll_fn(|context| Poll::Ready(drop(asking.as_mut().poll(context)))).await;
+    poll_fn(|context| {
+        drop(asking.as_mut().poll(context));
+        Poll::Ready(())
+    })
+    .await;
 }
 
 #[tokio::test]
