@@ -131,6 +131,10 @@ impl JailBackend {
     /// Has an interpreter made ready from which sandboxes with this root are forked, if its language has one that can be.
     async fn make_zygote(&self, root: &PreparedRoot, project: Option<ProjectId>) -> Result<()> {
         let (Furnishing::Language(language), Some(interpreter)) = (&root.of, &root.interpreter) else { return Ok(()) };
+        let of = Of { root: root.number, project };
+        if self.places.has_zygote(&of) {
+            return Ok(());
+        }
         let base = environment(Some(&interpreter.path));
         let Some(command) = AheadCommand::of(language, &interpreter.path, &base) else { return Ok(()) };
         let Some(program) = native::program(language, root.number)? else { return Ok(()) };
@@ -142,7 +146,7 @@ impl JailBackend {
             self.places.prepare_root(number, entries).await.map(|()| number)
         };
         let number = *root.zygotes.get_or_try_init(prepare).await?;
-        self.places.make_zygote(Of { root: root.number, project }, number, command).await
+        self.places.make_zygote(of, number, command).await
     }
 
     fn process_limits(&self, limits: &Limits) -> Vec<(ProcessLimit, u64)> {
@@ -364,13 +368,13 @@ impl Recipe {
         let shape = self.shape.clone();
         let mut layers = self.capabilities.layers.clone();
         let mut process_limits = self.process_limits.clone();
-        let place = if without.is_empty() {
-            self.places.make(&shape).await?
+        let shape = if without.is_empty() {
+            shape
         } else {
             control::weaken(without, &mut layers, &mut process_limits);
-            self.places.make(&control::weakened(shape.clone(), without)).await?
+            control::weakened(shape, without)
         };
-        let Place { zygote, started, cgroup, outside_id } = place;
+        let Place { zygote, started, cgroup, outside_id } = self.places.make(&shape).await?;
         let waiting = zygote.map(|zygote| Waiting::new(&zygote.command, zygote.launcher));
         let interpreter = self.root.interpreter.as_ref().map(|interpreter| interpreter.path.clone());
         let mut monitoring = self.capabilities.monitoring.clone();

@@ -121,6 +121,11 @@ impl Places {
         self.make_by(&self.launcher, Entry::Cloned, shape).await
     }
 
+    /// Whether one is there for that which is young enough, or couldn't be made a moment ago.
+    pub(super) fn has_zygote(&self, of: &Of) -> bool {
+        self.zygotes.has(of)
+    }
+
     /// Has an interpreter made from which places with this root are forked, if there is none.
     pub(super) async fn make_zygote(&self, of: Of, root: u32, command: AheadCommand) -> Result<()> {
         let guest_root = of.root;

@@ -87,6 +87,11 @@ impl Zygotes {
         made.await.clone().map_err(|why| Error::new(ErrorKind::Unavailable, MAKE, why))
     }
 
+    /// Whether one is there that is young enough, or couldn't be made a moment ago.
+    pub(super) fn has(&self, of: &Of) -> bool {
+        self.known().iter().any(|known| known.of == *of && known.zygote.initialized() && known.is_good())
+    }
+
     /// The one that was made for that, if it lives.
     pub(super) fn at_hand(&self, of: &Of) -> Option<Zygote> {
         let all = self.known();

@@ -149,6 +149,20 @@ struct Shelf {
     stays: bool,
 }
 
+impl Shelf {
+    /// Takes away what isn't to be kept.
+    fn part(&mut self, keep: impl Fn(&Standing) -> bool) -> VecDeque<Standing> {
+        let (kept, others) = std::mem::take(&mut self.standing).into_iter().partition(keep);
+        self.standing = kept;
+        others
+    }
+}
+
+/// What all that stands ready takes.
+fn bytes_of(shelves: &[Shelf]) -> u64 {
+    shelves.iter().flat_map(|shelf| &shelf.standing).map(|standing| standing.bytes).sum()
+}
+
 /// The pool of one engine.
 pub(crate) struct Pool {
     settings: PoolSettings,
@@ -254,7 +268,7 @@ impl Pool {
         }
         let missing = {
             let mut shelves = self.shelves();
-            let bytes: u64 = shelves.iter().flat_map(|shelf| &shelf.standing).map(|standing| standing.bytes).sum();
+            let bytes = bytes_of(&shelves);
             let Some(shelf) = shelves.iter_mut().find(|shelf| shelf.kind.is_same(kind)) else { return };
             if bytes >= self.settings.memory {
                 return;
@@ -287,10 +301,7 @@ impl Pool {
             };
             let Some(shelf) = shelves.get_mut(at) else { return refused("there is no place for it") };
             shelf.stays = true;
-            let (good, bad): (VecDeque<_>, VecDeque<_>) =
-                std::mem::take(&mut shelf.standing).into_iter().partition(|standing| self.is_good(standing, now));
-            shelf.standing = good;
-            useless.extend(bad);
+            useless.extend(shelf.part(|standing| self.is_good(standing, now)));
             let is_there = !shelf.standing.is_empty();
             if !is_there {
                 shelf.making += 1;
@@ -352,7 +363,7 @@ impl Pool {
         let mut useless = None;
         let result = {
             let mut shelves = self.shelves();
-            let others: u64 = shelves.iter().flat_map(|shelf| &shelf.standing).map(|standing| standing.bytes).sum();
+            let others = bytes_of(&shelves);
             let shelf = shelves.iter_mut().find(|shelf| shelf.kind.is_same(kind));
             match (made, shelf) {
                 (Ok(standing), Some(shelf)) => {
@@ -416,14 +427,7 @@ impl Pool {
         self.shelves().retain_mut(|shelf| {
             let is_asked_for = shelf.stays || now.duration_since(shelf.asked) < LONGEST_UNASKED;
             let former = shelf.standing.len();
-            let (good, bad): (VecDeque<_>, VecDeque<_>) =
-                std::mem::take(&mut shelf.standing).into_iter().partition(|standing| {
-                    is_asked_for
-                        && now.duration_since(standing.since) <= self.settings.oldest
-                        && standing.ready.sandbox.loss().is_none()
-                });
-            shelf.standing = good;
-            useless.extend(bad);
+            useless.extend(shelf.part(|standing| is_asked_for && self.is_good(standing, now)));
             if is_asked_for && shelf.standing.len() < former {
                 wanted.push(shelf.kind.clone());
             }
