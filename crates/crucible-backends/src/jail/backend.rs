@@ -299,7 +299,8 @@ impl JailBackend {
             },
             without: Vec::new(),
             id: GuestId::Distinct,
-            interpreter: (readiness != Readiness::Bare).then_some(project),
+            // A weakened one is never a fork: its launcher is what is looked at.
+            interpreter: (readiness != Readiness::Bare && without.is_empty()).then_some(project),
         };
         let recipe = Recipe {
             places: Arc::clone(&self.places),
