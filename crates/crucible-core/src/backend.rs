@@ -361,6 +361,20 @@ pub trait Sandbox: Send + Sync {
     /// Why the sandbox is lost, if it is. Once [`Sandbox::destroy`] is called the question makes no sense any more.
     fn loss(&self) -> Option<Loss>;
 
+    /// How many runs it held before, after each of which it was made as new.
+    fn former_runs(&self) -> u32 {
+        0
+    }
+
+    /// Makes the sandbox as new for another run of the same kind and the same project, under another id, where nothing is left of
+    /// the one that it held and nothing that can't be looked at could be; else destroys it. Every process of the guest is dead.
+    ///
+    /// # Errors
+    /// As [`Sandbox::destroy`].
+    async fn renew(self: Box<Self>, _id: SandboxId) -> Result<Option<Box<dyn Sandbox>>> {
+        self.destroy().await.map(|()| None)
+    }
+
     /// Ends everything and removes every trace. Dropping a sandbox ends its processes, too, but doesn't wait.
     ///
     /// # Errors

@@ -29,6 +29,8 @@ pub struct Evidence {
     pub code_hash: String,
     /// How the run was started.
     pub start: Start,
+    /// How many runs of the same project its sandbox had held before, after each of which it was found to be as new.
+    pub former_runs: u32,
     /// What looking at the sandbox from outside showed; `None` where it didn't come to that.
     pub posture: Option<PostureRecord>,
     /// The attestation that covers exactly this configuration.

@@ -84,6 +84,9 @@ pub struct Policy {
     /// interpreter have the addresses of their memory and the seed of their hashes in common.
     #[serde(default = "yes")]
     pub warm: bool,
+    /// Whether no sandbox is used for more than one run, also where nothing is left of the one before, which was the same project's.
+    #[serde(default)]
+    pub fresh: bool,
 }
 
 const fn yes() -> bool {
@@ -117,6 +120,7 @@ impl Default for Policy {
             limits: None,
             during: During::default(),
             warm: true,
+            fresh: false,
         }
     }
 }
@@ -140,6 +144,7 @@ impl Policy {
             limits: None,
             during: During::default(),
             warm: false,
+            fresh: true,
         }
     }
 
@@ -162,6 +167,7 @@ impl Policy {
             limits: None,
             during: During::default(),
             warm: true,
+            fresh: false,
         }
     }
 
@@ -196,6 +202,8 @@ impl Policy {
         // As it always was written where nothing is demanded.
         if !self.warm {
             text.push_str("warm=false\n");
+        } else if self.fresh {
+            text.push_str("fresh=true\n");
         }
         text
     }

@@ -147,8 +147,23 @@ struct Finished {
     looking: Duration,
     watched: Watched,
     start: Start,
+    /// How many runs its sandbox had held before.
+    former_runs: u32,
     /// Whether every process of the guest is known to be dead.
     processes_ended: bool,
+}
+
+impl Finished {
+    /// Whether it ended by itself in an interpreter that had stood ready, and nothing was seen of it that is noted: only then is it
+    /// worth a look whether its sandbox is as new.
+    fn was_quiet(&self) -> bool {
+        self.start == Start::Interpreter
+            && matches!(self.verdict.status, Status::Exited { .. })
+            && self.verdict.observed.is_empty()
+            && self.reasons.is_empty()
+            && self.tripwires.is_empty()
+            && self.watched.observed.is_empty()
+    }
 }
 
 /// What became of a sandbox whose evaluation is over.
@@ -240,7 +255,7 @@ impl Evaluation<'_> {
 
         let finished = self.inside(sandbox.as_ref(), looked, stdin, began).await;
         let clearing = Instant::now();
-        let destroyed = self.clear_away(sandbox, &finished).await;
+        let destroyed = self.clear_away(sandbox, &kind, &finished).await;
         // Not sooner: it would be in the program's way.
         if let Some(pool) = self.pool() {
             pool.refill(&kind);
@@ -259,11 +274,14 @@ impl Evaluation<'_> {
     async fn clear_away(
         &self,
         sandbox: Box<dyn Sandbox>,
+        kind: &Kind,
         finished: &Result<Option<(Finished, Duration, Duration)>>,
     ) -> Result<Cleared> {
-        let is_over = matches!(finished, Ok(Some((finished, ..))) if finished.processes_ended);
+        let finished = finished.as_ref().ok().and_then(Option::as_ref).map(|(finished, ..)| finished);
+        let again = finished.filter(|finished| !self.spec.policy.fresh && finished.was_quiet()).map(|_| kind);
+        let is_over = finished.is_some_and(|finished| finished.processes_ended);
         let sandbox = match self.pool().filter(|_| is_over) {
-            Some(pool) => match pool.clear_away(sandbox) {
+            Some(pool) => match pool.clear_away(sandbox, again) {
                 Ok(()) => return Ok(Cleared::Soon),
                 Err(sandbox) => sandbox,
             },
@@ -524,6 +542,7 @@ impl Evaluation<'_> {
             looking,
             watched,
             start,
+            former_runs: sandbox.former_runs(),
             processes_ended: all_ended,
         })
     }
@@ -544,6 +563,7 @@ impl Evaluation<'_> {
             looking,
             watched,
             start,
+            former_runs,
             processes_ended: _,
         } = finished;
         let backend = &self.admitted.backend;
@@ -604,6 +624,7 @@ impl Evaluation<'_> {
                 policy_hash: policy_hash(policy),
                 code_hash: hash::of_code(self.spec),
                 start,
+                former_runs,
                 posture,
                 attestation,
             },
@@ -667,6 +688,7 @@ fn never_started(layers: Layers, status: Status, collect: &[GuestPath]) -> Finis
             ended_for: None,
         },
         start: Start::Cold,
+        former_runs: 0,
         // None was ever started.
         processes_ended: true,
     }

@@ -11,6 +11,9 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddrV4};
 pub const WORK: &str = "/work";
 /// The folders that a guest may write to. All three lie on one small file system of the sandbox's own.
 pub const WRITABLE: [&str; 3] = [WORK, "/tmp", "/dev/shm"];
+/// The same: where they are inside, what they are called on the writable file system, and their permissions.
+pub(crate) const GUEST_FOLDERS: &[(&str, &str, u32)] =
+    &[("/work", "work", 0o755), ("/tmp", "tmp", 0o1777), ("/dev/shm", "shm", 0o1777)];
 /// The id that the guest has inside, as user and as group.
 pub const GUEST_ID: u32 = 1000;
 /// The host name inside.
@@ -412,6 +415,12 @@ pub enum InitRequest {
     Copy(Copying),
     /// Kills every other process of the sandbox.
     EndProcesses,
+    /// Removes files that the supervisor made, and opens one that has no name, whose number tells how many were made before it.
+    /// Answered as `OpenFile` is.
+    Renew {
+        /// Absolute paths inside.
+        files: Vec<String>,
+    },
 }
 
 /// Which way files are copied.
@@ -466,7 +475,7 @@ pub enum InitMessage {
         /// Whether it was the last process besides the init.
         alone: bool,
     },
-    /// The answer to `OpenFile` and `CreateFile`; the descriptor comes along.
+    /// The answer to `OpenFile`, `CreateFile` and `Renew`; the descriptor comes along.
     Opened,
     /// The negative answer to a request about files or about a command.
     Refused(Refusal),

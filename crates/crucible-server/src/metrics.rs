@@ -87,6 +87,7 @@ struct Pool {
     misses: Counter,
     discarded: Counter,
     failed: Counter,
+    renewed: Counter,
     uncleared: Counter,
     ready: Gauge,
     waited: Counter<f64, AtomicU64>,
@@ -100,6 +101,7 @@ impl Pool {
             ("pool_misses", "Evaluations that had their sandbox made", &pool.misses),
             ("pool_discarded", "Sandboxes that were made ahead and never used", &pool.discarded),
             ("pool_failed", "Sandboxes that could not be made ahead", &pool.failed),
+            ("pool_renewed", "Sandboxes that stood ready again after a run that left nothing", &pool.renewed),
             ("pool_uncleared", "Sandboxes that could not be cleared away after their result", &pool.uncleared),
         ] {
             registry.register(name, help, counter.clone());
@@ -111,12 +113,13 @@ impl Pool {
     }
 
     fn set(&self, counts: &PoolCounts) {
-        let PoolCounts { hits, misses, discarded, failed, uncleared, ready, waited } = counts;
+        let PoolCounts { hits, misses, discarded, failed, renewed, uncleared, ready, waited } = counts;
         for (counter, count) in [
             (&self.hits, hits),
             (&self.misses, misses),
             (&self.discarded, discarded),
             (&self.failed, failed),
+            (&self.renewed, renewed),
             (&self.uncleared, uncleared),
         ] {
             // Whoever asked before and comes later makes none of them less.
@@ -291,6 +294,7 @@ mod tests {
             misses: 2,
             discarded: 3,
             failed: 4,
+            renewed: 6,
             uncleared: 5,
             ready: 6,
             waited: Duration::from_millis(1250),
@@ -308,6 +312,7 @@ mod tests {
             "crucible_pool_misses_total 2",
             "crucible_pool_discarded_total 3",
             "crucible_pool_failed_total 4",
+            "crucible_pool_renewed_total 6",
             "crucible_pool_uncleared_total 5",
             "crucible_pool_ready 1",
             "crucible_pool_waited_seconds_total 1.25",

@@ -266,6 +266,9 @@ pub struct Evidence {
     /// too, which others are forked from.
     #[serde(default)]
     pub start: String,
+    /// How many runs of the same project its sandbox had held before, after each of which it was found to be as new.
+    #[serde(default)]
+    pub former_runs: u32,
     /// What looking at the sandbox from outside showed; `null` where it didn't come to that.
     #[serde(default)]
     pub posture: Option<PostureRecord>,
@@ -455,6 +458,7 @@ impl From<&core::Evidence> for Evidence {
             policy_hash: evidence.policy_hash.clone(),
             code_hash: evidence.code_hash.clone(),
             start: evidence.start.as_str().to_owned(),
+            former_runs: evidence.former_runs,
             posture: evidence.posture.as_ref().map(PostureRecord::from),
             attestation: evidence.attestation.clone(),
         }

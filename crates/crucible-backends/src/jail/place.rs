@@ -15,7 +15,7 @@ use crucible_jail::plan::{
 use crucible_jail::seccomp::{self, Connections};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::AsFd;
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 
 /// What all the files of a range may take.
 const RANGE_DISK: u64 = 512 << 20;
@@ -132,8 +132,8 @@ impl Places {
         let make = async {
             let argv = command.before_file.iter().chain([&command.file_name]).cloned().collect();
             let plan = ZygotePlan { root, guest_root, ids: self.ids_of_zygotes(), argv, env: command.env.clone() };
-            let launcher = Arc::new(self.launcher.start_zygote(plan).await.map_err(zygotes::failed)?);
-            Ok(Zygote { launcher, command: Arc::new(command) })
+            let launcher = self.launcher.start_zygote(plan).await.map_err(zygotes::failed)?;
+            Ok(Zygote::new(launcher, command))
         };
         self.zygotes.get(of, make).await.map(drop)
     }

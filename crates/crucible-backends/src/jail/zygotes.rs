@@ -24,6 +24,14 @@ const MOST: usize = 8;
 pub(super) struct Zygote {
     pub(super) launcher: Arc<Launcher>,
     pub(super) command: Arc<AheadCommand>,
+    /// When another one takes its place.
+    pub(super) until: Instant,
+}
+
+impl Zygote {
+    pub(super) fn new(launcher: Launcher, command: AheadCommand) -> Self {
+        Self { launcher: Arc::new(launcher), command: Arc::new(command), until: Instant::now() + LONGEST_USE }
+    }
 }
 
 /// All of a backend.
@@ -48,7 +56,7 @@ impl Known {
     /// Whether it is used for new sandboxes, or is being made.
     fn is_good(&self) -> bool {
         match self.zygote.get() {
-            Some(Ok(zygote)) => self.since.elapsed() < LONGEST_USE && !zygote.launcher.has_ended(),
+            Some(Ok(zygote)) => Instant::now() < zygote.until && !zygote.launcher.has_ended(),
             Some(Err(_)) => self.since.elapsed() < PAUSE,
             None => true,
         }

@@ -60,6 +60,14 @@ pub(crate) struct NativeParts {
     pub(crate) waiting: Option<Waiting>,
 }
 
+/// What was before a sandbox was last made as new.
+#[derive(Clone, Copy, Default)]
+struct Former {
+    runs: u32,
+    /// Bytes that had been read and written by then.
+    transfers: (u64, u64),
+}
+
 /// Makes another sandbox of the same kind as one that was made before, in which nothing has run yet.
 #[async_trait]
 pub(crate) trait Again: Send + Sync {
@@ -83,6 +91,7 @@ pub(crate) enum Nests {
 pub(crate) struct NativeSandbox {
     parts: NativeParts,
     door: Mutex<Option<TcpListener>>,
+    former: Former,
 }
 
 /// The way out of a jailed sandbox.
@@ -114,7 +123,19 @@ impl Door for NativeDoor {
 impl NativeSandbox {
     pub(crate) fn new(mut parts: NativeParts) -> Self {
         let door = Mutex::new(parts.started.door.take());
-        Self { parts, door }
+        Self { parts, door, former: Former::default() }
+    }
+
+    /// Makes it as new, if it is in nothing otherwise than it was.
+    async fn make_as_new(&mut self) -> std::result::Result<bool, JailError> {
+        let parts = &mut self.parts;
+        let NativeParts { waiting: Some(waiting), cgroup: Some(cgroup), started, nests: Nests::No, .. } = parts else { return Ok(false) };
+        if !waiting.is_good() || !started.sandbox.renew().await? || !cgroup.renew(started.pid) {
+            return Ok(false);
+        }
+        let Some(transfers) = host::tree_transfers(started.pid) else { return Ok(false) };
+        self.former = Former { runs: self.former.runs.saturating_add(1), transfers };
+        started.sandbox.have_one_wait().await.map(|()| true)
     }
 
     /// What was seen, if the sandbox still lived when all was: else it may be another process that was looked at.
@@ -305,7 +326,10 @@ impl Sandbox for NativeSandbox {
         let without_init = |count: u64| count.saturating_sub(1);
         counters.memory_bytes = seen.memory;
         counters.memory_peak_bytes = seen.memory_peak;
-        (counters.read_bytes, counters.written_bytes) = host::tree_transfers(self.parts.started.pid).unzip();
+        let transfers = host::tree_transfers(self.parts.started.pid);
+        let (former_read, former_written) = self.former.transfers;
+        counters.read_bytes = transfers.map(|(read, _)| read.saturating_sub(former_read));
+        counters.written_bytes = transfers.map(|(_, written)| written.saturating_sub(former_written));
         counters.out_of_memory_kills = seen.out_of_memory_kills;
         counters.processes = seen.pids.map(without_init);
         counters.processes_peak = seen.pids_peak.map(without_init);
@@ -411,6 +435,21 @@ impl Sandbox for NativeSandbox {
             (_, true) => Some(Loss::MachineryLost),
             (true, false) => Some(Loss::RunnerEnded),
             (false, false) => None,
+        }
+    }
+
+    fn former_runs(&self) -> u32 {
+        self.former.runs
+    }
+
+    async fn renew(mut self: Box<Self>, id: SandboxId) -> Result<Option<Box<dyn Sandbox>>> {
+        match self.make_as_new().await {
+            Ok(true) => {
+                self.parts.id = id;
+                Ok(Some(self))
+            }
+            // Why it isn't, its end says, if that is a failure.
+            Ok(false) | Err(_) => self.destroy().await.map(|()| None),
         }
     }
 

@@ -3,6 +3,7 @@
 use crucible_core::{Language, Result};
 use crucible_jail::host::Launcher;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// An interpreter that is initialised, and waits in a sandbox for its program.
 pub(crate) struct Waiting {
@@ -13,7 +14,9 @@ pub(crate) struct Waiting {
     /// With what it was started, `NAME=value` each.
     env: Vec<String>,
     /// What the sandbox was forked from, which has to live for as long as it does.
-    _zygote: Arc<Launcher>,
+    zygote: Arc<Launcher>,
+    /// When others take its place for new programs.
+    until: Instant,
 }
 
 /// How an interpreter of a language is started ahead: what it is called with, and in which environment. `None` for one that
@@ -49,9 +52,14 @@ impl AheadCommand {
 }
 
 impl Waiting {
-    pub(crate) fn new(command: &AheadCommand, zygote: Arc<Launcher>) -> Self {
+    pub(crate) fn new(command: &AheadCommand, zygote: Arc<Launcher>, until: Instant) -> Self {
         let ending = command.file_name.rsplit_once('.').map_or(String::new(), |(_, ending)| format!(".{ending}"));
-        Self { before_file: command.before_file.clone(), ending, env: command.env.clone(), _zygote: zygote }
+        Self { before_file: command.before_file.clone(), ending, env: command.env.clone(), zygote, until }
+    }
+
+    /// Whether more programs may be run in forks of it.
+    pub(crate) fn is_good(&self) -> bool {
+        Instant::now() < self.until && !self.zygote.has_ended()
     }
 
     /// The program's file and arguments, if the interpreter can become this command.

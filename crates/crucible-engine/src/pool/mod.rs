@@ -1,8 +1,8 @@
 //! The warm pool: sandboxes that are made, looked at from outside and, where their backend can, hold an initialised interpreter
 //! before they are asked for.
 //!
-//! Invariants: a sandbox is used once, by the evaluation that takes it, and nothing of a guest's was in it before. What was made
-//! differs in nothing from what is made on request. It never holds up a request: one that finds nothing ready has its sandbox
+//! Invariants: no two evaluations use a sandbox at the same time. Nothing of a guest's is in one that is given: nothing ever was, or
+//! its backend has found it to be as new after a run of the same kind and project. It differs in nothing from what is made on request. It never holds up a request: one that finds nothing ready has its sandbox
 //! made as if there were no pool. One that stood longer than [`PoolSettings::oldest`], whose backend was replaced, or that is
 //! lost, is never given.
 
@@ -66,6 +66,8 @@ pub struct PoolCounts {
     pub discarded: u64,
     /// Sandboxes that couldn't be made ahead.
     pub failed: u64,
+    /// Sandboxes that stood ready again after a run, having been found to be as new.
+    pub renewed: u64,
     /// Sandboxes of evaluations that couldn't be cleared away after their result was given.
     pub uncleared: u64,
     /// How many stand ready now.
@@ -173,7 +175,8 @@ pub(crate) struct Pool {
     misses: AtomicU64,
     discarded: AtomicU64,
     failed: AtomicU64,
-    uncleared: Arc<AtomicU64>,
+    renewed: AtomicU64,
+    uncleared: AtomicU64,
     clearing: Arc<Semaphore>,
     /// All that is being made and destroyed beside what goes on.
     under_way: TaskTracker,
@@ -201,7 +204,8 @@ impl Pool {
             misses: AtomicU64::new(0),
             discarded: AtomicU64::new(0),
             failed: AtomicU64::new(0),
-            uncleared: Arc::default(),
+            renewed: AtomicU64::new(0),
+            uncleared: AtomicU64::new(0),
             clearing: Arc::new(Semaphore::new(MOST_CLEARED)),
             under_way: TaskTracker::new(),
             waited_micros: AtomicU64::new(0),
@@ -215,6 +219,7 @@ impl Pool {
             misses: self.misses.load(Ordering::Relaxed),
             discarded: self.discarded.load(Ordering::Relaxed),
             failed: self.failed.load(Ordering::Relaxed),
+            renewed: self.renewed.load(Ordering::Relaxed),
             uncleared: self.uncleared.load(Ordering::Relaxed),
             ready: self.shelves().iter().map(|shelf| shelf.standing.len()).sum(),
             waited: Duration::from_micros(self.waited_micros.load(Ordering::Relaxed)),
@@ -322,18 +327,59 @@ impl Pool {
         now.duration_since(standing.since) <= self.settings.oldest && standing.ready.sandbox.loss().is_none()
     }
 
-    /// Destroys the sandbox of an evaluation beside what goes on, unless too many are being cleared away: those are given back. No
-    /// process of its guest may live.
-    pub(crate) fn clear_away(&self, sandbox: Box<dyn Sandbox>) -> Result<(), Box<dyn Sandbox>> {
+    /// Puts the sandbox of an evaluation away beside what goes on, unless too many are being put away: those are given back. No
+    /// process of its guest may live. Where `again` names its kind, it stands ready again if it is as new; else it is destroyed.
+    pub(crate) fn clear_away(
+        self: &Arc<Self>,
+        sandbox: Box<dyn Sandbox>,
+        again: Option<&Kind>,
+    ) -> Result<(), Box<dyn Sandbox>> {
         let Ok(permit) = Arc::clone(&self.clearing).try_acquire_owned() else { return Err(sandbox) };
-        let uncleared = Arc::clone(&self.uncleared);
+        let pool = Arc::clone(self);
+        let again = again.filter(|kind| self.reserve(kind)).cloned();
         self.under_way.spawn(async move {
-            if within(TEAR_DOWN, "destroy the sandbox", sandbox.destroy()).await.is_err() {
-                uncleared.fetch_add(1, Ordering::Relaxed);
+            let cleared = match &again {
+                Some(kind) => pool.renew(sandbox, kind).await,
+                None => within(TEAR_DOWN, "destroy the sandbox", sandbox.destroy()).await,
+            };
+            if cleared.is_err() {
+                pool.uncleared.fetch_add(1, Ordering::Relaxed);
             }
             drop(permit);
         });
         Ok(())
+    }
+
+    /// Keeps a place on the shelf of that kind for one that is being renewed, if there is any.
+    fn reserve(&self, kind: &Kind) -> bool {
+        if self.closed.load(Ordering::Relaxed) {
+            return false;
+        }
+        let mut shelves = self.shelves();
+        let shelf = shelves.iter_mut().find(|shelf| shelf.kind.is_same(kind));
+        let shelf = shelf.filter(|shelf| shelf.standing.len() + shelf.making < self.settings.most);
+        if let Some(shelf) = shelf {
+            shelf.making += 1;
+            return true;
+        }
+        false
+    }
+
+    /// Has a sandbox stand ready again, if it is as new.
+    async fn renew(self: &Arc<Self>, sandbox: Box<dyn Sandbox>, kind: &Kind) -> Result<()> {
+        let renewed = within(TEAR_DOWN, "make the sandbox as new", sandbox.renew(SandboxId::generate())).await;
+        let (made, result) = match renewed {
+            Ok(Some(sandbox)) => (self.look(sandbox, kind).await, Ok(())),
+            Ok(None) => (Ok(None), Ok(())),
+            Err(error) => (Ok(None), Err(error)),
+        };
+        // What can't be looked at isn't given; why, it will say when one is needed.
+        if self.put_up(kind, made.unwrap_or_default()) {
+            self.renewed.fetch_add(1, Ordering::Relaxed);
+        } else {
+            self.refill(kind);
+        }
+        result
     }
 
     /// Makes one beside what goes on, whoever waits for that or doesn't any more.
@@ -346,53 +392,69 @@ impl Pool {
         let began = Instant::now();
         let made = within(SET_UP, "create the sandbox", kind.backend.create(kind.request())).await;
         let made = match made {
-            Ok(sandbox) => match posture::before(sandbox.as_ref(), &kind.policy).await {
-                // It can't be looked at now; that needn't be so when one is needed.
-                Err(error) if error.kind() != ErrorKind::Refused => {
-                    let _destroyed = within(TEAR_DOWN, "destroy the sandbox", sandbox.destroy()).await.is_ok();
-                    Err(error)
-                }
-                looked => {
-                    let bytes = sandbox.counters().await.ok().and_then(|counters| counters.memory_bytes).unwrap_or(0);
-                    Ok(Standing { ready: Ready { sandbox, looked }, since: Instant::now(), bytes })
-                }
-            },
+            Ok(sandbox) => self.look(sandbox, kind).await,
             // It will be told when one is needed.
             Err(error) => Err(error),
         };
-        let mut useless = None;
-        let result = {
+        let (standing, result) = match made {
+            Ok(standing) => (standing, Ok(())),
+            Err(error) => {
+                self.failed.fetch_add(1, Ordering::Relaxed);
+                (None, Err(error))
+            }
+        };
+        if result.is_ok() {
+            self.learn(kind, began.elapsed());
+        }
+        self.put_up(kind, standing);
+        result
+    }
+
+    /// Looks at a sandbox from outside, so that it can be given.
+    async fn look(&self, sandbox: Box<dyn Sandbox>, kind: &Kind) -> Result<Option<Standing>> {
+        match posture::before(sandbox.as_ref(), &kind.policy).await {
+            // It can't be looked at now; that needn't be so when one is needed.
+            Err(error) if error.kind() != ErrorKind::Refused => {
+                let _destroyed = within(TEAR_DOWN, "destroy the sandbox", sandbox.destroy()).await.is_ok();
+                Err(error)
+            }
+            looked => {
+                let bytes = sandbox.counters().await.ok().and_then(|counters| counters.memory_bytes).unwrap_or(0);
+                Ok(Some(Standing { ready: Ready { sandbox, looked }, since: Instant::now(), bytes }))
+            }
+        }
+    }
+
+    fn learn(&self, kind: &Kind, took: Duration) {
+        if let Some(shelf) = self.shelves().iter_mut().find(|shelf| shelf.kind.is_same(kind)) {
+            shelf.demand.made(took);
+        }
+    }
+
+    /// Puts one up in the place that is kept for it, or gives that place up. Whether one stands there now.
+    fn put_up(self: &Arc<Self>, kind: &Kind, standing: Option<Standing>) -> bool {
+        let useless = {
             let mut shelves = self.shelves();
             let others = bytes_of(&shelves);
-            let shelf = shelves.iter_mut().find(|shelf| shelf.kind.is_same(kind));
-            match (made, shelf) {
-                (Ok(standing), Some(shelf)) => {
-                    shelf.making = shelf.making.saturating_sub(1);
-                    shelf.demand.made(began.elapsed());
+            let shelf = shelves.iter_mut().find(|shelf| shelf.kind.is_same(kind)).map(|shelf| {
+                shelf.making = shelf.making.saturating_sub(1);
+                shelf
+            });
+            match (standing, shelf) {
+                (Some(standing), Some(shelf)) => {
                     // Others may have been made meanwhile.
                     let is_too_much = others > 0 && others.saturating_add(standing.bytes) > self.settings.memory;
-                    if self.closed.load(Ordering::Relaxed) || is_too_much {
-                        useless = Some(standing);
-                    } else {
+                    if !self.closed.load(Ordering::Relaxed) && !is_too_much {
                         shelf.standing.push_back(standing);
+                        return true;
                     }
-                    Ok(())
+                    Some(standing)
                 }
-                (Ok(standing), None) => {
-                    useless = Some(standing);
-                    Ok(())
-                }
-                (Err(error), shelf) => {
-                    if let Some(shelf) = shelf {
-                        shelf.making = shelf.making.saturating_sub(1);
-                    }
-                    self.failed.fetch_add(1, Ordering::Relaxed);
-                    Err(error)
-                }
+                (standing, _) => standing,
             }
         };
         self.discard(useless);
-        result
+        false
     }
 
     /// Destroys, beside what goes on, what nobody will use.

@@ -9,3 +9,4 @@ mod bounds;
 mod endings;
 mod giving;
 mod kinds;
+mod renewal;

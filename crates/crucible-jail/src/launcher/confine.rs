@@ -4,7 +4,7 @@
 use super::realm::PLACE_OF_ROOT;
 use super::root::{self, NO_DEV, NO_EXEC, NO_SUID, NO_SYMLINK_FOLLOW};
 use super::{Step, command, landlock};
-use crate::plan::{Failure, GUEST_ID, HEAR_REPORTS, HOST_NAME, JailPlan, Need, ProcessLimit, Reports, WRITABLE};
+use crate::plan::{Failure, GUEST_FOLDERS, GUEST_ID, HEAR_REPORTS, HOST_NAME, JailPlan, Need, ProcessLimit, Reports, WRITABLE};
 use crate::seccomp;
 use crate::sys;
 use rustix::event::{PollFd, PollFlags, Timespec};
@@ -15,10 +15,6 @@ use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, OpenTreeFlags, Un
 use rustix::process::{DumpableBehavior, Gid, Signal, Uid};
 use rustix::thread::{CapabilitiesSecureBits, CapabilitySet, CapabilitySets};
 use std::ffi::CString;
-
-/// A guest's folders: where they are inside, what they are called on the writable file system, and their permissions.
-pub(super) const GUEST_FOLDERS: &[(&str, &str, u32)] =
-    &[("/work", "work", 0o755), ("/tmp", "tmp", 0o1777), ("/dev/shm", "shm", 0o1777)];
 
 /// What the launcher hands to a fresh init.
 pub(super) struct Surroundings<'a> {

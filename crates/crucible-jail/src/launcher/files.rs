@@ -128,6 +128,14 @@ pub(super) fn remove(folders: &Folders, path: &str) -> Result<(), Refusal> {
     }
 }
 
+/// Removes files, and opens one that has no name in the first folder.
+pub(super) fn renew(folders: &Folders, files: &[String]) -> Result<OwnedFd, Refusal> {
+    files.iter().try_for_each(|path| remove(folders, path))?;
+    let (_, folder) = folders.first().ok_or(Refusal::Outside)?;
+    let flags = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;
+    Ok(rustix::fs::openat(folder, ".", flags, Mode::RUSR | Mode::WUSR)?)
+}
+
 /// Lists a folder in parts, each handed on before the next is read: what a guest made must not fill the init's memory.
 ///
 /// # Errors

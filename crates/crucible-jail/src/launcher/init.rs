@@ -173,6 +173,7 @@ impl Init {
                 self.copy(direction, descriptors);
                 Ok(())
             }
+            InitRequest::Renew { files } => self.answer_opened(files::renew(&self.folders, &files)),
             InitRequest::EndProcesses => {
                 self.end_processes();
                 self.send(&InitMessage::ProcessesEnded)

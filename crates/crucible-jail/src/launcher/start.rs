@@ -2,7 +2,7 @@
 
 use super::network::NetworkPool;
 use super::{Launcher, Step, confine, init, root};
-use crate::plan::{Failure, GUEST_ID, JailPlan, LauncherReply, Network, SandboxPlan};
+use crate::plan::{Failure, GUEST_FOLDERS, GUEST_ID, JailPlan, LauncherReply, Network, SandboxPlan};
 use crate::sys::{self, Forked};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{Mode, OFlags};
@@ -44,7 +44,7 @@ impl Launcher {
         let cgroup = (plan.clone_into_cgroup && !cgroups.is_empty()).then(|| cgroups.remove(0));
         let root = self.copy_root(plan.root)?;
         let writable = writable_file_system(plan.disk_bytes, plan.inodes, SetIds::Ignored)?;
-        for (_, name, mode) in confine::GUEST_FOLDERS {
+        for (_, name, mode) in GUEST_FOLDERS {
             root::make_guest_folder(&writable, name, *mode, plan.outside_id).step("make the guest's folders")?;
         }
         let storage = rustix::io::fcntl_dupfd_cloexec(&writable, 3).step("keep the writable file system in view")?;

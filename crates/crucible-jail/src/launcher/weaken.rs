@@ -8,7 +8,7 @@ use super::init::{self, Reach};
 use super::start::SetIds;
 use super::{Launcher, Step, command, landlock, network, root, start};
 use crate::plan::{
-    Failure, GUEST_ID, HOST_NAME, JailPlan, LauncherReply, Need, ProcessLimit, Protection, WORK, WRITABLE,
+    Failure, GUEST_FOLDERS, GUEST_ID, HOST_NAME, JailPlan, LauncherReply, Need, ProcessLimit, Protection, WORK, WRITABLE,
 };
 use crate::sys::{self, Forked};
 use rustix::fd::{AsFd, OwnedFd};
@@ -75,7 +75,7 @@ impl Launcher {
         let cgroup = (plan.clone_into_cgroup && !cgroups.is_empty()).then(|| cgroups.remove(0));
         let (writable, shown) = if plan.has(Protection::MountNamespace) {
             let writable = start::writable_file_system(plan.disk_bytes, plan.inodes, SetIds::Ignored)?;
-            for (_, name, mode) in confine::GUEST_FOLDERS {
+            for (_, name, mode) in GUEST_FOLDERS {
                 root::make_guest_folder(&writable, name, *mode, plan.outside_id).step("make the guest's folders")?;
             }
             let shown = rustix::io::fcntl_dupfd_cloexec(&writable, 3).step("keep the writable file system in view")?;

@@ -148,10 +148,20 @@ unsafe extern "C" fn show(_module: *mut Object, arguments: *mut Object) -> *mut 
     }
 }
 
-/// `exit(code)`: ends the process, without taking the interpreter apart.
+/// `exit(code, foreign)`: ends the process, without taking the interpreter apart. What C libraries registered for the end runs
+/// only where `foreign` is true: nothing but taking themselves apart is done by those that every program finds there.
 unsafe extern "C" fn exit(_module: *mut Object, arguments: *mut Object) -> *mut Object {
-    // SAFETY: Python gives a tuple. What C libraries registered for the end runs in this thread, as at any program's end.
-    unsafe { libc::exit(c_int::try_from(PyLong_AsLong(PyTuple_GetItem(arguments, 0))).unwrap_or(1)) }
+    // SAFETY: Python gives a tuple. What is registered for the end runs in this thread, as at any program's end; what isn't
+    // written yet of C's own streams is written.
+    unsafe {
+        let number = |at| PyLong_AsLong(PyTuple_GetItem(arguments, at));
+        let code = c_int::try_from(number(0)).unwrap_or(1);
+        if number(1) != 0 {
+            libc::exit(code);
+        }
+        libc::fflush(std::ptr::null_mut());
+        libc::_exit(code)
+    }
 }
 
 /// A new reference to `None`.

@@ -21,10 +21,10 @@ def crucible_zygote(preload, guest_root):
     import posix
 
     # A program may replace what it finds there; Python itself goes on with its own.
-    getattr, hasattr, isinstance, list, type = (
-        builtins.getattr, builtins.hasattr, builtins.isinstance, builtins.list, builtins.type)
+    getattr, hasattr, list, type = builtins.getattr, builtins.hasattr, builtins.list, builtins.type
     compile, exec, open, print = builtins.compile, builtins.exec, builtins.open, builtins.print
-    dict, len, reversed = builtins.dict, builtins.len, builtins.reversed
+    dict, isinstance, len, next, reversed, str = (
+        builtins.dict, builtins.isinstance, builtins.len, builtins.next, builtins.reversed, builtins.str)
 
     # Builds without the global lock have other objects than the library knows.
     if "t" in getattr(sys, "abiflags", ""):
@@ -39,14 +39,19 @@ def crucible_zygote(preload, guest_root):
     threads = len(posix.listdir("/proc/self/task"))
     if threads != 1:
         sys.exit("what is preloaded has started %d threads" % (threads - 1))
-    known = frozenset(sys.modules)
+    modules, module_type = sys.modules, type(sys)
+    known = frozenset(modules)
+    # They stand in the order in which they came: what comes after this one came with the program.
+    last_known = next(reversed(modules))
+    # Collectors of other versions have other generations.
+    has_generations = sys.version_info < (3, 14)
 
     place = posix.getcwd()
     flags = sys.flags
     has_place = not flags.isolated and not getattr(flags, "safe_path", False) and sys.path[:1] == [place]
     before_file = getattr(sys, "orig_argv", [sys.executable, ""])[:-1]
 
-    SETTLE = b"def f(x): return [y for y in x]\nclass A:\n    pass\ntry:\n    str(f('ab')).encode() + b'%d' % len({'a': A()})\nexcept ValueError:\n    pass\n"
+    SETTLE = b"def f(x): return [y for y in x]\nstr(f('ab')).encode() + b'%d' % len({'a': 1})\n"
 
     def settle():
         # The actions that Python gives to signals when it starts: a fork of the launcher's has taken them back.
@@ -59,14 +64,21 @@ def crucible_zygote(preload, guest_root):
         prepare([b"settle"], [name + b"=" + value for name, value in posix.environ.items()])
         with open("/dev/null", "rb") as program:
             source = program.read() + SETTLE
-        exec(compile(source, "settle", "exec", dont_inherit=True), {"__name__": "settle"})
+        names = {"__name__": "settle"}
+        exec(compile(source, "settle", "exec", dont_inherit=True), names)
+        names.clear()
         flush(0)
         # Python's own generators are seeded anew by their modules, when they are forked.
         numpy_random = sys.modules.get("numpy.random")
         if numpy_random is not None:
             numpy_random.seed()
-        gc.collect()
         gc.freeze()
+        counts[:] = collections()
+
+    counts = []
+
+    def collections():
+        return [generation["collections"] for generation in gc.get_stats()]
 
     def prepare(argv, env):
         argv = [text.decode("utf-8", "surrogateescape") for text in argv]
@@ -120,22 +132,38 @@ def crucible_zygote(preload, guest_root):
         # In the order in which Python takes a module apart: private names first.
         for is_private in (True, False):
             for name in list(names):
-                if name != "__builtins__" and (name[:1] == "_" and name[1:2] != "_") == is_private:
+                if isinstance(name, str) and name != "__builtins__" and (name[:1] == "_" and name[1:2] != "_") == is_private:
                     names[name] = None
 
     def take_apart():
         # Only what came with the program: first nobody knows its modules any more, then they are emptied, the latest first. Before
-        # rubbish is collected, since of a file that is rubbish the innermost part might be closed first.
+        # rubbish is collected, since of a file that is rubbish the innermost part might be closed first. Whatever is looked at is
+        # copied memory: so nothing that needn't be. True where code came along that isn't Python's.
         later = []
-        for name, module in list(sys.modules.items()):
-            if name not in known and isinstance(getattr(module, "__dict__", None), dict):
-                later.append(module.__dict__)
-                sys.modules[name] = None
-        del module
+        try:
+            for name in reversed(modules):
+                if name == last_known:
+                    break
+                if name not in known:
+                    later.append(name)
+        except RuntimeError:
+            # A thread that goes on to the end has imported something just now.
+            later = [name for name in reversed(list(modules)) if name not in known]
+        contents, foreign = [], False
+        for name in later:
+            module = modules[name]
+            modules[name] = None
+            if isinstance(module, module_type):
+                names = module_type.__getattribute__(module, "__dict__")
+                contents.append(names)
+                foreign = foreign or str(names.get("__file__", "")).endswith(".so")
+        module = names = None
         clear(main)
-        for names in reversed(later):
+        for names in contents:
             clear(names)
-        gc.collect()
+        # All that the program made is young, if nothing has grown old since it came.
+        gc.collect(0 if has_generations and collections() == counts else 2)
+        return foreign
 
     def finish(status):
         threading = sys.modules.get("threading")
@@ -150,12 +178,12 @@ def crucible_zygote(preload, guest_root):
             # From Python 3.10 on it has told that itself.
             show(error)
         flushed = flush(0)
-        take_apart()
+        foreign = take_apart()
         flushed = flush(flushed)
         if status < 0:
             _signal.signal(-status, _signal.SIG_DFL)
             posix.kill(posix.getpid(), -status)
-        library.exit(flushed or status)
+        library.exit(flushed or status, foreign)
 
     def run(argv, env):
         argv, file = prepare(argv, env)

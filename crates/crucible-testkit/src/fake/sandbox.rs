@@ -73,6 +73,7 @@ pub(super) struct FakeSandbox {
     features: BTreeSet<LiveFeature>,
     readiness: Readiness,
     switches: Arc<Switches>,
+    former_runs: u32,
     destroyed: bool,
 }
 
@@ -111,6 +112,7 @@ impl FakeSandbox {
             features: can.live.clone(),
             readiness,
             switches,
+            former_runs: 0,
             destroyed: false,
         }
     }
@@ -345,6 +347,20 @@ impl Sandbox for FakeSandbox {
 
     fn loss(&self) -> Option<Loss> {
         locked(&self.state).lost.or_else(|| self.switches.loss_of(self.id))
+    }
+
+    fn former_runs(&self) -> u32 {
+        self.former_runs
+    }
+
+    async fn renew(mut self: Box<Self>, id: SandboxId) -> Result<Option<Box<dyn Sandbox>>> {
+        if !self.script.renews || self.loss().is_some() {
+            return self.destroy().await.map(|()| None);
+        }
+        self.id = id;
+        self.former_runs += 1;
+        *locked(&self.state) = State { counters: self.script.counters.clone(), ..State::default() };
+        Ok(Some(self))
     }
 
     async fn destroy(mut self: Box<Self>) -> Result<()> {

@@ -126,6 +126,8 @@ pub struct Script {
     pub files: Vec<(Vec<u8>, FakeFile)>,
     /// Counters from the start. `processes` is counted by the fake itself where it is `Some`.
     pub counters: Counters,
+    /// Whether a sandbox is as new after each of its runs.
+    pub renews: bool,
     /// What the host sees as soon as it watches.
     pub observations: Vec<Observation>,
     /// The most that is made ready in a sandbox for which it is wished.

@@ -168,7 +168,7 @@ impl Bench {
             let [watching, unwatched] = &self.watching;
             let mut times = [Duration::ZERO; 4];
             for (time, engine) in times.iter_mut().zip([watching, unwatched, unwatched, watching]) {
-                *time = timed_async(run_in_jail(engine)).await?.all;
+                *time = timed_async(run_in_jail(engine, Policy::default())).await?.all;
             }
             Ok([(times[0] + times[3]) / 2, (times[1] + times[2]) / 2])
         })
@@ -201,7 +201,7 @@ impl Bench {
                         tokio::spawn(async move {
                             let mut times = Vec::new();
                             for _ in 0..runs {
-                                times.push(timed_async(run_in_jail(&engine)).await?);
+                                times.push(timed_async(run_in_jail(&engine, Policy::default())).await?);
                             }
                             Ok::<_, crucible_core::Error>(times)
                         })
@@ -243,7 +243,7 @@ fn run_process(command: &[String], configuration: &Path) -> Result<()> {
 }
 
 /// Runs the program, and says what looking at its sandbox added.
-pub(super) async fn run_in_jail(engine: &Engine) -> Result<Duration> {
+pub(super) async fn run_in_jail(engine: &Engine, policy: Policy) -> Result<Duration> {
     let spec = EvaluationSpec {
         id: EvaluationId::generate(),
         program: Program::Source { language: LANGUAGE.to_owned(), code: CODE.into(), args: Vec::new() },
@@ -254,7 +254,7 @@ pub(super) async fn run_in_jail(engine: &Engine) -> Result<Duration> {
         tripwires: Vec::new(),
         env: BTreeMap::new(),
         limits: Limits::default(),
-        policy: Policy::default(),
+        policy,
         review: None,
         label: None,
     };

@@ -53,6 +53,7 @@ pub(crate) const POLICY: Node = Node::Section(&[
     ("unenforced_limits", Node::Text),
     ("unseen_posture", Node::Text),
     ("warm", Node::Text),
+    ("fresh", Node::Text),
     ("before", BEFORE),
     ("limits", LIMITS),
     ("during", Node::Section(&[("end_on", Node::List), ("unwatched", Node::Text)])),

@@ -22,7 +22,7 @@ impl ForeignCgroup {
         let groups = detect::of_process(pid)
             .into_iter()
             .filter(|(_, _, folder)| !is_own(folder))
-            .map(|(version, controllers, folder)| Group { version, controllers, folder })
+            .map(|(version, controllers, folder)| Group::new(version, controllers, folder))
             .collect();
         Self { groups }
     }

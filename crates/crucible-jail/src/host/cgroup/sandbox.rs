@@ -47,6 +47,8 @@ pub(super) struct Group {
     pub(super) version: Version,
     pub(super) controllers: Vec<Controller>,
     pub(super) folder: PathBuf,
+    /// Counts the memory's peak from a moment on, for version 2.
+    peak: Option<File>,
 }
 
 /// How a sandbox's first process comes into its control group.
@@ -62,6 +64,8 @@ pub enum Entry {
 pub struct Cgroup {
     groups: Vec<Group>,
     abandoned: Abandoned,
+    /// What had been counted when it was last made as new.
+    former: CgroupCounters,
 }
 
 impl Cgroup {
@@ -71,11 +75,12 @@ impl Cgroup {
         limits: &CgroupLimits,
         abandoned: &Abandoned,
     ) -> Result<Self, JailError> {
-        let mut cgroup = Self { groups: Vec::with_capacity(trees.len()), abandoned: Arc::clone(abandoned) };
+        let mut cgroup = Self { groups: Vec::with_capacity(trees.len()), abandoned: Arc::clone(abandoned), former: CgroupCounters::default() };
         for tree in trees {
             let folder = tree.folder.join(name);
             fs::create_dir(&folder).map_err(JailError::io("make a control group"))?;
-            cgroup.groups.push(Group { version: tree.version, controllers: tree.controllers.clone(), folder });
+            let (version, controllers) = (tree.version, tree.controllers.clone());
+            cgroup.groups.push(Group::new(version, controllers, folder));
         }
         // On failure the groups made so far are removed by the drop.
         for group in &cgroup.groups {
@@ -154,14 +159,36 @@ impl Cgroup {
         }
     }
 
-    /// What the kernel counted so far.
+    /// What the kernel counted so far, since the group was made or was last made as new.
     #[must_use]
     pub fn counters(&self) -> CgroupCounters {
+        let mut counters = self.all_counters();
+        let former = self.former.cpu.unwrap_or_default();
+        counters.cpu = counters.cpu.map(|cpu| cpu.saturating_sub(former));
+        counters.out_of_memory_kills = counters.out_of_memory_kills.saturating_sub(self.former.out_of_memory_kills);
+        counters.forks_refused = counters.forks_refused.saturating_sub(self.former.forks_refused);
+        counters
+    }
+
+    fn all_counters(&self) -> CgroupCounters {
         let mut counters = CgroupCounters::default();
         for group in &self.groups {
             group.count(&mut counters);
         }
         counters
+    }
+
+    /// Makes its counters those of a group in which nothing has run, if that process is the only one in it, and all of them can be
+    /// set back: the most processes at one time can't be, so that there may never have been another one besides it and one more.
+    pub fn renew(&mut self, only: i32) -> bool {
+        const INIT_AND_ONE: u64 = 2;
+        let has_others = self.groups.first().is_none_or(|group| group.members() != Some(only));
+        if has_others || self.all_counters().pids_peak.is_some_and(|peak| peak > INIT_AND_ONE) {
+            return false;
+        }
+        let is_set_back = self.groups.iter_mut().all(|group| group.set_back().unwrap_or(false));
+        self.former = self.all_counters();
+        is_set_back
     }
 
     /// Removes the group. Everything in it has to be dead; the kernel may take a moment to see that.
@@ -227,6 +254,10 @@ impl Drop for Cgroup {
 }
 
 impl Group {
+    pub(super) const fn new(version: Version, controllers: Vec<Controller>, folder: PathBuf) -> Self {
+        Self { version, controllers, folder, peak: None }
+    }
+
     fn limit(&self, limits: &CgroupLimits) -> std::io::Result<()> {
         for controller in &self.controllers {
             match (self.version, controller) {
@@ -266,6 +297,42 @@ impl Group {
         }
     }
 
+    /// The only process in it, if there is one and no more.
+    fn members(&self) -> Option<i32> {
+        let file = match self.version {
+            Version::V1 => "tasks",
+            Version::V2 => "cgroup.procs",
+        };
+        self.read(file)?.strip_suffix('\n')?.parse().ok()
+    }
+
+    /// Sets back the peak of its memory. Whether that could be done.
+    fn set_back(&mut self) -> std::io::Result<bool> {
+        match self.version {
+            _ if !self.controllers.contains(&Controller::Memory) => Ok(true),
+            Version::V1 => self.write("memory.max_usage_in_bytes", 0).map(|()| true),
+            // From Linux 6.12 on, for who reads by the same descriptor.
+            Version::V2 => {
+                let mut peak = match self.peak.take() {
+                    Some(peak) => peak,
+                    None => OpenOptions::new().read(true).write(true).open(self.folder.join("memory.peak"))?,
+                };
+                peak.write_all(b"reset\n")?;
+                self.peak = Some(peak);
+                // Not by anybody's word: from then on it counts what is in use, give or take what comes and goes.
+                let (peak, now) = (self.memory_peak(), self.number("memory.current"));
+                Ok(peak.zip(now).is_some_and(|(peak, now)| peak <= now.saturating_add(now / 2)))
+            }
+        }
+    }
+
+    fn memory_peak(&self) -> Option<u64> {
+        let Some(peak) = &self.peak else { return self.number("memory.peak") };
+        let mut text = [0; 32];
+        let read = std::os::unix::fs::FileExt::read_at(peak, &mut text, 0).ok()?;
+        std::str::from_utf8(text.get(..read)?).ok()?.trim().parse().ok()
+    }
+
     fn write(&self, file: &str, value: impl std::fmt::Display) -> std::io::Result<()> {
         OpenOptions::new().write(true).open(self.folder.join(file))?.write_all(value.to_string().as_bytes())
     }
@@ -293,7 +360,7 @@ impl Group {
                 }
                 (Version::V2, Controller::Memory) => {
                     counters.memory = self.number("memory.current");
-                    counters.memory_peak = self.number("memory.peak");
+                    counters.memory_peak = self.memory_peak();
                     counters.out_of_memory_kills = self.keyed("memory.events", "oom_kill").unwrap_or(0);
                 }
                 (_, Controller::Pids) => {

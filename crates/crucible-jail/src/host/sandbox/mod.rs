@@ -3,6 +3,7 @@
 mod command;
 mod conversation;
 mod copy;
+mod renew;
 mod terminal;
 
 pub use command::{Command, Control, Running};
@@ -48,6 +49,8 @@ pub struct Sandbox {
     watching: Watching,
     /// An interpreter that waits for its program.
     waiting: Mutex<Option<command::Waiting>>,
+    /// What the supervisor put into it.
+    given: Mutex<renew::Given>,
 }
 
 /// How a sandbox is watched while its guest runs.
@@ -138,6 +141,7 @@ impl Sandbox {
             reader,
             watching,
             waiting,
+            given: Mutex::default(),
         })
     }
 
@@ -191,7 +195,7 @@ impl Sandbox {
     /// # Errors
     /// [`JailError::Refused`] for anything else.
     pub async fn open_file(&self, path: &str) -> Result<File, JailError> {
-        self.opened(InitRequest::OpenFile { path: path.to_owned() }).await
+        self.opened(InitRequest::OpenFile { path: path.to_owned() }).await.map(|(file, _)| file)
     }
 
     /// Makes an empty file for writing, and the folders above it.
@@ -199,10 +203,13 @@ impl Sandbox {
     /// # Errors
     /// [`JailError::Refused`] where the path can't be written.
     pub async fn create_file(&self, path: &str, mode: u32) -> Result<File, JailError> {
-        self.opened(InitRequest::CreateFile { path: path.to_owned(), mode }).await
+        let (file, _) = self.opened(InitRequest::CreateFile { path: path.to_owned(), mode }).await?;
+        self.given().note(path);
+        Ok(file)
     }
 
-    async fn opened(&self, request: InitRequest) -> Result<File, JailError> {
+    /// A file that the init opens, with its number on its file system.
+    async fn opened(&self, request: InitRequest) -> Result<(File, u64), JailError> {
         let mut answers = self.conversation.floor().await;
         match self.conversation.ask(&mut answers, &request).await? {
             (InitMessage::Opened, mut descriptors) => {
@@ -212,7 +219,7 @@ impl Sandbox {
                 if FileType::from_raw_mode(seen.st_mode) != FileType::RegularFile || seen.st_dev != self.device {
                     return Err(self.conversation.caught_lying("open a file of the sandbox's own"));
                 }
-                Ok(File::from(file))
+                Ok((File::from(file), seen.st_ino))
             }
             (InitMessage::Refused(refusal), _) => Err(JailError::Refused(refusal)),
             _ => Err(self.conversation.caught_lying("open a file")),

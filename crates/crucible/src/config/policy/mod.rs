@@ -115,7 +115,7 @@ impl Reader<'_> {
             true => UnseenPosture::Record,
             false => UnseenPosture::Refuse,
         });
-        let warm = self.choice("warm", &[("true", true), ("false", false)])?;
+        let (warm, fresh) = (self.switch("warm")?, self.switch("fresh")?);
         Ok(Policy {
             name: base.name,
             require: self
@@ -128,7 +128,12 @@ impl Reader<'_> {
             limits: self.limits(base.limits)?,
             during: self.during(base.during)?,
             warm: warm.unwrap_or(base.warm),
+            fresh: fresh.unwrap_or(base.fresh),
         })
+    }
+
+    fn switch(&self, key: &str) -> Result<Option<bool>> {
+        self.choice(key, &[("true", true), ("false", false)])
     }
 
     fn network(&self, base: NetworkPolicy) -> Result<NetworkPolicy> {

@@ -16,7 +16,7 @@ pub fn policy_to_text(policy: &Policy) -> String {
 }
 
 fn write(policy: &Policy, out: &mut String) -> fmt::Result {
-    let Policy { name, require, network, unenforced_limits, unseen_posture, before, limits, during, warm } = policy;
+    let Policy { name, require, network, unenforced_limits, unseen_posture, before, limits, during, warm, fresh } = policy;
     writeln!(out, "name = {}", quoted(name))?;
     list(out, "require", require.iter().map(|layer| layer.as_str()))?;
     writeln!(out, "network = \"{network}\"")?;
@@ -30,7 +30,7 @@ fn write(policy: &Policy, out: &mut String) -> fmt::Result {
         UnseenPosture::Record => "record",
     };
     writeln!(out, "unseen_posture = \"{unseen}\"")?;
-    writeln!(out, "warm = {warm}")?;
+    writeln!(out, "warm = {warm}\nfresh = {fresh}")?;
 
     writeln!(out, "\n[before]")?;
     let threshold = |severity: Option<crucible_core::Severity>| severity.map_or("never", |severity| severity.as_str());

@@ -58,6 +58,7 @@ fn every_key_says_what_it_means() {
         unenforced_limits: UnenforcedLimits::Record,
         unseen_posture: UnseenPosture::Record,
         warm: true,
+        fresh: false,
         before: Before {
             deny: Some(Severity::Critical),
             hold: Some(Severity::Medium),
@@ -250,6 +251,7 @@ fn policies() -> impl Strategy<Value = Policy> {
                 unenforced_limits: if flag { UnenforcedLimits::Record } else { UnenforcedLimits::Refuse },
                 unseen_posture: if flag { UnseenPosture::Refuse } else { UnseenPosture::Record },
                 warm: flag,
+                fresh: !flag,
                 before: Before {
                     deny,
                     hold,

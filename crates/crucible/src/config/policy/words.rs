@@ -96,6 +96,8 @@ fn protection(policy: &Policy) -> Vec<String> {
     });
     if !policy.warm {
         lines.push("nothing is made before the program is there".to_owned());
+    } else if policy.fresh {
+        lines.push("no sandbox is used for more than one run".to_owned());
     }
     lines
 }

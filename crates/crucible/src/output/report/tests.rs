@@ -49,6 +49,7 @@ fn outcome() -> Outcome {
             policy_hash: String::new(),
             code_hash: String::new(),
             start: Start::default(),
+            former_runs: 0,
             posture: None,
             attestation: None,
         },
