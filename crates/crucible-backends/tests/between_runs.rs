@@ -22,7 +22,7 @@ use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 
@@ -53,10 +53,20 @@ impl Mark {
     fn hostile(&self, how: How) -> String {
         let python = |is_so: bool| if is_so { "True" } else { "False" };
         include_str!("between_runs/hostile.py")
-            .replace("@MARK@", &format!("{}{}", self.first, self.second))
+            .replace("@MARK@", &self.whole())
             .replace("@STAYS@", python(how.stays))
             .replace("@EXITS@", python(how.exits))
             .replace("@SENDS@", python(how.sends))
+    }
+
+    fn furtive(&self, exits: bool) -> String {
+        include_str!("between_runs/furtive.py")
+            .replace("@MARK@", &self.whole())
+            .replace("@EXITS@", if exits { "True" } else { "False" })
+    }
+
+    fn whole(&self) -> String {
+        format!("{}{}", self.first, self.second)
     }
 }
 
@@ -97,6 +107,15 @@ async fn jail() -> Option<Arc<JailBackend>> {
     }
 }
 
+/// Whether a sandbox is used again here after a quiet run: not where a control group's counters can't be set back.
+fn renews(jail: &JailBackend) -> bool {
+    let renews = jail.cgroup_version().starts_with("v1");
+    if !renews {
+        eprintln!("skipped: control groups here can't be made as new");
+    }
+    renews
+}
+
 /// A sandbox that is as planned.
 async fn sandbox(jail: &JailBackend) -> Box<dyn Sandbox> {
     let request = SandboxRequest {
@@ -124,12 +143,25 @@ struct Ran {
 }
 
 async fn run(sandbox: &dyn Sandbox, code: &str) -> Ran {
+    run_with(sandbox, code, "").await
+}
+
+/// One that is given something, where it isn't empty: as another file's name and content, an argument, a variable, and input.
+async fn run_with(sandbox: &dyn Sandbox, code: &str, given: &str) -> Ran {
     let path = GuestPath::parse("/work/main.py").unwrap();
     sandbox.write_file(&path, &mut code.as_bytes(), false).await.unwrap();
-    let argv = vec![sandbox.interpreter().unwrap().to_owned(), "main.py".to_owned()];
-    let command = Command { argv, env: python().env.clone(), ..Command::default() };
+    let mut argv = vec![sandbox.interpreter().unwrap().to_owned(), "main.py".to_owned()];
+    let mut env = python().env.clone();
+    if !given.is_empty() {
+        let path = GuestPath::parse(&format!("/work/{given}.txt")).unwrap();
+        sandbox.write_file(&path, &mut given.as_bytes(), false).await.unwrap();
+        argv.push(given.to_owned());
+        env.insert("GIVEN".to_owned(), given.to_owned());
+    }
+    let command = Command { argv, env, ..Command::default() };
     let work = async {
         let mut execution = sandbox.exec(command).await.unwrap();
+        execution.stdin.write_all(given.as_bytes()).await.unwrap();
         drop(execution.stdin);
         let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
         let status = {
@@ -178,6 +210,20 @@ impl Sight {
         Self { found: marks["found"].iter().cloned().collect(), places, seen }
     }
 
+    /// The same but for the numbers of processes: they go on where a sandbox is used again.
+    fn numbered_as(mut self, other: &Self) -> Self {
+        if let (Some(Value::Object(own)), Some(Value::Object(others))) =
+            (self.seen.get_mut("status"), other.seen.get("status"))
+        {
+            for name in ["Pid", "NSpid", "NSsid"] {
+                let number = own.get(name).and_then(Value::as_str).unwrap();
+                assert!(number.trim().parse::<u32>().unwrap() > 1, "{number}");
+                own.insert(name.to_owned(), others[name].clone());
+            }
+        }
+        self
+    }
+
     /// Whatever isn't as another one saw it, by name.
     fn differences(&self, other: &Self) -> BTreeSet<String> {
         let names = self.seen.keys().chain(other.seen.keys());
@@ -197,14 +243,31 @@ impl Sight {
 
 /// One innocent run in a sandbox of its own.
 async fn look(jail: &JailBackend, mark: &Mark) -> Sight {
-    let sandbox = sandbox(jail).await;
+    let (sight, sandbox) = look_in(sandbox(jail).await, mark).await;
+    sandbox.destroy().await.unwrap();
+    sight
+}
+
+async fn look_in(sandbox: Box<dyn Sandbox>, mark: &Mark) -> (Sight, Box<dyn Sandbox>) {
     let ran = run(sandbox.as_ref(), &mark.innocent()).await;
     assert_eq!((ran.status, ran.stderr.as_str()), (ExitStatus::Exited(0), ""), "{}", ran.stdout);
     sandbox.end_processes().await.unwrap();
     let posture = sandbox.posture_again().await.unwrap();
     assert_eq!(posture.differences().count(), 0, "{:?}", posture.differences().collect::<Vec<_>>());
-    sandbox.destroy().await.unwrap();
-    Sight::read(&ran)
+    (Sight::read(&ran), sandbox)
+}
+
+/// One furtive run in a sandbox that is as new after it.
+async fn leave_nothing(sandbox: Box<dyn Sandbox>, mark: &Mark, exits: bool) -> Box<dyn Sandbox> {
+    let ran = run_with(sandbox.as_ref(), &mark.furtive(exits), &mark.whole()).await;
+    let expected = if exits { 3 } else { 0 };
+    assert_eq!((ran.status, ran.stdout.as_str()), (ExitStatus::Exited(expected), "1 True True\n"), "{}", ran.stderr);
+    sandbox.end_processes().await.unwrap();
+    let renewed = sandbox.renew(SandboxId::generate()).await.unwrap();
+    let sandbox = renewed.expect("nothing is left that can be seen");
+    let posture = sandbox.posture().await.unwrap();
+    assert_eq!(posture.differences().count(), 0, "{:?}", posture.differences().collect::<Vec<_>>());
+    sandbox
 }
 
 /// One hostile run in a sandbox of its own; gives what it could leave.
@@ -249,9 +312,17 @@ async fn alternate(
     let mut start = |under_way: &mut JoinSet<_>| {
         let Some(number) = pairs.next() else { return };
         let (jail, mark) = (Arc::clone(jail), Arc::clone(mark));
+        let fresh = fresh.clone();
         under_way.spawn(async move {
             leave(&jail, &mark, How::of(number)).await;
-            (number, look(&jail, &mark).await)
+            if !renews(&jail) {
+                return (number, look(&jail, &mark).await);
+            }
+            let sandbox = leave_nothing(sandbox(&jail).await, &mark, number.is_multiple_of(2)).await;
+            let (sight, again) = look_in(sandbox, &mark).await;
+            assert_eq!(again.former_runs(), 1);
+            again.destroy().await.unwrap();
+            (number, sight.numbered_as(&fresh))
         });
     };
     (0..CONCURRENT).for_each(|_| start(&mut under_way));
@@ -396,4 +467,93 @@ async fn an_interpreter_that_is_used_again_is_found_out() {
     ];
     let missed: Vec<_> = expected.into_iter().filter(|name| !differing.contains(*name)).collect();
     assert!(missed.is_empty(), "{missed:?} aren't seen to differ; seen: {differing:?}");
+}
+
+/// Whatever a program leaves that can be seen, and whatever it does that is noted: its sandbox isn't used again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sandbox_in_which_anything_was_left_is_not_used_again() {
+    let _alone = ALONE.lock().await;
+    let Some(jail) = jail().await else { return };
+    let renew = async |code: &str| {
+        let sandbox = sandbox(&jail).await;
+        let ran = run(sandbox.as_ref(), code).await;
+        assert_eq!((ran.status, ran.stdout.as_str()), (ExitStatus::Exited(0), "done\n"), "{code}: {}", ran.stderr);
+        sandbox.end_processes().await.unwrap();
+        sandbox.renew(SandboxId::generate()).await.unwrap()
+    };
+    for (what, code) in [
+        ("a file", "open('/work/a', 'w').write('x')"),
+        ("an empty file in memory", "open('/dev/shm/a', 'w')"),
+        ("a folder", "os.mkdir('/tmp/a')"),
+        ("a link", "os.symlink('/etc', '/tmp/a')"),
+        ("a pipe", "os.mkfifo('/tmp/a')"),
+        ("a file that it made and removed", "open('/tmp/a', 'w'); os.unlink('/tmp/a')"),
+        ("a file without a name", "os.open('/tmp', os.O_TMPFILE | os.O_RDWR)"),
+        ("its own file elsewhere", "os.rename('/work/main.py', '/tmp/main.py')"),
+        ("another name of its own file", "os.link('/work/main.py', '/tmp/main.py')"),
+        ("its own file no more", "os.unlink('/work/main.py')"),
+        ("other permissions", "os.chmod('/work', 0o700)"),
+        ("permissions for all", "os.chmod('/dev/shm', 0o777)"),
+        ("an attribute", "os.setxattr('/work', 'user.canary', b'x')"),
+        ("a process", "import subprocess; subprocess.Popen(['sleep', '60'])"),
+        ("a process that has ended", "os.fork() or os._exit(0); os.wait()"),
+        (
+            "a thread beside it",
+            "import threading; t = threading.Thread(target=print, args=('', ), kwargs={'end': ''}); t.start(); t.join(); u = [threading.Thread(target=time.sleep, args=(.1,)) for _ in range(3)]; [x.start() for x in u]; [x.join() for x in u]",
+        ),
+        ("a refused call", "import ctypes; ctypes.CDLL(None).mount(None, None, None, 0, None)"),
+        ("a program", "os.system('true')"),
+    ] {
+        // What the file system can't do, it can't leave.
+        let tried = format!(
+            "import os, time\ntry:\n    {code}\n    print('done')\nexcept OSError as error:\n    print('done', file=__import__('sys').stdout)\n    os.mkdir('/tmp/instead')"
+        );
+        assert!(renew(&tried).await.is_none(), "{what} is left, and it is given again");
+    }
+    if !renews(&jail) {
+        return;
+    }
+    let renewed = renew("print('done')").await.expect("a quiet run");
+    assert_eq!((renewed.former_runs(), renewed.readiness()), (1, Readiness::Interpreter));
+    renewed.destroy().await.unwrap();
+    // One in which nothing has waited, or another command ran.
+    let sandbox = sandbox(&jail).await;
+    let argv = vec![sandbox.interpreter().unwrap().to_owned(), "-c".to_owned(), "pass".to_owned()];
+    let mut execution = sandbox.exec(Command { argv, ..Command::default() }).await.unwrap();
+    execution.process.wait().await.unwrap();
+    sandbox.end_processes().await.unwrap();
+    assert!(sandbox.renew(SandboxId::generate()).await.unwrap().is_none());
+}
+
+/// What a former run is counted for isn't the next one's.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_sandbox_that_is_used_again_counts_is_its_own() {
+    let _alone = ALONE.lock().await;
+    let Some(jail) = jail().await else { return };
+    if !renews(&jail) {
+        return;
+    }
+    let mut sandbox = sandbox(&jail).await;
+    let quiet = "print('done')";
+    let mut all = Vec::new();
+    for code in [
+        quiet,
+        "import time\nx = bytearray(40 << 20)\nend = time.process_time() + .2\nwhile time.process_time() < end: pass",
+        quiet,
+    ] {
+        run(sandbox.as_ref(), code).await;
+        sandbox.end_processes().await.unwrap();
+        all.push(sandbox.counters().await.unwrap());
+        sandbox = sandbox.renew(SandboxId::generate()).await.unwrap().expect("a quiet run");
+    }
+    sandbox.destroy().await.unwrap();
+    let [first, greedy, last] = all.as_slice() else { panic!() };
+    assert!(greedy.cpu >= Duration::from_millis(200) && last.cpu < Duration::from_millis(100), "{greedy:?} {last:?}");
+    if let (Some(first), Some(greedy), Some(last)) =
+        (first.memory_peak_bytes, greedy.memory_peak_bytes, last.memory_peak_bytes)
+    {
+        assert!(greedy > 40 << 20 && last < first + (8 << 20), "{first} {greedy} {last}");
+    }
+    let written = |counters: &crucible_core::Counters| counters.written_bytes.unwrap_or(0);
+    assert!(written(last) <= written(first) + 1024, "{first:?} {last:?}");
 }

@@ -99,7 +99,10 @@ pub(crate) fn receive<T: DeserializeOwned>(
 ) -> Result<(T, Vec<OwnedFd>), MessageError> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_DESCRIPTORS))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
-    let mut buffer = vec![0; PACKET_BYTES + 64];
+    // No more memory than it takes: in a fork of an interpreter each page of it has to be copied.
+    let nothing: &mut [u8] = &mut [];
+    let (_, length) = rustix::net::recv(&socket, nothing, RecvFlags::PEEK | RecvFlags::TRUNC)?;
+    let mut buffer = vec![0; length.clamp(1, PACKET_BYTES + 64)];
     let received =
         rustix::net::recvmsg(socket, &mut [IoSliceMut::new(&mut buffer)], &mut control, RecvFlags::CMSG_CLOEXEC)?;
     let mut descriptors: Vec<OwnedFd> = Vec::new();

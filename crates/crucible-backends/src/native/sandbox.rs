@@ -129,11 +129,14 @@ impl NativeSandbox {
     /// Makes it as new, if it is in nothing otherwise than it was.
     async fn make_as_new(&mut self) -> std::result::Result<bool, JailError> {
         let parts = &mut self.parts;
-        let NativeParts { waiting: Some(waiting), cgroup: Some(cgroup), started, nests: Nests::No, .. } = parts else { return Ok(false) };
+        let NativeParts { waiting: Some(waiting), cgroup: Some(cgroup), started, nests: Nests::No, .. } = parts else {
+            return Ok(false);
+        };
         if !waiting.is_good() || !started.sandbox.renew().await? || !cgroup.renew(started.pid) {
             return Ok(false);
         }
-        let Some(transfers) = host::tree_transfers(started.pid) else { return Ok(false) };
+        // Nothing is below it.
+        let Some(transfers) = host::transfers(started.pid) else { return Ok(false) };
         self.former = Former { runs: self.former.runs.saturating_add(1), transfers };
         started.sandbox.have_one_wait().await.map(|()| true)
     }
@@ -360,6 +363,10 @@ impl Sandbox for NativeSandbox {
             let fact = PostureFact::new("isolation", "none, as planned", PostureState::AsPlanned);
             return Ok(Posture { facts: vec![fact] });
         };
+        if self.parts.waiting.is_some() {
+            // Made ahead or forked: nobody waits for so much that other threads were worth their while.
+            return self.posture_of(look.look(&[Aspect::Privileges, Aspect::Reach, Aspect::Surroundings]));
+        }
         // On two threads beside the runtime's, which has files to put in meanwhile.
         let on_a_thread = |aspects: &'static [Aspect]| {
             let look = Arc::clone(&look);

@@ -141,6 +141,15 @@ struct Standing {
     bytes: u64,
 }
 
+/// How much memory one that is put up takes.
+#[derive(Clone, Copy)]
+enum Memory {
+    /// What is counted now.
+    Counted,
+    /// As much as the last one that was counted.
+    AsOthers,
+}
+
 struct Shelf {
     kind: Kind,
     standing: VecDeque<Standing>,
@@ -149,6 +158,8 @@ struct Shelf {
     asked: Instant,
     /// Whether it is kept however long nobody asks.
     stays: bool,
+    /// What the last one that was made took of memory, as each of a kind does.
+    bytes: u64,
 }
 
 impl Shelf {
@@ -355,21 +366,19 @@ impl Pool {
         if self.closed.load(Ordering::Relaxed) {
             return false;
         }
-        let mut shelves = self.shelves();
-        let shelf = shelves.iter_mut().find(|shelf| shelf.kind.is_same(kind));
-        let shelf = shelf.filter(|shelf| shelf.standing.len() + shelf.making < self.settings.most);
-        if let Some(shelf) = shelf {
-            shelf.making += 1;
-            return true;
-        }
-        false
+        let reserved = self.of_shelf(kind, |shelf| {
+            let has_room = shelf.standing.len() + shelf.making < self.settings.most;
+            shelf.making += usize::from(has_room);
+            has_room
+        });
+        reserved.unwrap_or(false)
     }
 
     /// Has a sandbox stand ready again, if it is as new.
     async fn renew(self: &Arc<Self>, sandbox: Box<dyn Sandbox>, kind: &Kind) -> Result<()> {
         let renewed = within(TEAR_DOWN, "make the sandbox as new", sandbox.renew(SandboxId::generate())).await;
         let (made, result) = match renewed {
-            Ok(Some(sandbox)) => (self.look(sandbox, kind).await, Ok(())),
+            Ok(Some(sandbox)) => (self.look(sandbox, kind, Memory::AsOthers).await, Ok(())),
             Ok(None) => (Ok(None), Ok(())),
             Err(error) => (Ok(None), Err(error)),
         };
@@ -392,7 +401,7 @@ impl Pool {
         let began = Instant::now();
         let made = within(SET_UP, "create the sandbox", kind.backend.create(kind.request())).await;
         let made = match made {
-            Ok(sandbox) => self.look(sandbox, kind).await,
+            Ok(sandbox) => self.look(sandbox, kind, Memory::Counted).await,
             // It will be told when one is needed.
             Err(error) => Err(error),
         };
@@ -404,14 +413,14 @@ impl Pool {
             }
         };
         if result.is_ok() {
-            self.learn(kind, began.elapsed());
+            self.of_shelf(kind, |shelf| shelf.demand.made(began.elapsed()));
         }
         self.put_up(kind, standing);
         result
     }
 
     /// Looks at a sandbox from outside, so that it can be given.
-    async fn look(&self, sandbox: Box<dyn Sandbox>, kind: &Kind) -> Result<Option<Standing>> {
+    async fn look(&self, sandbox: Box<dyn Sandbox>, kind: &Kind, memory: Memory) -> Result<Option<Standing>> {
         match posture::before(sandbox.as_ref(), &kind.policy).await {
             // It can't be looked at now; that needn't be so when one is needed.
             Err(error) if error.kind() != ErrorKind::Refused => {
@@ -419,16 +428,22 @@ impl Pool {
                 Err(error)
             }
             looked => {
-                let bytes = sandbox.counters().await.ok().and_then(|counters| counters.memory_bytes).unwrap_or(0);
+                let bytes = match memory {
+                    Memory::Counted => {
+                        let counters = sandbox.counters().await.ok();
+                        let bytes = counters.and_then(|counters| counters.memory_bytes).unwrap_or(0);
+                        self.of_shelf(kind, |shelf| shelf.bytes = bytes);
+                        bytes
+                    }
+                    Memory::AsOthers => self.of_shelf(kind, |shelf| shelf.bytes).unwrap_or(0),
+                };
                 Ok(Some(Standing { ready: Ready { sandbox, looked }, since: Instant::now(), bytes }))
             }
         }
     }
 
-    fn learn(&self, kind: &Kind, took: Duration) {
-        if let Some(shelf) = self.shelves().iter_mut().find(|shelf| shelf.kind.is_same(kind)) {
-            shelf.demand.made(took);
-        }
+    fn of_shelf<T>(&self, kind: &Kind, work: impl FnOnce(&mut Shelf) -> T) -> Option<T> {
+        self.shelves().iter_mut().find(|shelf| shelf.kind.is_same(kind)).map(work)
     }
 
     /// Puts one up in the place that is kept for it, or gives that place up. Whether one stands there now.
@@ -555,7 +570,8 @@ fn shelf_of(shelves: &mut Vec<Shelf>, kind: &Kind, now: Instant) -> Option<(usiz
         useless = shelves.remove(at).standing;
     }
     let demand = Demand::default();
-    shelves.push(Shelf { kind: kind.clone(), standing: VecDeque::new(), making: 0, demand, asked: now, stays: false });
+    let kind = kind.clone();
+    shelves.push(Shelf { kind, standing: VecDeque::new(), making: 0, demand, asked: now, stays: false, bytes: 0 });
     Some((shelves.len() - 1, useless))
 }
 

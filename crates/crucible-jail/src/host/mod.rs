@@ -25,5 +25,5 @@ pub use launcher::{Launcher, SpareIds, Started};
 /// What an interpreter of Python runs to be a zygote, with a last line added that calls `crucible_zygote` with the names of the
 /// modules that it preloads and the number of its sandboxes' root.
 pub const PYTHON_ZYGOTE: &str = include_str!("../zygote/python.py");
-pub use process_tree::{TreeUsage, descendants, tree_transfers, tree_usage};
+pub use process_tree::{TreeUsage, descendants, transfers, tree_transfers, tree_usage};
 pub use sandbox::{Command, Control, Running, Sandbox, Size};

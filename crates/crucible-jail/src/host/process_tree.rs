@@ -50,7 +50,9 @@ pub fn tree_transfers(init: i32) -> Option<(u64, u64)> {
     Some(sum)
 }
 
-fn transfers(process: i32) -> Option<(u64, u64)> {
+/// The same of one process, and of the dead that it has waited for.
+#[must_use]
+pub fn transfers(process: i32) -> Option<(u64, u64)> {
     let text = std::fs::read_to_string(format!("/proc/{process}/io")).ok()?;
     let number = |key: &str| text.lines().find_map(|line| line.strip_prefix(key)?.trim().parse::<u64>().ok());
     Some((number("rchar:")?, number("wchar:")?))

@@ -4,7 +4,9 @@
 use super::realm::PLACE_OF_ROOT;
 use super::root::{self, NO_DEV, NO_EXEC, NO_SUID, NO_SYMLINK_FOLLOW};
 use super::{Step, command, landlock};
-use crate::plan::{Failure, GUEST_FOLDERS, GUEST_ID, HEAR_REPORTS, HOST_NAME, JailPlan, Need, ProcessLimit, Reports, WRITABLE};
+use crate::plan::{
+    Failure, GUEST_FOLDERS, GUEST_ID, HEAR_REPORTS, HOST_NAME, JailPlan, Need, ProcessLimit, Reports, WRITABLE,
+};
 use crate::seccomp;
 use crate::sys;
 use rustix::event::{PollFd, PollFlags, Timespec};

@@ -239,6 +239,8 @@ impl Init {
     fn have_one_wait(&mut self, descriptors: Vec<OwnedFd>) -> Result<(), Errno> {
         let interpreter = self.interpreter.ok_or(Errno::NOSYS)?;
         let socket = descriptors.into_iter().next().ok_or(Errno::BADF)?;
+        #[cfg(feature = "zygote")]
+        sys::erase_stack();
         match (interpreter.fork)()? {
             Forked::Child => command::wait_for_program(socket, interpreter),
             Forked::Parent { pid } => {

@@ -8,7 +8,8 @@ use super::init::{self, Reach};
 use super::start::SetIds;
 use super::{Launcher, Step, command, landlock, network, root, start};
 use crate::plan::{
-    Failure, GUEST_FOLDERS, GUEST_ID, HOST_NAME, JailPlan, LauncherReply, Need, ProcessLimit, Protection, WORK, WRITABLE,
+    Failure, GUEST_FOLDERS, GUEST_ID, HOST_NAME, JailPlan, LauncherReply, Need, ProcessLimit, Protection, WORK,
+    WRITABLE,
 };
 use crate::sys::{self, Forked};
 use rustix::fd::{AsFd, OwnedFd};

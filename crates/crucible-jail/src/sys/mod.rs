@@ -2,6 +2,8 @@
 //! with the reason why it is sound. Every function is safe to call, and fails with the kernel's errno.
 #![expect(unsafe_code, reason = "raw system calls; see the invariant in ARCHITECTURE.md")]
 
+#[cfg(feature = "zygote")]
+mod erase;
 #[cfg(feature = "host")]
 mod files;
 mod landlock;
@@ -14,6 +16,8 @@ mod reports;
 #[cfg(feature = "host")]
 mod watch;
 
+#[cfg(feature = "zygote")]
+pub(crate) use erase::erase_stack;
 #[cfg(feature = "host")]
 pub(crate) use files::{Opened, next_opened, open_file_events, tell_of_mount};
 #[cfg(feature = "host")]

@@ -68,8 +68,7 @@ pub(crate) fn run(request: &Request) -> Result<()> {
         Ok(engine.with_scanner(compose::scanner(&configuration)?))
     };
     let warm = Arc::new(engine()?.with_pool(PoolSettings::default()));
-    let of_policy =
-        |name, engine, policy| Way { name, engine, policy, latency: Vec::new(), throughput: Vec::new() };
+    let of_policy = |name, engine, policy| Way { name, engine, policy, latency: Vec::new(), throughput: Vec::new() };
     let way = |name, engine| of_policy(name, engine, Policy::default());
     let fresh = Policy { fresh: true, ..Policy::default() };
     let mut ways = [

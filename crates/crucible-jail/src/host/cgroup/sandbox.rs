@@ -75,7 +75,11 @@ impl Cgroup {
         limits: &CgroupLimits,
         abandoned: &Abandoned,
     ) -> Result<Self, JailError> {
-        let mut cgroup = Self { groups: Vec::with_capacity(trees.len()), abandoned: Arc::clone(abandoned), former: CgroupCounters::default() };
+        let mut cgroup = Self {
+            groups: Vec::with_capacity(trees.len()),
+            abandoned: Arc::clone(abandoned),
+            former: CgroupCounters::default(),
+        };
         for tree in trees {
             let folder = tree.folder.join(name);
             fs::create_dir(&folder).map_err(JailError::io("make a control group"))?;
@@ -183,12 +187,11 @@ impl Cgroup {
     pub fn renew(&mut self, only: i32) -> bool {
         const INIT_AND_ONE: u64 = 2;
         let has_others = self.groups.first().is_none_or(|group| group.members() != Some(only));
-        if has_others || self.all_counters().pids_peak.is_some_and(|peak| peak > INIT_AND_ONE) {
+        if has_others || !self.groups.iter_mut().all(|group| group.set_back().unwrap_or(false)) {
             return false;
         }
-        let is_set_back = self.groups.iter_mut().all(|group| group.set_back().unwrap_or(false));
         self.former = self.all_counters();
-        is_set_back
+        self.former.pids_peak.is_none_or(|peak| peak <= INIT_AND_ONE)
     }
 
     /// Removes the group. Everything in it has to be dead; the kernel may take a moment to see that.

@@ -55,23 +55,26 @@ impl Sandbox {
         };
         // Folders above a file would have been made with it.
         let is_plain = |path: &String| path.rsplit_once('/').is_some_and(|(above, _)| WRITABLE.contains(&above));
-        let folders = self.folders_as_made()?;
-        let (Some(folders), true) = (folders, files.iter().all(is_plain)) else { return Ok(false) };
-        let expected = before.unwrap_or(folders).saturating_add(u64::try_from(files.len()).unwrap_or(u64::MAX));
+        if !files.iter().all(is_plain) {
+            return Ok(false);
+        }
+        let count = u64::try_from(files.len()).unwrap_or(u64::MAX);
         let (nameless, number) = match self.opened(InitRequest::Renew { files: files.into_iter().collect() }).await {
             Err(JailError::Refused(_)) => return Ok(false),
             opened => opened?,
         };
         drop(nameless);
+        let Some(folders) = self.folders_as_made()? else { return Ok(false) };
         // Each file that was ever made there has had the next number.
-        if number != expected.saturating_add(1) || !self.is_empty()? {
+        if number != before.unwrap_or(folders).saturating_add(count).saturating_add(1) {
             return Ok(false);
         }
         self.given().before = Some(number);
         Ok(true)
     }
 
-    /// The highest number of the guest's folders, if each has the permissions that it was made with, and nothing is written on it.
+    /// The highest number of the guest's folders, if each is empty, has the permissions that it was made with and nothing written
+    /// on it, and all room of their file system is free.
     fn folders_as_made(&self) -> Result<Option<u64>, JailError> {
         let mut highest = 0;
         for (_, name, mode) in GUEST_FOLDERS {
@@ -79,24 +82,13 @@ impl Sandbox {
             let seen = rustix::fs::fstat(&folder).map_err(JailError::os("look at a folder of the sandbox"))?;
             // Access control lists are such attributes, too.
             let is_written_on = rustix::fs::flistxattr(&folder, &mut [0_u8; 0]) != Ok(0);
-            if seen.st_mode & 0o7777 != *mode || seen.st_nlink != 2 || is_written_on {
+            if seen.st_mode & 0o7777 != *mode || seen.st_nlink != 2 || is_written_on || !holds_only(folder, &[])? {
                 return Ok(None);
             }
             highest = highest.max(seen.st_ino);
         }
-        Ok(Some(highest))
-    }
-
-    /// Whether there is no file on the writable file system, and all of its room is free.
-    fn is_empty(&self) -> Result<bool, JailError> {
-        for (_, name, _) in GUEST_FOLDERS {
-            let Some(folder) = self.open_folder(name)? else { return Ok(false) };
-            if !holds_only(folder, &[])? {
-                return Ok(false);
-            }
-        }
         let seen = rustix::fs::fstatvfs(&self.storage).map_err(JailError::os("look at the writable file system"))?;
-        Ok(seen.f_bfree == seen.f_blocks)
+        Ok((seen.f_bfree == seen.f_blocks).then_some(highest))
     }
 
     /// A folder of the writable file system, if this user may look into it.

@@ -16,7 +16,8 @@ pub fn policy_to_text(policy: &Policy) -> String {
 }
 
 fn write(policy: &Policy, out: &mut String) -> fmt::Result {
-    let Policy { name, require, network, unenforced_limits, unseen_posture, before, limits, during, warm, fresh } = policy;
+    let Policy { name, require, network, unenforced_limits, unseen_posture, before, limits, during, warm, fresh } =
+        policy;
     writeln!(out, "name = {}", quoted(name))?;
     list(out, "require", require.iter().map(|layer| layer.as_str()))?;
     writeln!(out, "network = \"{network}\"")?;
