@@ -153,7 +153,7 @@ async fn run_with(sandbox: &dyn Sandbox, code: &str, given: &str) -> Ran {
     let mut argv = vec![sandbox.interpreter().unwrap().to_owned(), "main.py".to_owned()];
     let mut env = python().env.clone();
     if !given.is_empty() {
-        let path = GuestPath::parse(&format!("/work/{given}.txt")).unwrap();
+        let path = GuestPath::parse(&format!("/work/{given}-{given}-{given}-{given}.txt")).unwrap();
         sandbox.write_file(&path, &mut given.as_bytes(), false).await.unwrap();
         argv.push(given.to_owned());
         env.insert("GIVEN".to_owned(), given.to_owned());
