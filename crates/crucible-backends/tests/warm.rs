@@ -6,8 +6,8 @@
 use crucible_backends::jail::{JailBackend, JailConfig};
 use crucible_backends::runtime::DEFAULT_LANGUAGES;
 use crucible_core::{
-    Backend, Command, ExitStatus, GuestPath, Language, Limits, Policy, ProjectId, Readiness, Sandbox, SandboxId,
-    SandboxRequest,
+    Backend, Command, Component, ExitStatus, GuestPath, Language, Limits, Policy, ProjectId, Readiness, Sandbox,
+    SandboxId, SandboxRequest,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
@@ -314,5 +314,12 @@ async fn an_interpreter_that_cannot_be_made_ready_is_done_without() {
         assert_eq!(sandbox.readiness(), Readiness::Bare, "{preload}");
         assert_eq!(run(sandbox.as_ref(), &program("print(1)"), Readiness::Bare).await.stdout, "1\n");
         sandbox.destroy().await.unwrap();
+    }
+    // Why, the jail says of itself, and is well for all that.
+    let told = jail.self_test().await;
+    let why: Vec<_> = told.checks.iter().filter(|check| check.name == "interpreters stand ready").collect();
+    assert!(told.is_healthy() && why.iter().all(|check| !check.mend.is_empty()), "{told:?}");
+    for name in ["no_such_module", "\"a module\"", "this; import os"] {
+        assert!(why.iter().any(|check| check.seen.contains(name)), "{name}: {why:?}");
     }
 }

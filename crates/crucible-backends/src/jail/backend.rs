@@ -106,6 +106,11 @@ impl JailBackend {
         self.places.cgroups().describe()
     }
 
+    /// Why programs of a language start cold that could start warm, if some do.
+    pub(super) fn cold_languages(&self) -> BTreeSet<String> {
+        self.places.failed_zygotes()
+    }
+
     /// Finds the prepared root of a language or of a program of ours, or prepares it.
     async fn root(&self, of: Furnishing) -> Result<Arc<PreparedRoot>> {
         let mut roots = self.roots.lock().await;
@@ -137,7 +142,8 @@ impl JailBackend {
         }
         let base = environment(Some(&interpreter.path));
         let Some(command) = AheadCommand::of(language, &interpreter.path, &base) else { return Ok(()) };
-        let Some(program) = native::program(language, root.number)? else { return Ok(()) };
+        let program = native::program(language, root.number).inspect_err(|error| self.places.no_zygote(&of, error))?;
+        let Some(program) = program else { return Ok(()) };
         let path = format!("{WORK}/{}", command.file_name);
         let prepare = || async {
             let number = self.roots.lock().await.next();

@@ -13,6 +13,7 @@ use crucible_jail::plan::{
     JailPlan, Need, Network, Protection, RangePlan, Reports, RootEntry, SandboxPlan, ZygotePlan,
 };
 use crucible_jail::seccomp::{self, Connections};
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::AsFd;
 use std::sync::OnceLock;
@@ -119,6 +120,16 @@ impl Places {
             }
         }
         self.make_by(&self.launcher, Entry::Cloned, shape).await
+    }
+
+    /// None can be made for that.
+    pub(super) fn no_zygote(&self, of: &Of, why: &Error) {
+        self.zygotes.give_up(of, why);
+    }
+
+    /// Why there are interpreters that sandboxes can't be forked from.
+    pub(super) fn failed_zygotes(&self) -> BTreeSet<String> {
+        self.zygotes.failures()
     }
 
     /// Whether one is there for that which is young enough, or couldn't be made a moment ago.

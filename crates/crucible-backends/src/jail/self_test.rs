@@ -18,6 +18,13 @@ pub(super) async fn run(backend: &JailBackend) -> SelfTest {
             vec![Check::new("a sandbox can be made and used", false.into(), error.to_string()).with_mend(mend)]
         }
     };
+    let cold = backend.cold_languages().into_iter().map(|why| {
+        let check = Check::skipped("interpreters stand ready", why);
+        check.with_mend(
+            "look at the language's `preload` (docs/warm.md); until then its programs start cold, and isolated as ever",
+        )
+    });
+    let checks = checks.into_iter().chain(cold).collect();
     SelfTest { component: "jail".to_owned(), checks }
 }
 

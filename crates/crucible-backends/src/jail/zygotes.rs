@@ -5,6 +5,7 @@
 use crate::native::{AheadCommand, start_error};
 use crucible_core::{Error, ErrorKind, ProjectId, Result};
 use crucible_jail::host::Launcher;
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::OnceCell;
@@ -105,6 +106,13 @@ impl Zygotes {
         let all = self.known();
         let zygote = all.iter().find(|known| known.of == *of)?.zygote.get()?.as_ref().ok()?;
         (!zygote.launcher.has_ended()).then(|| zygote.clone())
+    }
+
+    /// Why some can't be made, or couldn't do their work, in the last minute.
+    pub(super) fn failures(&self) -> BTreeSet<String> {
+        let all = self.known();
+        let failed = all.iter().filter(|known| known.is_good()).filter_map(|known| known.zygote.get()?.as_ref().err());
+        failed.cloned().collect()
     }
 
     /// Uses the one for that no more: it couldn't do its work.

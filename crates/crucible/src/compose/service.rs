@@ -226,7 +226,9 @@ async fn keep_ready(engine: &Engine, configuration: &Configuration) {
             label: None,
         };
         let project = ProjectId::default();
-        let _made = engine.keep_ready(&spec, Some(&project)).await.is_ok();
+        if let Err(error) = engine.keep_ready(&spec, Some(&project)).await {
+            tracing::warn!(%error, "nothing stands ready");
+        }
     }
 }
 
