@@ -19,12 +19,18 @@ Examples:
   crucible bench wasm                      where the time of a WebAssembly program goes
   crucible bench queue                     the durable queue against Redis Streams, and the queue in memory
   crucible bench events                    the event bus, from one publisher to several subscribers
+  crucible bench compare OLD.json NEW.json what changed between two results, by more than rounds differ
+  crucible bench picture FILE.json         a result as SVG
+  crucible bench page FILE.json...         results as a page in Markdown
 
 docs/benchmarks.md says how each figure is made.")]
 pub(crate) struct BenchArguments {
-    /// Which benchmark: cold, warm, backends, human-eval, scan, wasm, service, queue, events
+    /// Which benchmark: cold, warm, backends, human-eval, scan, wasm, service, queue, events; or compare, picture, page
     #[arg(default_value = "cold")]
     name: String,
+    /// For compare, picture and page: what benchmarks wrote with --json
+    #[arg(value_name = "FILE")]
+    files: Vec<PathBuf>,
     /// How many rounds
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     rounds: Option<u32>,
@@ -51,6 +57,7 @@ impl BenchArguments {
             format: Format::of_json_flag(self.json),
             backend: self.backend,
             scan: bench::ScanOptions { downloads: self.downloads, half: self.half },
+            files: self.files,
         }
     }
 }

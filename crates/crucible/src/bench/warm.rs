@@ -126,7 +126,8 @@ fn time(runtime: &tokio::runtime::Runtime, way: &Way, interpreter: &str) -> Resu
     Ok(began.elapsed())
 }
 
-fn plain(interpreter: &str) -> Result<()> {
+/// The same program by a process of its own, with nothing around it.
+pub(super) fn plain(interpreter: &str) -> Result<()> {
     let run = Command::new(interpreter).args(["-I", "-S", "-c", cold::CODE]).stdin(Stdio::null()).output();
     let output = run.map_err(|error| failed("measure", "Python can't be started").with_source(error))?;
     if output.status.success() && output.stdout == cold::OUTPUT {
@@ -273,6 +274,7 @@ impl Measured {
             .collect();
         let document = json!({
             "benchmark": "warm",
+            "version": env!("CARGO_PKG_VERSION"),
             "machine": machine(),
             "interpreter": self.interpreter,
             "rounds": self.rounds,

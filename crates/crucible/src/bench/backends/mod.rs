@@ -15,7 +15,7 @@ use crucible_core::{
     Backend, Command, Discard, Error, EvaluationId, EvaluationSpec, ExitStatus, Language, Limits, Policy, Program,
     Readiness, Result, Sandbox, SandboxId, SandboxRequest, Status,
 };
-use crucible_engine::{Engine, LanguageTable, RunIo};
+use crucible_engine::{Engine, LanguageTable, PoolSettings, RunIo};
 use peers::{Peer, Peers};
 use report::{Measured, Report};
 use std::collections::BTreeMap;
@@ -32,8 +32,10 @@ pub(super) const OUTPUT: &[u8] = b"1\n";
 pub(super) const FLAGS: [&str; 2] = ["-I", "-S"];
 /// The name of the table's entry for that.
 const LANGUAGE: &str = "bare_python";
-/// Runs of each way in a round.
+/// Runs of each way in a round; of each worker, where there are two.
 const RUNS: u32 = 3;
+/// How long one waits at most until a sandbox stands ready.
+const PATIENCE: Duration = Duration::from_secs(2);
 const ROUNDS: u32 = 9;
 /// How much of what a command prints is read.
 const MOST_OUTPUT: u64 = 4096;
@@ -42,6 +44,8 @@ const MOST_OUTPUT: u64 = 4096;
 struct Candidate {
     backend: Arc<dyn Backend>,
     engine: Engine,
+    /// The same with a pool.
+    warm: Engine,
     policy: Policy,
     /// Where it finds Python.
     interpreter: Option<String>,
@@ -99,6 +103,7 @@ async fn measure(rounds: u32) -> Result<Report> {
     let measured = rounds_of(rounds, &candidates, &peers).await;
     // What was opened is closed, whatever came of it.
     for candidate in candidates {
+        candidate.warm.drain_pool().await;
         if let Some(sandbox) = candidate.open {
             sandbox.destroy().await?;
         }
@@ -126,10 +131,13 @@ async fn candidate(name: &str, configuration: &Configuration, languages: &Langua
     let run = std::iter::once("{interpreter}").chain(FLAGS).chain(["{file}"]).map(str::to_owned).collect();
     let bare = Language { endings: Vec::new(), aliases: Vec::new(), run, ..Language::clone(&languages.python) };
     let table = LanguageTable::from(BTreeMap::from([(LANGUAGE.to_owned(), bare)]));
-    let engine = Engine::new(vec![Arc::clone(&backend)], table, Limits::maximum(), compose::node());
-    // With the scanner, as every run has it.
-    let engine = engine.with_scanner(compose::scanner(configuration)?);
-    Ok(Candidate { backend, engine, policy, interpreter, open })
+    let engine = || -> Result<Engine> {
+        let engine = Engine::new(vec![Arc::clone(&backend)], table.clone(), Limits::maximum(), compose::node());
+        // With the scanner, as every run has it.
+        Ok(engine.with_scanner(compose::scanner(configuration)?))
+    };
+    let (engine, warm) = (engine()?, engine()?.with_pool(PoolSettings::default()));
+    Ok(Candidate { backend, engine, warm, policy, interpreter, open })
 }
 
 async fn rounds_of(rounds: u32, candidates: &[Candidate], peers: &Peers) -> Result<Measured> {
@@ -143,13 +151,27 @@ async fn rounds_of(rounds: u32, candidates: &[Candidate], peers: &Peers) -> Resu
         };
         for candidate in candidates {
             let name = candidate.backend.name();
-            keep(report::Kind::Cold, name, times(|| cold(candidate)).await?);
+            keep(report::Kind::Cold, name, times(|| evaluate(candidate, &candidate.engine)).await?);
+            let mut warm = Vec::new();
+            for _ in 0..RUNS {
+                until_ready(&candidate.warm).await;
+                let start = Instant::now();
+                evaluate(candidate, &candidate.warm).await?;
+                warm.push(start.elapsed());
+            }
+            keep(report::Kind::Warm, name, warm);
+            keep(report::Kind::Sustained, name, sustained(|| evaluate(candidate, &candidate.warm)).await?);
             if let Some(sandbox) = &candidate.open {
                 keep(report::Kind::Again, name, times(|| again(sandbox.as_ref())).await?);
             }
         }
         for Peer { kind, name, command, output } in peers.all() {
-            keep(*kind, name, times(|| peers::run(command, output)).await?);
+            let run = || peers::run(command, output);
+            let times = match kind {
+                report::Kind::Sustained => sustained(run).await?,
+                report::Kind::Cold | report::Kind::Again | report::Kind::Warm => times(run).await?,
+            };
+            keep(*kind, name, times);
         }
     }
     Ok(measured)
@@ -165,8 +187,25 @@ async fn times<Work: Future<Output = Result<()>>>(work: impl Fn() -> Work) -> Re
     Ok(times)
 }
 
-/// A whole evaluation: the sandbox is made, used and destroyed.
-async fn cold(candidate: &Candidate) -> Result<()> {
+/// What each of the runs takes that two make, one after the other.
+async fn sustained<Work: Future<Output = Result<()>>>(work: impl Fn() -> Work) -> Result<Vec<Duration>> {
+    const WORKERS: u32 = 2;
+    let start = Instant::now();
+    let (one, other) = tokio::join!(times(&work), times(&work));
+    (one?, other?);
+    Ok(vec![start.elapsed() / (WORKERS * RUNS)])
+}
+
+/// Waits until a sandbox stands ready, if any does soon.
+async fn until_ready(engine: &Engine) {
+    let deadline = Instant::now() + PATIENCE;
+    while engine.pool_counts().is_some_and(|counts| counts.ready == 0) && Instant::now() < deadline {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// A whole evaluation: the sandbox is made, or stood ready, and is used and put away.
+async fn evaluate(candidate: &Candidate, engine: &Engine) -> Result<()> {
     let spec = EvaluationSpec {
         id: EvaluationId::generate(),
         program: Program::Source { language: LANGUAGE.to_owned(), code: CODE.into(), args: Vec::new() },
@@ -182,7 +221,7 @@ async fn cold(candidate: &Candidate) -> Result<()> {
         label: None,
     };
     let io = RunIo { stdin: None, events: &Discard, cancel: CancellationToken::new(), project: None };
-    let outcome = candidate.engine.evaluate(spec, io).await?;
+    let outcome = engine.evaluate(spec, io).await?;
     if outcome.status == (Status::Exited { code: 0 }) && outcome.stdout.bytes == OUTPUT {
         return Ok(());
     }

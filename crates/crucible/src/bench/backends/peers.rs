@@ -8,6 +8,9 @@ use crucible::config::Configuration;
 use crucible_core::{EvaluationId, Result};
 use std::process::{Command, Stdio};
 
+/// What holds a sandbox open that has no other program.
+const WAIT: &str = "import time; time.sleep(100000)";
+
 /// One way to do the same without Crucible.
 pub(super) struct Peer {
     pub(super) kind: Kind,
@@ -58,7 +61,7 @@ impl Peers {
     }
 
     fn add(&mut self, kind: Kind, name: &'static str, command: Vec<String>) {
-        let output = if kind == Kind::Cold { OUTPUT } else { b"" };
+        let output = if kind == Kind::Again { b"" } else { OUTPUT };
         self.all.push(Peer { kind, name, command, output });
     }
 
@@ -80,12 +83,22 @@ impl Peers {
         if let Some(runtime) = &runtime {
             cold.extend(["--runtime", runtime]);
         }
-        let mut open = cold.clone();
-        cold.extend([image, interpreter.as_str(), FLAGS[0], FLAGS[1], "-c", CODE]);
+        let (mut open, mut ready) = (cold.clone(), cold.clone());
+        let program = [interpreter.as_str(), FLAGS[0], FLAGS[1], "-c", CODE];
+        cold.push(image);
+        cold.extend(program);
         open.extend(["-d", "--name", &name, image_of_programs, "sleep", "100000"]);
+        let python = format!("{name}-python");
+        ready.extend(["-d", "--name", &python, image, &interpreter, "-c", WAIT]);
         quietly(&with(&open)).ok_or("there is no docker command here that could make a container")?;
         self.endings.push(with(&["rm", "-f", &name]));
         self.add(Kind::Cold, "docker run --rm", with(&cold));
+        self.add(Kind::Sustained, "docker run --rm", with(&cold));
+        if quietly(&with(&ready)).is_some() {
+            self.endings.push(with(&["rm", "-f", &python]));
+            let exec: Vec<_> = ["exec", &python].into_iter().chain(program).collect();
+            self.add(Kind::Warm, "docker exec", with(&exec));
+        }
         let exec = with(&["exec", &name, "true"]);
         // An image may have no such program.
         if quietly(&exec).is_some() {
@@ -105,7 +118,7 @@ impl Peers {
         let text = serde_json::json!({
             "ociVersion": "1.0.0",
             "process": {
-                "args": [interpreter, "-c", "import time; time.sleep(100000)"],
+                "args": [interpreter, "-c", WAIT],
                 "cwd": "/",
                 "env": ["PATH=/usr/local/bin:/usr/bin:/bin"],
                 "user": { "uid": 0, "gid": 0 },
@@ -120,7 +133,8 @@ impl Peers {
         if !is(&cold, OUTPUT) {
             return Err("runsc isn't here, or can't run with the platform systrap".to_owned());
         }
-        self.add(Kind::Cold, "runsc do", cold);
+        self.add(Kind::Cold, "runsc do", cold.clone());
+        self.add(Kind::Sustained, "runsc do", cold);
         let name = format!("crucible-bench-{}", EvaluationId::generate());
         let bundle = bundle.display().to_string();
         self.folder = Some(folder);
@@ -128,6 +142,7 @@ impl Peers {
             .ok_or("runsc could not open a sandbox for runsc exec")?;
         self.endings.push(with(&["delete", "--force", &name]));
         self.add(Kind::Again, "runsc exec", with(&["exec", &name, "/bin/true"]));
+        self.add(Kind::Warm, "runsc exec", with(&["exec", &name, &interpreter, FLAGS[0], FLAGS[1], "-c", CODE]));
         Ok(())
     }
 }

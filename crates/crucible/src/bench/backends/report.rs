@@ -12,15 +12,21 @@ pub(super) enum Kind {
     Cold,
     /// Another command in an open sandbox.
     Again,
+    /// A whole run in a sandbox that stood ready, next to the same program in an open sandbox.
+    Warm,
+    /// Whole runs by two who make one after the other: the time for each.
+    Sustained,
 }
 
 impl Kind {
-    const ALL: [Self; 2] = [Self::Cold, Self::Again];
+    const ALL: [Self; 4] = [Self::Cold, Self::Again, Self::Warm, Self::Sustained];
 
     const fn title(self) -> &'static str {
         match self {
             Self::Cold => "print(1), from nothing to nothing",
             Self::Again => "true, in an open sandbox",
+            Self::Warm => "print(1), where one stood ready",
+            Self::Sustained => "print(1) by 2 workers, a run each",
         }
     }
 
@@ -28,6 +34,8 @@ impl Kind {
         match self {
             Self::Cold => "cold",
             Self::Again => "again",
+            Self::Warm => "warm",
+            Self::Sustained => "sustained",
         }
     }
 }
@@ -40,11 +48,15 @@ struct Promise {
     most: f64,
 }
 
-const PROMISES: [Promise; 4] = [
+const PROMISES: [Promise; 8] = [
     Promise { kind: Kind::Cold, backend: "docker", peer: "docker run --rm", most: 0.6 },
     Promise { kind: Kind::Cold, backend: "gvisor", peer: "runsc do", most: 0.9 },
     Promise { kind: Kind::Again, backend: "docker", peer: "docker exec", most: 0.25 },
     Promise { kind: Kind::Again, backend: "gvisor", peer: "runsc exec", most: 0.5 },
+    Promise { kind: Kind::Warm, backend: "docker", peer: "docker exec", most: 0.15 },
+    Promise { kind: Kind::Warm, backend: "gvisor", peer: "runsc exec", most: 0.3 },
+    Promise { kind: Kind::Sustained, backend: "docker", peer: "docker run --rm", most: 0.25 },
+    Promise { kind: Kind::Sustained, backend: "gvisor", peer: "runsc do", most: 0.33 },
 ];
 
 /// One way's times.

@@ -5,7 +5,7 @@
 
 mod wire;
 
-use super::report::{machine, quantile};
+use super::report::{machine, median_ratio, quantile};
 use super::{Request, failed};
 use crate::output::{self, Format};
 use bytes::Bytes;
@@ -39,6 +39,13 @@ const MOST_ADDED_MS: f64 = 2.0;
 const FEWEST_READS: f64 = 10_000.0;
 const FEWEST_EVENTS: f64 = 100_000.0;
 const MOST_IDLE_BYTES: u64 = 60 << 20;
+/// How many submit at one time, so many each; next to them, as many plain processes by as many workers as there are processors.
+const CLIENTS: u32 = 16;
+const RUNS_PER_CLIENT: u32 = 25;
+const CROWDS: u32 = 5;
+/// What is to be reached next to plain processes.
+const MOST_TIMES_PLAIN: f64 = 0.35;
+const LEAST_RATE_TIMES_PLAIN: f64 = 2.5;
 
 /// What was measured.
 #[derive(Debug, Serialize)]
@@ -56,6 +63,14 @@ struct Report {
     /// The median of the differences between the two of a round.
     added_ms: f64,
     added_p95_ms: f64,
+    /// A plain process that does the same, in the same rounds.
+    plain_ms: f64,
+    /// The median of each round's ratio to it.
+    submit_to_result_times_plain: f64,
+    /// Results a second of many clients at one time, and plain processes a second of two workers, in the same rounds.
+    results_per_second: Vec<f64>,
+    plain_per_second: Vec<f64>,
+    results_times_plain: f64,
     /// Answers to GET of one finished evaluation.
     reads_per_second: f64,
     /// Events that a follower of all events got over HTTP.
@@ -100,7 +115,9 @@ async fn measure(configuration: &Configuration, rounds: u32, idle_bytes: Option<
         let (service, stop) = (Arc::clone(&service), stop.clone());
         tokio::spawn(async move { service.dispatch(stop, Duration::from_secs(10)).await })
     };
+    let (_, interpreter) = super::cold::language(configuration)?;
     let (mut whole, mut runs, mut recorded, mut added) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let mut plain = Vec::new();
     let mut connection = Connection::open(address).await?;
     let mut id = String::new();
     for round in 0..rounds + WARM_UP {
@@ -114,12 +131,22 @@ async fn measure(configuration: &Configuration, rounds: u32, idle_bytes: Option<
         id = answer.get("id").and_then(serde_json::Value::as_str).unwrap_or_default().to_owned();
         let part = |name: &str| outcome.pointer(&format!("/timings/{name}")).and_then(serde_json::Value::as_f64);
         let run = alone(&service, &id).await?;
+        let process = plain_runs(&interpreter, 1, 1).await?.as_secs_f64() * 1e3;
         if round >= WARM_UP {
             recorded.push(["create_ms", "exec_ms", "destroy_ms"].into_iter().filter_map(part).sum());
             whole.push(took);
             runs.push(run);
+            plain.push(process);
             added.push(took - run);
         }
+    }
+    let (mut results_per_second, mut plain_per_second) = (Vec::new(), Vec::new());
+    for _ in 0..CROWDS {
+        let all = f64::from(CLIENTS * RUNS_PER_CLIENT);
+        results_per_second.push(all / crowd(address).await?.as_secs_f64());
+        let workers = u32::try_from(std::thread::available_parallelism().map_or(1, usize::from)).unwrap_or(1);
+        let each = (CLIENTS * RUNS_PER_CLIENT / 4).div_ceil(workers);
+        plain_per_second.push(f64::from(workers * each) / plain_runs(&interpreter, workers, each).await?.as_secs_f64());
     }
     let reads_per_second = reads(address, &id).await?;
     let events_per_second = events(address, &service).await?;
@@ -137,10 +164,55 @@ async fn measure(configuration: &Configuration, rounds: u32, idle_bytes: Option<
         recorded_ms: quantile(&recorded, 0.5),
         added_ms: quantile(&added, 0.5),
         added_p95_ms: quantile(&added, 0.95),
+        plain_ms: quantile(&plain, 0.5),
+        submit_to_result_times_plain: median_ratio(&whole, &plain),
+        results_times_plain: median_ratio(&results_per_second, &plain_per_second),
+        results_per_second,
+        plain_per_second,
         reads_per_second,
         events_per_second,
         idle_bytes,
     })
+}
+
+/// How long all of many clients' submissions take, each waiting for its result before it submits the next.
+async fn crowd(address: SocketAddr) -> Result<Duration> {
+    let begun = Instant::now();
+    let clients: Vec<_> = (0..CLIENTS)
+        .map(|_| {
+            tokio::spawn(async move {
+                let mut connection = Connection::open(address).await?;
+                for _ in 0..RUNS_PER_CLIENT {
+                    let body = r#"{"code":"print(1)","backend":"jail"}"#;
+                    let answer = connection.post("/v1/evaluations?wait=30s", body).await?;
+                    let stdout = answer.pointer("/outcome/stdout").and_then(serde_json::Value::as_str);
+                    if stdout != Some("1\n") {
+                        return Err(failed("measure", &format!("the service answers otherwise: {answer}")));
+                    }
+                }
+                Ok(())
+            })
+        })
+        .collect();
+    for client in clients {
+        client.await.map_err(|error| failed("measure", "a client broke").with_source(error))??;
+    }
+    Ok(begun.elapsed())
+}
+
+/// How long plain processes take, by so many workers that start so many each.
+async fn plain_runs(interpreter: &str, workers: u32, each: u32) -> Result<Duration> {
+    let begun = Instant::now();
+    let workers: Vec<_> = (0..workers)
+        .map(|_| {
+            let interpreter = interpreter.to_owned();
+            tokio::task::spawn_blocking(move || (0..each).try_for_each(|_| super::warm::plain(&interpreter)))
+        })
+        .collect();
+    for worker in workers {
+        worker.await.map_err(|error| failed("measure", "a worker broke").with_source(error))??;
+    }
+    Ok(begun.elapsed())
 }
 
 /// Runs what was submitted once more, without a service around it, and says how many milliseconds that took.
@@ -252,6 +324,20 @@ fn table(report: &Report) -> String {
         text,
         "what the service adds                    {added_ms:9.2} ms   p95 {added_p95_ms:.2}; at most {MOST_ADDED_MS} is promised: {}",
         kept(*added_ms <= MOST_ADDED_MS)
+    );
+    let _ = writeln!(
+        text,
+        "from submitting to its result            {:9.2} times a plain process ({:.2} ms); at most {MOST_TIMES_PLAIN} is wanted: {}",
+        report.submit_to_result_times_plain,
+        report.plain_ms,
+        kept(report.submit_to_result_times_plain <= MOST_TIMES_PLAIN)
+    );
+    let _ = writeln!(
+        text,
+        "results of {CLIENTS} clients                    {:9.0} /s   {:.2} times plain processes; at least {LEAST_RATE_TIMES_PLAIN} are wanted: {}",
+        quantile(&report.results_per_second, 0.5),
+        report.results_times_plain,
+        kept(report.results_times_plain >= LEAST_RATE_TIMES_PLAIN)
     );
     let _ = writeln!(
         text,
