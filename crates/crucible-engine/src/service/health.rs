@@ -6,6 +6,7 @@ use crate::engine::Engine;
 use async_trait::async_trait;
 use crucible_core::{Backend, Check, CheckStatus, Component, ErrorKind, Result, SelfTest};
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 use tokio_util::sync::CancellationToken;
@@ -75,6 +76,8 @@ pub struct Health {
     backends: tokio::sync::Mutex<Vec<Kept>>,
     names: Vec<String>,
     breakers: Arc<Breakers>,
+    /// Whether all have been tested once: nothing is run before.
+    has_tested: AtomicBool,
     latest: Mutex<Vec<ComponentHealth>>,
     /// By part, the oldest first.
     history: Mutex<BTreeMap<String, VecDeque<PastTest>>>,
@@ -93,7 +96,8 @@ impl Health {
         let running = |name: &str| engine.backends().iter().find(|backend| backend.name() == name).cloned();
         let (latest, history) = (Mutex::default(), Mutex::default());
         let kept = starters.into_iter().map(|starter| Kept { running: running(starter.name()), starter }).collect();
-        Self { engine, parts, backends: tokio::sync::Mutex::new(kept), names, breakers, latest, history }
+        let (backends, has_tested) = (tokio::sync::Mutex::new(kept), AtomicBool::new(false));
+        Self { engine, parts, backends, names, breakers, has_tested, latest, history }
     }
 
     fn latest(&self) -> MutexGuard<'_, Vec<ComponentHealth>> {
@@ -127,8 +131,8 @@ impl Health {
     pub fn unwell(&self) -> Vec<String> {
         let (backends, parts): (Vec<_>, Vec<_>) =
             self.report().into_iter().partition(|health| self.names.contains(&health.test.component));
-        if parts.is_empty() {
-            return vec!["no part has been tested yet".to_owned()];
+        if !self.has_tested.load(Ordering::Acquire) {
+            return vec!["not every part has been tested yet".to_owned()];
         }
         let is_unwell = |health: &&ComponentHealth| !health.test.is_healthy() && !health.test.is_absent();
         let mut unwell: Vec<_> = parts.iter().filter(is_unwell).map(|health| first_failure(&health.test)).collect();
@@ -156,6 +160,7 @@ impl Health {
             tell(&health);
             self.note(health);
         }
+        self.has_tested.store(true, Ordering::Release);
     }
 
     /// Tests a backend; where it fails, or isn't there, one that is started now takes its place.
