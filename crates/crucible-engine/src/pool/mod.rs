@@ -451,10 +451,10 @@ impl Pool {
         let useless = {
             let mut shelves = self.shelves();
             let others = bytes_of(&shelves);
-            let shelf = shelves.iter_mut().find(|shelf| shelf.kind.is_same(kind)).map(|shelf| {
+            let mut shelf = shelves.iter_mut().find(|shelf| shelf.kind.is_same(kind));
+            if let Some(shelf) = &mut shelf {
                 shelf.making = shelf.making.saturating_sub(1);
-                shelf
-            });
+            }
             match (standing, shelf) {
                 (Some(standing), Some(shelf)) => {
                     // Others may have been made meanwhile.

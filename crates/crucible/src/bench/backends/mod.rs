@@ -192,7 +192,8 @@ async fn sustained<Work: Future<Output = Result<()>>>(work: impl Fn() -> Work) -
     const WORKERS: u32 = 2;
     let start = Instant::now();
     let (one, other) = tokio::join!(times(&work), times(&work));
-    (one?, other?);
+    one?;
+    other?;
     Ok(vec![start.elapsed() / (WORKERS * RUNS)])
 }
 
