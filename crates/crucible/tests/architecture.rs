@@ -24,6 +24,7 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
     ("attacks", &["core", "evidence", "probe"]),
     ("engine", &["core", "scan", "evidence"]),
     ("server", &["core", "api", "engine", "evidence"]),
+    ("mcp", &["core", "api", "engine", "server"]),
     (TESTKIT, &["core"]),
 ];
 
