@@ -15,7 +15,11 @@ use crucible_mcp::Mcp;
 use crucible_server::{Access, KeyRing};
 use std::future::IntoFuture as _;
 use std::net::SocketAddr;
+use std::time::Duration;
 use tokio_util::sync::CancellationToken;
+
+/// How long tasks may take to let go of what they hold. A thread may wait for standard input for ever, where that is no pipe.
+const LAST_TASKS: Duration = Duration::from_secs(1);
 
 /// Serves until the host closes its end, or somebody ends it.
 ///
@@ -27,8 +31,8 @@ pub(crate) fn mcp(arguments: &McpArguments) -> Result<Exit> {
         Error::new(ErrorKind::Unavailable, "start the runtime", "can't start the async runtime").with_source(error)
     })?;
     let served = runtime.block_on(run(arguments, &configuration));
-    // A thread of it may wait for standard input for ever.
-    runtime.shutdown_background();
+    // Tasks hold the backend, which clears away after itself when the last lets go of it.
+    runtime.shutdown_timeout(LAST_TASKS);
     served
 }
 
