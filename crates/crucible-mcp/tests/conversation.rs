@@ -97,7 +97,7 @@ async fn until(what: &str, is_so: impl Fn() -> bool) {
 fn start(script: Script, policies: &[&str]) -> (Mcp, Arc<Ledger>) {
     let backend = FakeBackend::new(script);
     let ledger = backend.ledger();
-    let languages = LanguageTable::from(BTreeMap::from([("python".to_owned(), Arc::new(languages::python()))]));
+    let languages = LanguageTable::from(BTreeMap::from([("python".to_owned(), languages::python())]));
     let engine =
         Engine::new(vec![Arc::new(backend)], languages, Limits::maximum(), NodeFacts { kernel: "6".to_owned() });
     let parts = McpParts {
