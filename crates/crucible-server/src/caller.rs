@@ -67,7 +67,7 @@ impl Caller {
     ///
     /// # Errors
     /// `Refused`.
-    pub(crate) fn needs(&self, role: Role) -> Result<()> {
+    pub fn needs(&self, role: Role) -> Result<()> {
         if self.role >= role {
             return Ok(());
         }
@@ -211,7 +211,10 @@ pub fn make_key(name: &str, project: ProjectId, role: Role) -> Result<(String, K
 
 impl Access {
     /// Finds out who asks, by the head of a request.
-    async fn identify(&self, headers: &HeaderMap) -> Result<Caller> {
+    ///
+    /// # Errors
+    /// `Unauthenticated` for no key or an unknown one; `Refused` for another site's request, where there are none.
+    pub async fn identify(&self, headers: &HeaderMap) -> Result<Caller> {
         match self {
             Self::Local => {
                 check_local(headers)?;

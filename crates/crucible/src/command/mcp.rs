@@ -14,6 +14,7 @@ use crucible_core::{Error, ErrorKind, Result};
 use crucible_mcp::Mcp;
 use crucible_server::{Access, KeyRing};
 use std::future::IntoFuture as _;
+use std::io::IsTerminal as _;
 use std::net::SocketAddr;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -61,6 +62,9 @@ async fn run(arguments: &McpArguments, configuration: &Configuration) -> Result<
 
 /// Serves the host that started this process.
 async fn serve_host(mcp: &Mcp, signals: &mut Signals) -> Result<Exit> {
+    if std::io::stdin().is_terminal() {
+        output::note("a host of the Model Context Protocol starts this and speaks first; docs/mcp.md says how", false);
+    }
     let stop = CancellationToken::new();
     let mut serving = std::pin::pin!(crucible_mcp::serve_host(mcp.clone(), stop.clone()));
     let number = tokio::select! {

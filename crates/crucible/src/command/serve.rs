@@ -28,6 +28,9 @@ const FORGOTTEN_EVERY: Duration = Duration::from_secs(60 * 60);
 /// How long answers may take to get out when the service stops.
 pub(super) const LAST_ANSWERS: Duration = Duration::from_secs(5);
 
+/// Where the interface of E2B's SDK is.
+const E2B: &str = "/e2b";
+
 /// Serves until somebody ends it.
 ///
 /// # Errors
@@ -96,7 +99,9 @@ async fn run(arguments: &ServeArguments, configuration: &Configuration) -> Resul
     let api = Api::new(parts.into_api(access, rate, (metrics, statistics), closing.clone(), &store));
     api.attacks.recover().await?;
     let over = closing.clone();
-    let serving = axum::serve(listener, routes(api)).with_graceful_shutdown(over.cancelled_owned());
+    let adapter = arguments.e2b.then(|| crucible_e2b::routes(crucible_e2b::E2b::new(api.clone())));
+    let routes = adapter.into_iter().fold(routes(api), |routes, adapter| routes.nest(E2B, adapter));
+    let serving = axum::serve(listener, routes).with_graceful_shutdown(over.cancelled_owned());
     let serving = tokio::spawn(serving.into_future());
     let tested = tokio::select! {
         () = health.check(|health| say(&line(health))) => None,
