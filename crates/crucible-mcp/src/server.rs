@@ -52,11 +52,11 @@ pub struct McpParts {
     pub specs: Arc<dyn SpecReader>,
     /// Keeps programs that their policy holds; without it they are refused.
     pub reviews: Option<Arc<dyn ReviewStore>>,
-    /// What a run may use that says nothing of it, and the most that one may ask for.
+    /// What a run may use that says nothing of it.
     pub limits: Limits,
-    /// The most that a run may ask for.
+    /// The most that one may ask for.
     pub maximum: Limits,
-    /// The languages that programs may be in, and the usual one first.
+    /// The languages that programs may be in, the usual one first.
     pub languages: Vec<String>,
     /// The policies that a call may name. The one in force is used where a call names none.
     pub policies: Vec<String>,

@@ -4,8 +4,8 @@
 
 use crucible_api::v1::{CreateSandbox, SubmitEvaluation};
 use crucible_core::{
-    Error, ErrorKind, EvaluationId, EvaluationSpec, GuestPath, Limits, NetworkPolicy, Policy, Program, Result, Stream,
-    TimeSpan,
+    ByteSize, Error, ErrorKind, EvaluationId, EvaluationSpec, GuestPath, Limits, NetworkPolicy, Policy, Program,
+    Result, Stream, TimeSpan,
 };
 use crucible_engine::{Engine, LanguageTable, NodeFacts, SessionSpec};
 use crucible_mcp::{Bounds, Mcp, McpParts, serve};
@@ -105,7 +105,8 @@ fn start(script: Script, policies: &[&str]) -> (Mcp, Arc<Ledger>) {
         specs: Arc::new(Plain),
         reviews: None,
         limits: Limits::default(),
-        maximum: Limits::maximum(),
+        // Less than the engine would let through.
+        maximum: Limits { memory: ByteSize::mib(1024), ..Limits::maximum() },
         languages: vec!["python".to_owned()],
         policies: policies.iter().map(|&name| name.to_owned()).collect(),
         may_reach_out: Policy::default().network != NetworkPolicy::None,
@@ -232,7 +233,7 @@ async fn every_tool_says_what_it_takes_what_it_gives_and_what_it_may_change() {
     let tool = |name: &str| tools.iter().find(|tool| tool["name"] == name).unwrap();
     let run = tool("run_code");
     let limits = &run["inputSchema"]["properties"]["limits"]["properties"];
-    let memory = json!({"type": "integer", "minimum": 4, "maximum": 1 << 20, "default": 256, "description": limits["memory_mib"]["description"]});
+    let memory = json!({"type": "integer", "minimum": 4, "maximum": 1024, "default": 256, "description": limits["memory_mib"]["description"]});
     assert_eq!(limits["memory_mib"], memory);
     assert_eq!(limits["timeout_seconds"]["default"], 10.0);
     assert_eq!(run["inputSchema"]["properties"]["policy"]["enum"], json!(["strict"]));
@@ -289,6 +290,8 @@ async fn what_is_wrong_is_a_result_that_says_it() {
         ("run_code", json!({"code": 1}), "invalid type"),
         ("run_code", json!({"code": "1", "language": "cobol"}), "cobol"),
         ("run_code", json!({"code": "1", "limits": {"memory_mib": 1}}), "memory of 1MiB is outside"),
+        ("run_code", json!({"code": "1", "limits": {"memory_mib": 1025}}), "memory of 1025MiB is outside 4MiB to 1GiB"),
+        ("open_sandbox", json!({"limits": {"memory_mib": 1025}}), "memory of 1025MiB is outside 4MiB to 1GiB"),
         ("run_code", json!({"code": "1", "limits": {"timeout_seconds": -1}}), "limits.timeout_seconds"),
         ("run_code", json!({"code": "1", "limits": {"timeout_seconds": 0}}), "timeout of "),
         ("run_code", json!({"code": "1", "limits": {"memroy_mib": 1}}), "memroy_mib"),

@@ -36,6 +36,7 @@ pub(super) async fn run_code(mcp: &Whole, given: RunCode, call: &Call) -> Result
         policy,
         ..SubmitEvaluation::default()
     })?;
+    spec.limits.validate(&mcp.parts.maximum)?;
     let stages = Stages::new("waiting for a place");
     match call.progress.beside(&stages, evaluate(mcp, spec, call, &stages)).await? {
         Evaluated::Finished(outcome) => {

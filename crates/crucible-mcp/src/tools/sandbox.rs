@@ -44,6 +44,7 @@ pub(super) async fn open(mcp: &Whole, given: OpenSandbox, call: &Call) -> Result
         lifetime: Some(bounds.lifetime.to_string()),
         ..CreateSandbox::default()
     };
+    mcp.parts.specs.session_spec(&request)?.limits.validate(&mcp.parts.maximum)?;
     let stages = Stages::new("making a sandbox");
     let session = call.progress.beside(&stages, mcp.sandboxes.open(&call.caller, &request)).await?;
     if call.cancel.is_cancelled() {

@@ -8,7 +8,7 @@ use super::{
 use crate::catalogue::named_policy;
 use crate::config::{AUTO, Configuration};
 use crate::http_specs::ConfiguredSpecs;
-use crucible_core::{ByteSize, Error, ErrorKind, NetworkPolicy, Policy, Result, TimeSpan};
+use crucible_core::{ByteSize, Error, ErrorKind, Limits, NetworkPolicy, Policy, Result, TimeSpan};
 use crucible_engine::MOST_SESSIONS;
 use crucible_mcp::{Bounds, Mcp, McpParts};
 use std::sync::Arc;
@@ -64,13 +64,26 @@ pub async fn mcp(
         // Where there is no folder for them, a program that its policy holds is refused.
         reviews: reviews(configuration).ok(),
         limits: configuration.limits().clone(),
-        maximum: configuration.maximum().clone(),
+        maximum: maximum(configuration),
         languages: languages(configuration, backend),
         may_reach_out: policies.iter().any(reaches_out),
         policies: settings.policy_choices,
         bounds,
     };
     Ok((Mcp::new(parts), missing))
+}
+
+/// The most that a call may ask for: no single one gets more of the machine's memory, in which files lie, too, than a quarter,
+/// unless its operator gives more to all.
+fn maximum(configuration: &Configuration) -> Limits {
+    let (usual, maximum) = (configuration.limits(), configuration.maximum());
+    let machine = rustix::system::sysinfo();
+    let share = ByteSize::bytes(machine.totalram.saturating_mul(machine.mem_unit.into()) / 4);
+    Limits {
+        memory: maximum.memory.min(share.max(usual.memory)),
+        disk: maximum.disk.min(share.max(usual.disk)),
+        ..maximum.clone()
+    }
 }
 
 /// Those that the backend can run, the usual one first.
