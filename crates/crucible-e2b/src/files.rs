@@ -5,17 +5,22 @@ use crate::control::Refused;
 use crate::opened::{Opened, Unreachable};
 use crate::process::place;
 use axum::Json;
-use axum::body::{Body, to_bytes};
+use axum::body::{Body, Bytes};
 use axum::extract::{Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use crucible_core::GuestPath;
 use crucible_engine::Executable;
+use futures_util::TryStreamExt as _;
 use multer::Multipart;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::io::Cursor;
+use std::time::Duration;
 use tokio_util::io::ReaderStream;
+
+/// For how long the rest of an upload is taken that nobody wants any more.
+const REST: Duration = Duration::from_secs(30);
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
@@ -79,18 +84,14 @@ pub(crate) async fn upload(
 }
 
 async fn take(opened: &Opened, headers: &HeaderMap, asked: &Place, body: Body) -> Result<Vec<Value>, Refused> {
+    let most = opened.session.limits().disk;
+    let bytes = whole(body, most.as_usize()).await?.ok_or_else(|| {
+        Refused::new(StatusCode::INSUFFICIENT_STORAGE, format!("the upload is larger than the disk limit of {most}"))
+    })?;
     check(asked)?;
     if headers.contains_key(header::CONTENT_ENCODING) {
         return Err(Refused::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "compressed uploads aren't taken here"));
     }
-    // What doesn't fit into the sandbox isn't taken any further.
-    let most = opened.session.limits().disk;
-    let bytes = to_bytes(body, most.as_usize()).await.map_err(|_| {
-        Refused::new(
-            StatusCode::INSUFFICIENT_STORAGE,
-            format!("the upload is broken off, or larger than the disk limit of {most}"),
-        )
-    })?;
     let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     let Ok(boundary) = multer::parse_boundary(kind) else {
         let path = asked.path.as_deref().ok_or_else(|| wrong("path: it is missing"))?;
@@ -107,6 +108,23 @@ async fn take(opened: &Opened, headers: &HeaderMap, asked: &Place, body: Body) -
         written.push(write(opened, &path, content.to_vec()).await?);
     }
     Ok(written)
+}
+
+/// All of a body; `None` where it has more bytes than are wanted. The rest is then taken and not kept, for a while: a sender that is
+/// cut off in the middle never hears the answer, and uses the broken connection for what comes next.
+async fn whole(body: Body, most: usize) -> Result<Option<Bytes>, Refused> {
+    let broken = |_| wrong("the upload is broken off");
+    let (mut body, mut bytes) = (body.into_data_stream(), Vec::new());
+    while let Some(piece) = body.try_next().await.map_err(broken)? {
+        if bytes.len() + piece.len() > most {
+            drop(bytes);
+            let rest = async { while let Ok(Some(_)) = body.try_next().await {} };
+            let _taken = tokio::time::timeout(REST, rest).await.is_ok();
+            return Ok(None);
+        }
+        bytes.extend_from_slice(&piece);
+    }
+    Ok(Some(Bytes::from(bytes)))
 }
 
 async fn write(opened: &Opened, path: &str, content: Vec<u8>) -> Result<Value, Refused> {

@@ -201,6 +201,13 @@ impl Host {
     }
 }
 
+/// Longer than any test waits, so that nothing ends by itself what is to be ended otherwise.
+const ENDLESS: f64 = 1000.0;
+
+fn endless_run() -> Value {
+    json!({"name": "run_code", "arguments": {"code": "1", "limits": {"timeout_seconds": ENDLESS}}})
+}
+
 fn writes(text: impl Into<Vec<u8>>) -> Step {
     Step::Write(Stream::Stdout, text.into())
 }
@@ -407,7 +414,7 @@ async fn the_oldest_runs_are_forgotten() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cancelled_call_ends_its_run() {
     let mut host = Host::meet(Script::of([writes("begun"), Step::WaitForever])).await;
-    let id = host.request("tools/call", json!({"name": "run_code", "arguments": {"code": "1"}})).await;
+    let id = host.request("tools/call", endless_run()).await;
     let ledger = Arc::clone(&host.ledger);
     until("the program runs", || !ledger.commands().is_empty()).await;
     host.say(
@@ -424,7 +431,7 @@ async fn a_cancelled_call_ends_its_run() {
 async fn a_cancelled_call_ends_its_command_and_leaves_the_sandbox() {
     let mut host = Host::meet(Script::of([Step::WaitForever])).await;
     let sandbox = host.well("open_sandbox", json!({})).await["sandbox_id"].clone();
-    let arguments = json!({"sandbox_id": sandbox, "command": ["x"]});
+    let arguments = json!({"sandbox_id": sandbox, "command": ["x"], "timeout_seconds": ENDLESS});
     let id = host.request("tools/call", json!({"name": "exec_in_sandbox", "arguments": arguments})).await;
     let ledger = Arc::clone(&host.ledger);
     until("the command runs", || !ledger.commands().is_empty()).await;
@@ -444,7 +451,7 @@ async fn a_cancelled_call_ends_its_command_and_leaves_the_sandbox() {
 async fn a_host_that_closes_its_end_in_the_middle_of_a_run_leaves_nothing_behind() {
     let mut host = Host::meet(Script::of([Step::WaitForever])).await;
     host.well("open_sandbox", json!({})).await;
-    host.request("tools/call", json!({"name": "run_code", "arguments": {"code": "1"}})).await;
+    host.request("tools/call", endless_run()).await;
     let ledger = Arc::clone(&host.ledger);
     until("the program runs", || !ledger.commands().is_empty()).await;
     assert_eq!(ledger.living(), 2);
@@ -461,7 +468,7 @@ async fn a_host_that_closes_its_end_in_the_middle_of_a_run_leaves_nothing_behind
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_is_told_to_stop_answers_what_it_ends() {
     let mut host = Host::meet(Script::of([writes("begun"), Step::WaitForever])).await;
-    let id = host.request("tools/call", json!({"name": "run_code", "arguments": {"code": "1"}})).await;
+    let id = host.request("tools/call", endless_run()).await;
     let ledger = Arc::clone(&host.ledger);
     until("the program runs", || !ledger.commands().is_empty()).await;
     host.stop.cancel();
