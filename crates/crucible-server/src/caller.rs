@@ -6,10 +6,11 @@
 
 use crate::api::Api;
 use crate::problem::Problem;
+use axum::Router;
 use axum::extract::{FromRequestParts, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
-use axum::middleware::Next;
+use axum::middleware::{self, Next};
 use axum::response::Response;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -66,7 +67,7 @@ impl Caller {
     ///
     /// # Errors
     /// `Refused`.
-    pub(crate) fn needs(&self, role: Role) -> Result<()> {
+    pub fn needs(&self, role: Role) -> Result<()> {
         if self.role >= role {
             return Ok(());
         }
@@ -208,21 +209,46 @@ pub fn make_key(name: &str, project: ProjectId, role: Role) -> Result<(String, K
     Ok((secret, record))
 }
 
+impl Access {
+    /// Finds out who asks, by the head of a request.
+    ///
+    /// # Errors
+    /// `Unauthenticated` for no key or an unknown one; `Refused` for another site's request, where there are none.
+    pub async fn identify(&self, headers: &HeaderMap) -> Result<Caller> {
+        match self {
+            Self::Local => {
+                check_local(headers)?;
+                Ok(Caller::local())
+            }
+            Self::Keys(ring) => ring.open(bearer(headers)?).await,
+        }
+    }
+}
+
 /// Finds out who asks, before anything else is done.
 pub(crate) async fn identify(
     State(api): State<Api>,
     mut request: Request,
     next: Next,
 ) -> std::result::Result<Response, Problem> {
-    let caller = match &api.access {
-        Access::Local => {
-            check_local(request.headers())?;
-            Caller::local()
-        }
-        Access::Keys(ring) => ring.open(bearer(request.headers())?).await?,
-    };
+    let caller = api.access.identify(request.headers()).await?;
     request.extensions_mut().insert(caller);
     Ok(next.run(request).await)
+}
+
+/// Routes of another interface, for whoever is let in and has at least this role. Who that is lies in a request's extensions.
+pub fn guarded(routes: Router, access: Access, least: Role) -> Router {
+    let access = Arc::new(access);
+    let guard = move |mut request: Request, next: Next| {
+        let access = Arc::clone(&access);
+        async move {
+            let caller = access.identify(request.headers()).await?;
+            caller.needs(least)?;
+            request.extensions_mut().insert(caller);
+            Ok::<_, Problem>(next.run(request).await)
+        }
+    };
+    routes.layer(middleware::from_fn(guard))
 }
 
 fn bearer(headers: &HeaderMap) -> Result<&str> {

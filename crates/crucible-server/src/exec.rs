@@ -96,7 +96,8 @@ pub(crate) fn input(request: &ExecRequest) -> Result<Vec<u8>> {
 }
 
 /// How a command ended, as it is told.
-pub(crate) fn ended(ended: &CommandEnded) -> ExecEnded {
+#[must_use]
+pub fn ended(ended: &CommandEnded) -> ExecEnded {
     let (status, limit) = match ended.status {
         Status::Exited { .. } => (v1::Status::Exited, None),
         Status::Signaled { .. } => (v1::Status::Signaled, None),

@@ -35,8 +35,9 @@ mod webhooks;
 
 pub use api::{Api, ApiParts, routes};
 pub use attacks::{AttackProgress, AttackRunner, Attacks};
-pub use caller::{Access, Caller, KeyRing, hash, make_key};
+pub use caller::{Access, Caller, KeyRing, guarded, hash, make_key};
 pub use catalogue::Catalogue;
+pub use exec::ended as exec_document;
 pub use keys::told as key_document;
 pub use metrics::Metrics;
 pub use page::Page;
@@ -136,8 +137,29 @@ impl SandboxService {
         owners.get(&id).map_or(caller.sees().is_none(), |project| caller.sees_those_of(project))
     }
 
+    /// Opens a sandbox for a caller.
+    ///
+    /// # Errors
+    /// As [`SpecReader::session_spec`] and [`Sessions::open`].
+    pub async fn open(&self, caller: &Caller, request: &CreateSandbox) -> Result<Arc<Session>> {
+        let session = self.sessions.open(self.specs.session_spec(request)?).await?;
+        self.own(caller, session.id());
+        Ok(session)
+    }
+
+    /// Those that a caller may see, the oldest first.
+    #[must_use]
+    pub fn list(&self, caller: &Caller) -> Vec<Arc<Session>> {
+        let mut sessions = self.sessions.list();
+        sessions.retain(|session| self.may_see(caller, session.id()));
+        sessions
+    }
+
     /// The sandbox of an id. Another project's isn't there.
-    fn find(&self, caller: &Caller, id: &str) -> Result<Arc<Session>> {
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub fn find(&self, caller: &Caller, id: &str) -> Result<Arc<Session>> {
         let missing = || {
             let shown: String = id.chars().take(64).collect();
             Error::new(ErrorKind::NotFound, "find the sandbox", format!("there is no sandbox {shown:?}"))

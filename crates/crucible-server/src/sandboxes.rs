@@ -70,8 +70,8 @@ pub(crate) async fn list(
         })?),
         None => None,
     };
-    let mut sessions = service.sessions.list();
-    sessions.retain(|session| after.is_none_or(|after| session.id() > after) && service.may_see(&caller, session.id()));
+    let mut sessions = service.list(&caller);
+    sessions.retain(|session| after.is_none_or(|after| session.id() > after));
     let is_more = sessions.len() > limit;
     sessions.truncate(limit);
     let mut sandboxes = Vec::with_capacity(sessions.len());
@@ -92,9 +92,7 @@ pub(crate) async fn create(
 ) -> Result<impl IntoResponse, Problem> {
     caller.needs(Role::Submitter)?;
     let Json(Object(request)) = request?;
-    let spec = service.specs.session_spec(&request)?;
-    let session = service.sessions.open(spec).await?;
-    service.own(&caller, session.id());
+    let session = service.open(&caller, &request).await?;
     Ok(created(document(&session).await))
 }
 

@@ -19,6 +19,7 @@ mod bench;
 mod client;
 mod image;
 mod io;
+mod mcp;
 mod policy;
 mod review;
 mod runtime;
@@ -36,6 +37,7 @@ pub(crate) use client::{
 };
 pub(crate) use image::ImageVerb;
 pub(crate) use io::{Controls, Existing, FileFlag, IoFlags, Reporting};
+pub(crate) use mcp::McpArguments;
 pub(crate) use policy::{
     PolicyCheckArguments, PolicyExplainArguments, PolicyListArguments, PolicyShowArguments, PolicyVerb,
 };
@@ -97,6 +99,8 @@ pub(crate) enum Verb {
     Sandbox(Box<SandboxVerb>),
     /// Serve evaluations over HTTP: queue them, run them, keep what came of them
     Serve(ServeArguments),
+    /// Serve the Model Context Protocol: tools by which a model runs code, on standard input and output or over HTTP
+    Mcp(Box<McpArguments>),
     /// Submit programs to a service
     Submit(Box<SubmitArguments>),
     /// Show an evaluation of a service, with what came of it

@@ -2,8 +2,10 @@
 //!
 //! It starts only what a request needs, because starting a backend costs time.
 
+mod mcp;
 mod service;
 
+pub use mcp::{McpSettings, mcp};
 pub use service::{Composed, ServedParts, service, service_folder, service_store};
 
 use crate::config::{AUTO, Chosen, Configuration, PolicyFile, Problem};

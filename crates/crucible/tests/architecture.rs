@@ -24,6 +24,8 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
     ("attacks", &["core", "evidence", "probe"]),
     ("engine", &["core", "scan", "evidence"]),
     ("server", &["core", "api", "engine", "evidence"]),
+    ("e2b", &["core", "api", "engine", "server"]),
+    ("mcp", &["core", "api", "engine", "server"]),
     (TESTKIT, &["core"]),
 ];
 

@@ -32,6 +32,9 @@ pub(crate) struct ServeArguments {
     /// How long what runs may go on after SIGTERM, before it is ended and put back
     #[arg(long, value_name = "TIME", default_value = "30s")]
     pub(crate) drain: TimeSpan,
+    /// Serve the interface of E2B's SDK, too, at /e2b
+    #[arg(long)]
+    pub(crate) e2b: bool,
     /// How it logs on standard error
     #[arg(long, value_name = "HOW", default_value = "text")]
     pub(crate) log: LogFormat,

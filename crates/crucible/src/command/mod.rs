@@ -14,6 +14,7 @@ mod held;
 mod image;
 mod input;
 mod keys;
+mod mcp;
 mod policy;
 mod review;
 mod rules;
@@ -38,6 +39,7 @@ pub(crate) fn dispatch(arguments: Arguments) -> Exit {
         Verb::Exec(arguments) => evaluate::exec(*arguments),
         Verb::Sandbox(verb) => sandbox::sandbox(*verb),
         Verb::Serve(arguments) => serve::serve(&arguments),
+        Verb::Mcp(arguments) => mcp::mcp(&arguments),
         Verb::Submit(arguments) => client::submit::submit(&arguments),
         Verb::Get(arguments) => client::get(&arguments),
         Verb::List(arguments) => client::list(&arguments),

@@ -10,7 +10,7 @@ use crate::signals::Signals;
 use crucible::compose::{self, Composed};
 use crucible::config::{Auth, Configuration, Environment};
 use crucible_core::{
-    BackendStore as _, CheckStatus, Error, ErrorKind, KeyStore as _, ProjectStore as _, Result, Retention, StoreCare,
+    BackendStore as _, CheckStatus, Error, ErrorKind, KeyStore, ProjectStore as _, Result, Retention, StoreCare,
 };
 use crucible_engine::{ComponentHealth, Drained};
 use crucible_server::{Access, Api, KeyRing, Metrics, Rate, Statistics, routes};
@@ -26,7 +26,10 @@ const TESTED_EVERY: Duration = Duration::from_secs(60);
 /// How often is looked for what may be forgotten.
 const FORGOTTEN_EVERY: Duration = Duration::from_secs(60 * 60);
 /// How long answers may take to get out when the service stops.
-const LAST_ANSWERS: Duration = Duration::from_secs(5);
+pub(super) const LAST_ANSWERS: Duration = Duration::from_secs(5);
+
+/// Where the interface of E2B's SDK is.
+const E2B: &str = "/e2b";
 
 /// Serves until somebody ends it.
 ///
@@ -60,22 +63,10 @@ async fn run(arguments: &ServeArguments, configuration: &Configuration) -> Resul
     let mut signals = Signals::listen()?;
     let address = configuration.listen()?;
     let keep = configuration.keep()?;
-    let is_local = address.ip().is_loopback();
-    let wants_keys = match configuration.auth()? {
-        Auth::Keys => true,
-        Auth::Auto => !is_local,
-        Auth::None if is_local => false,
-        Auth::None => {
-            let message = format!("without keys everybody who can reach {address} could run code here");
-            return Err(Error::new(ErrorKind::Refused, "listen", message)
-                .with_hint("leave serve.auth as it is, or listen on 127.0.0.1"));
-        }
-    };
+    let wants_keys = wants_keys(configuration, address)?;
     let Composed { parts, store, queue } = compose::service(configuration, arguments.unsafe_backends()).await?;
-    if wants_keys && !store.keys(None).await?.iter().any(|key| key.revoked.is_none()) {
-        let message = "there is no key, so that nobody could do anything";
-        return Err(Error::new(ErrorKind::Refused, "let callers in", message)
-            .with_hint("make one with `crucible keys create --role admin NAME`, which prints it once"));
+    if wants_keys {
+        check_keys(store.as_ref()).await?;
     }
     let recovered = parts.service.recover().await?;
     if recovered != crucible_engine::Recovered::default() {
@@ -108,7 +99,9 @@ async fn run(arguments: &ServeArguments, configuration: &Configuration) -> Resul
     let api = Api::new(parts.into_api(access, rate, (metrics, statistics), closing.clone(), &store));
     api.attacks.recover().await?;
     let over = closing.clone();
-    let serving = axum::serve(listener, routes(api)).with_graceful_shutdown(over.cancelled_owned());
+    let adapter = arguments.e2b.then(|| crucible_e2b::routes(crucible_e2b::E2b::new(api.clone())));
+    let routes = adapter.into_iter().fold(routes(api), |routes, adapter| routes.nest(E2B, adapter));
+    let serving = axum::serve(listener, routes).with_graceful_shutdown(over.cancelled_owned());
     let serving = tokio::spawn(serving.into_future());
     let tested = tokio::select! {
         () = health.check(|health| say(&line(health))) => None,
@@ -155,15 +148,46 @@ async fn run(arguments: &ServeArguments, configuration: &Configuration) -> Resul
     }
 }
 
+/// Whether whoever asks at an address needs a key.
+///
+/// # Errors
+/// `Refused` where anybody could run code; as [`Configuration::auth`].
+pub(super) fn wants_keys(configuration: &Configuration, address: SocketAddr) -> Result<bool> {
+    let is_local = address.ip().is_loopback();
+    match configuration.auth()? {
+        Auth::Keys => Ok(true),
+        Auth::Auto => Ok(!is_local),
+        Auth::None if is_local => Ok(false),
+        Auth::None => {
+            let message = format!("without keys everybody who can reach {address} could run code here");
+            Err(Error::new(ErrorKind::Refused, "listen", message)
+                .with_hint("leave serve.auth as it is, or listen on 127.0.0.1"))
+        }
+    }
+}
+
+/// Whether there is any key that lets somebody in.
+///
+/// # Errors
+/// `Refused` where there is none.
+pub(super) async fn check_keys(store: &dyn KeyStore) -> Result<()> {
+    if store.keys(None).await?.iter().any(|key| key.revoked.is_none()) {
+        return Ok(());
+    }
+    let message = "there is no key, so that nobody could do anything";
+    Err(Error::new(ErrorKind::Refused, "let callers in", message)
+        .with_hint("make one with `crucible keys create --role admin NAME`, which prints it once"))
+}
+
 /// By which whoever keeps services ends one.
 const SIGTERM: u8 = 15;
 
 /// What the process ends with where a signal asked for it.
-fn ended_by(signal: u8) -> Exit {
+pub(super) fn ended_by(signal: u8) -> Exit {
     if signal == SIGTERM { Exit::Success } else { Exit::Interrupted(signal) }
 }
 
-async fn listen(address: SocketAddr) -> Result<TcpListener> {
+pub(super) async fn listen(address: SocketAddr) -> Result<TcpListener> {
     TcpListener::bind(address).await.map_err(|error| {
         let is_taken = error.kind() == std::io::ErrorKind::AddrInUse;
         let told =
@@ -211,7 +235,7 @@ fn line(health: &ComponentHealth) -> String {
 }
 
 /// Says how it goes. Where nobody reads it, it goes on all the same.
-fn say(text: &str) {
+pub(super) fn say(text: &str) {
     let _said = output::data(&output::neutral(text)).is_ok();
 }
 
