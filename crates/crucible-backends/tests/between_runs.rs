@@ -264,7 +264,7 @@ async fn leave_nothing(sandbox: Box<dyn Sandbox>, mark: &Mark, exits: bool) -> B
     assert_eq!((ran.status, ran.stdout.as_str()), (ExitStatus::Exited(expected), "1 True True\n"), "{}", ran.stderr);
     sandbox.end_processes().await.unwrap();
     let renewed = sandbox.renew(SandboxId::generate()).await.unwrap();
-    let sandbox = renewed.expect("nothing is left that can be seen");
+    let Some(sandbox) = renewed else { panic!("nothing is left that can be seen") };
     let posture = sandbox.posture().await.unwrap();
     assert_eq!(posture.differences().count(), 0, "{:?}", posture.differences().collect::<Vec<_>>());
     sandbox
