@@ -26,6 +26,7 @@ impl SpecReader for Plain {
             limits: Limits { output: crucible_core::ByteSize::bytes(1000), ..Limits::default() },
             policy: request.policy.as_deref().map_or_else(Policy::default, |name| Policy::built_in(name).unwrap()),
             env: request.env.clone(),
+            tripwires: request.tripwires.iter().map(|text| text.parse().unwrap()).collect(),
             command_timeout: time(&request.command_timeout),
             idle_timeout: time(&request.idle_timeout).unwrap_or(SessionSpec::IDLE_TIMEOUT),
             lifetime: time(&request.lifetime).unwrap_or(SessionSpec::LIFETIME),

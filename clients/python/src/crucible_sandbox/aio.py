@@ -395,6 +395,20 @@ class AsyncSandbox:
         self.document = _wire.parse(models.Sandbox, response)
         return self.document
 
+    @property
+    def url(self) -> str:
+        """The address of the service that has it."""
+        return self._client.url
+
+    async def record(self) -> models.SandboxRecord:
+        """What the host saw of it: until now, or until its end, which can be asked for after that, too.
+
+        Raises:
+            NotFound: nothing is known of it any more.
+        """
+        response = await self._client._send(Request("GET", f"/v1/sandboxes/{self.id}/record"))
+        return _wire.parse(models.SandboxRecord, response)
+
     async def exec(
         self,
         command: Sequence[str],

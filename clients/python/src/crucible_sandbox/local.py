@@ -74,7 +74,8 @@ class LocalServer:
             stdin=subprocess.DEVNULL,
             stdout=self._said,
             stderr=self._said,
-            env={**os.environ, **(env or {})},
+            # The service takes no variable of this kind that it doesn't know.
+            env={name: value for name, value in {**os.environ, **(env or {})}.items() if name != "CRUCIBLE_BINARY"},
             # Ctrl-C is for whoever uses it, who then stops it in order.
             start_new_session=True,
         )

@@ -7,6 +7,7 @@ use crate::arguments::{LogFormat, ServeArguments};
 use crate::exit::Exit;
 use crate::output;
 use crate::signals::Signals;
+use axum::serve::ListenerExt as _;
 use crucible::compose::{self, Composed};
 use crucible::config::{Auth, Configuration, Environment};
 use crucible_core::{
@@ -108,6 +109,8 @@ async fn run(arguments: &ServeArguments, configuration: &Configuration) -> Resul
     let api = Api::new(parts.into_api(access, rate, (metrics, statistics), closing.clone(), &store));
     api.attacks.recover().await?;
     let over = closing.clone();
+    // Else the second piece of an answer waits until the first one was acknowledged, which callers take their time for.
+    let listener = listener.tap_io(|connection| drop(connection.set_nodelay(true)));
     let serving = axum::serve(listener, routes(api)).with_graceful_shutdown(over.cancelled_owned());
     let serving = tokio::spawn(serving.into_future());
     let tested = tokio::select! {

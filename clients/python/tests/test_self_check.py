@@ -1,0 +1,30 @@
+"""Inspect's own checks of a sandbox, all of them, with nothing expected to fail."""
+
+import os
+from collections.abc import AsyncIterator
+
+import pytest
+from inspect_ai.util import SandboxEnvironment
+from inspect_ai.util._sandbox import self_check
+from inspect_ai.util._sandbox.self_check import *  # noqa: F403
+
+from crucible_sandbox import LocalServer
+from crucible_sandbox.inspect import CrucibleSandboxConfig, CrucibleSandboxEnvironment
+
+
+@pytest.fixture
+async def sandbox_env(server: LocalServer) -> AsyncIterator[SandboxEnvironment]:
+    config = CrucibleSandboxConfig(
+        url=server.url,
+        backend=os.environ.get("INSPECT_CHECK_BACKEND"),
+        policy=os.environ.get("INSPECT_CHECK_POLICY"),
+    )
+    await CrucibleSandboxEnvironment.task_init("self_check", config)
+    environments = await CrucibleSandboxEnvironment.sample_init("self_check", config, {})
+    yield environments["default"]
+    await CrucibleSandboxEnvironment.sample_cleanup("self_check", config, environments, False)
+    await CrucibleSandboxEnvironment.task_cleanup("self_check", config, True)
+
+
+def test_all_of_them_are_there() -> None:
+    assert len(self_check.__all__) == 44
