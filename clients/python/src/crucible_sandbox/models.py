@@ -221,6 +221,10 @@ class CreateSandbox(BaseModel):
     """
     Variables of every command.
     """
+    tripwires: list[str] | None = []
+    """
+    Things to plant that an honest guest leaves alone: `file:.netrc`. Variables can't be planted here.
+    """
     command_timeout: str | None = None
     """
     How long a command may take that says nothing of it: `30s`. Without it, as long as the sandbox lives.
@@ -2904,6 +2908,60 @@ class Outcome(BaseModel):
     evidence: Evidence
     """
     What it was protected by.
+    """
+
+
+class SandboxRecord(BaseModel):
+    """
+    What the host saw of a sandbox: until now, or until its end.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    id: str
+    """
+    The sandbox's id.
+    """
+    backend: str
+    """
+    The backend that made it.
+    """
+    ended: str | None = None
+    """
+    Why it is no more, in words; `null` while it lives.
+    """
+    usage: SandboxUsage
+    """
+    What it used.
+    """
+    limits_observed: list[str]
+    """
+    Limits that the host saw it run into.
+    """
+    behavior: list[Behavior]
+    """
+    What the host saw it do. Times count from when it was made.
+    """
+    monitoring: dict[str, Coverage]
+    """
+    How well each part of it could be watched: `processes`, `system_calls`, `network`, `files`, `resources`.
+    """
+    tripwires: list[Tripwire]
+    """
+    What was planted in it to be left alone.
+    """
+    validity: Literal["valid", "infrastructure_failure", "sabotage_suspected"]
+    """
+    Whether what came of it says something about the task.
+    """
+    validity_reasons: list[str]
+    """
+    Why, where it isn't simply valid.
+    """
+    evidence: Evidence
+    """
+    What it was protected by. Its `code_hash` is empty: nobody knows beforehand what will be run in it.
     """
 
 

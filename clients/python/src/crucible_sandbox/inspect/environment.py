@@ -348,7 +348,7 @@ class CrucibleSandboxEnvironment(SandboxEnvironment):
                 for environment in made.values():
                     await _remove(environment.as_type(cls).sandbox)
             # What one of them failed with says more than that some did.
-            failures = getattr(error, "exceptions", ())
+            failures: tuple[Exception, ...] = getattr(error, "exceptions", ())
             if len(failures) == 1:
                 raise failures[0] from None
             raise
