@@ -191,7 +191,7 @@ def test_large_files_and_commands_and_many_files(client: Client) -> None:
 
 
 def test_what_was_planted_and_touched_is_in_the_record(client: Client) -> None:
-    with client.sandbox(tripwires=["file:secret.txt"]) as sandbox:
+    with client.sandbox(tripwires=["file=secret.txt"]) as sandbox:
         assert [(wire.name, wire.touched) for wire in sandbox.record().tripwires] == [("/work/secret.txt", False)]
         assert sandbox.record().validity == "valid"
         sandbox.exec(["cat", "secret.txt"])
@@ -201,12 +201,12 @@ def test_what_was_planted_and_touched_is_in_the_record(client: Client) -> None:
         with pytest.raises(crucible.Refused, match="left alone"):
             sandbox.fork()
     with pytest.raises(crucible.Refused, match="variable"):
-        client.sandbox(tripwires=["env:TOKEN"])
+        client.sandbox(tripwires=["environment=TOKEN"])
 
 
 def test_what_a_sandbox_did_is_in_its_record(client: Client) -> None:
     with client.sandbox() as sandbox:
-        sandbox.exec(["python3", "-c", "import socket; socket.socket()"])
+        sandbox.exec(["unshare", "-U", "true"])
     record = sandbox.record()
     assert any(behavior.kind == "syscall_denied" for behavior in record.behavior), record.behavior
     assert record.evidence.posture is not None
@@ -254,6 +254,17 @@ def test_a_local_service_ends_with_a_program_that_forgot_it(binary: Path) -> Non
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=True)
     with pytest.raises(ProcessLookupError):
         os.kill(int(ran.stdout), 0)
+
+
+def test_a_local_service_ends_with_a_program_that_was_killed(binary: Path) -> None:
+    program = "import os; from crucible_sandbox import Client; c = Client.local(); print(c._server.pid, flush=True)"
+    program += "; os.kill(os.getpid(), 9)"
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
+    assert ran.returncode == -signal.SIGKILL
+    deadline = time.monotonic() + 30
+    while Path(f"/proc/{int(ran.stdout)}").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not Path(f"/proc/{int(ran.stdout)}").exists()
 
 
 def test_a_binary_that_is_not_there_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

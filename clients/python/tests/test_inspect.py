@@ -102,7 +102,7 @@ def test_a_model_uses_a_tool_and_the_record_is_in_the_log(tmp_path: Path) -> Non
         scorer=[includes(), crucible_validity()],
         sandbox="crucible",
     )
-    log = run(task, mock(call("bash", cmd="cat setup.txt; echo $(($(cat given.txt)))"), "42"), tmp_path)
+    log = run(task, mock(call("bash", command="cat setup.txt; echo $(($(cat given.txt)))"), "42"), tmp_path)
     assert log.status == "success", log.error
     assert said(log) == ["ready\n42\n"]
     sample = log.samples[0] if log.samples else None
@@ -137,14 +137,14 @@ def test_inspects_own_tools_work_in_it(tmp_path: Path) -> None:
 
 
 def test_a_touched_tripwire_makes_the_result_suspect(tmp_path: Path) -> None:
-    config = CrucibleSandboxConfig(tripwires=("file:.private/answers.txt",))
+    config = CrucibleSandboxConfig(tripwires=("file=.private/answers.txt",))
     task = Task(
         dataset=[Sample(input="?", target="x")],
         solver=[use_tools(bash()), generate(), crucible_behavior()],
         scorer=[always(), crucible_validity()],
         sandbox=SandboxEnvironmentSpec("crucible", config),
     )
-    log = run(task, mock(call("bash", cmd="cat .private/answers.txt"), "x"), tmp_path)
+    log = run(task, mock(call("bash", command="cat .private/answers.txt"), "x"), tmp_path)
     assert log.samples
     assert log.samples[0].scores
     score = log.samples[0].scores["crucible_validity"]
@@ -171,7 +171,7 @@ def test_a_lost_sandbox_fails_its_sample_whoever_scores_it(tmp_path: Path, serve
             scorer=always(),
             sandbox=SandboxEnvironmentSpec("crucible", config if what == "lifetime" else None),
         )
-        log = run(task, mock(call("bash", cmd="true"), "x"), tmp_path, fail_on_error=False)
+        log = run(task, mock(call("bash", command="true"), "x"), tmp_path, fail_on_error=False)
         assert log.samples
         assert log.samples[0].error, what
         assert "lost" in log.samples[0].error.message
@@ -276,8 +276,8 @@ def test_what_a_killed_run_left_is_cleaned_up(tmp_path: Path, server: LocalServe
     inspect = Path(sys.executable).with_name("inspect")
     with Client(server.url) as client:
         before = {each.id for each in client.sandboxes()}
-        command = [inspect, "eval", program, "--model", "mockllm/model", "--display", "none", "--log-dir", tmp_path / "logs"]
-        running = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        command = [inspect, "eval", program.name, "--model", "mockllm/model", "--display", "none", "--log-dir", tmp_path / "logs"]
+        running = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         deadline = time.monotonic() + 60
         while not (left := {each.id for each in client.sandboxes()} - before) and time.monotonic() < deadline:
             time.sleep(0.1)
@@ -347,7 +347,7 @@ def test_a_compose_file_is_translated_and_the_rest_refused(tmp_path: Path) -> No
 
 
 def test_the_configuration_goes_through_a_log() -> None:
-    config = CrucibleSandboxConfig(backend="jail", tripwires=("file:x",))
+    config = CrucibleSandboxConfig(backend="jail", tripwires=("file=x",))
     kept = SandboxEnvironmentSpec("crucible", config).model_dump()
     assert SandboxEnvironmentSpec.model_validate(kept).config == config
     assert registry_find_sandboxenv("crucible") is CrucibleSandboxEnvironment

@@ -117,7 +117,7 @@ class AsyncClient:
             timeout: Seconds that the program may take.
             policy: A policy's name.
             network: `none`, or `allow:HOST:PORT,...`.
-            tripwires: What to plant that an honest program leaves alone: `file:.netrc`, `env:API_KEY`.
+            tripwires: What to plant that an honest program leaves alone: `file=.netrc`, `environment=API_KEY`.
             labels: What it can be found by.
 
         Returns:
@@ -284,7 +284,7 @@ class AsyncClient:
             policy: A policy's name.
             limits: Limits by their names: `{"memory": "1GiB", "disk": "512MiB"}`.
             env: Variables of every command.
-            tripwires: What to plant that an honest guest leaves alone: `file:.netrc`.
+            tripwires: What to plant that an honest guest leaves alone: `file=.netrc`.
             command_timeout: Seconds that a command may take which says nothing of it.
             idle_timeout: Seconds that it may lie idle (600).
             lifetime: Seconds that it may live (3600).
@@ -348,10 +348,13 @@ class AsyncClient:
             await anyio.sleep(again)
 
 
-async def _events(lines: AsyncIterator[str]) -> AsyncIterator[ExecEvent]:
-    async for line in lines:
-        if line and (event := _wire.exec_event(line)):
-            yield event
+async def _events(response: httpx.Response, url: str) -> AsyncIterator[ExecEvent]:
+    try:
+        async for line in response.aiter_lines():
+            if line and (event := _wire.exec_event(line)):
+                yield event
+    except httpx.TransportError as error:
+        raise _wire.failed(error, url) from error
 
 
 async def _threaded(events: Iterator[ExecEvent]) -> AsyncIterator[ExecEvent]:
@@ -480,7 +483,7 @@ class AsyncSandbox:
                 if not response.is_success:
                     await response.aread()
                 _wire.check(response)
-                yield _events(response.aiter_lines())
+                yield _events(response, self._client.url)
         except httpx.TransportError as error:
             raise _wire.failed(error, self._client.url) from error
 

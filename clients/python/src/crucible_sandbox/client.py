@@ -113,7 +113,7 @@ class Client:
             timeout: Seconds that the program may take.
             policy: A policy's name.
             network: `none`, or `allow:HOST:PORT,...`.
-            tripwires: What to plant that an honest program leaves alone: `file:.netrc`, `env:API_KEY`.
+            tripwires: What to plant that an honest program leaves alone: `file=.netrc`, `environment=API_KEY`.
             labels: What it can be found by.
 
         Returns:
@@ -272,7 +272,7 @@ class Client:
             policy: A policy's name.
             limits: Limits by their names: `{"memory": "1GiB", "disk": "512MiB"}`.
             env: Variables of every command.
-            tripwires: What to plant that an honest guest leaves alone: `file:.netrc`.
+            tripwires: What to plant that an honest guest leaves alone: `file=.netrc`.
             command_timeout: Seconds that a command may take which says nothing of it.
             idle_timeout: Seconds that it may lie idle (600).
             lifetime: Seconds that it may live (3600).
@@ -346,6 +346,15 @@ def _problem(result: models.BatchResult) -> ApiError:
     if result.problem is None:
         raise ProtocolError("a batch's result is neither an evaluation nor a problem")
     return api_error(result.problem.error, result.problem.status)
+
+
+def _events(response: httpx.Response, url: str) -> Iterator[ExecEvent]:
+    try:
+        for line in response.iter_lines():
+            if line and (event := _wire.exec_event(line)):
+                yield event
+    except httpx.TransportError as error:
+        raise _wire.failed(error, url) from error
 
 
 class Sandbox:
@@ -456,7 +465,7 @@ class Sandbox:
                 if not response.is_success:
                     response.read()
                 _wire.check(response)
-                yield (event for line in response.iter_lines() if line and (event := _wire.exec_event(line)))
+                yield _events(response, self._client.url)
         except httpx.TransportError as error:
             raise _wire.failed(error, self._client.url) from error
 

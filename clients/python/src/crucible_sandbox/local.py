@@ -15,6 +15,14 @@ from pathlib import Path
 
 from .errors import BinaryNotFound, LocalServerError
 
+# The service, with a watcher beside it that ends it when nobody holds the other end of standard input any more: when this process
+# was killed, too. It makes sure that it is still the service's child, whose number could be somebody else's by then.
+_WATCHED = """
+exec 3<&0
+service=$$
+{ read -r _ <&3; read -r _ _ _ parent _ </proc/self/stat; [ "$parent" = "$service" ] && kill -TERM "$service"; } >/dev/null 2>&1 &
+exec "$@" 3<&- </dev/null
+"""
 _LISTENING = re.compile(r"^listening on (http://\S+)$", re.MULTILINE)
 
 
@@ -38,7 +46,8 @@ def find_binary(named: str | os.PathLike[str] | None = None) -> Path:
 
 
 class LocalServer:
-    """A `crucible serve` of one's own, on a free port of the loopback interface. It ends with `stop`, or with this process.
+    """A `crucible serve` of one's own, on a free port of the loopback interface. It ends with `stop`, or with this process,
+    however that ends.
 
     Whoever can reach that port may use it: it is for machines of one person.
     """
@@ -70,8 +79,8 @@ class LocalServer:
         self._said = tempfile.TemporaryFile()  # noqa: SIM115  (it lives as long as the service)
         command = [str(program), "serve", "--listen", "127.0.0.1:0", "--data-dir", str(self.data_dir), "--log", "off"]
         self._process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
+            ["/bin/sh", "-c", _WATCHED, "sh", *command],
+            stdin=subprocess.PIPE,
             stdout=self._said,
             stderr=self._said,
             # The service takes no variable of this kind that it doesn't know.
@@ -121,6 +130,8 @@ class LocalServer:
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
+        if self._process.stdin:
+            self._process.stdin.close()
         self._said.close()
         if self._own:
             shutil.rmtree(self._own, ignore_errors=True)

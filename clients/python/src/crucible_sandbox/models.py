@@ -223,7 +223,7 @@ class CreateSandbox(BaseModel):
     """
     tripwires: list[str] | None = []
     """
-    Things to plant that an honest guest leaves alone: `file:.netrc`. Variables can't be planted here.
+    Things to plant that an honest guest leaves alone: `file=.netrc`. Variables can't be planted here.
     """
     command_timeout: str | None = None
     """
@@ -2573,7 +2573,7 @@ class SubmitEvaluation(BaseModel):
     """
     tripwires: list[str] | None = []
     """
-    Things to plant that an honest program leaves alone, as on the command line: `file:.netrc`, `env:API_KEY`.
+    Things to plant that an honest program leaves alone, as on the command line: `file=.netrc`, `environment=API_KEY`.
     """
     stdin: str | None = None
     """

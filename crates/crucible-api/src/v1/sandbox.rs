@@ -28,7 +28,7 @@ pub struct CreateSandbox {
     pub limits: BTreeMap<String, serde_json::Value>,
     /// Variables of every command.
     pub env: BTreeMap<String, String>,
-    /// Things to plant that an honest guest leaves alone: `file:.netrc`. Variables can't be planted here.
+    /// Things to plant that an honest guest leaves alone: `file=.netrc`. Variables can't be planted here.
     pub tripwires: Vec<String>,
     /// How long a command may take that says nothing of it: `30s`. Without it, as long as the sandbox lives.
     pub command_timeout: Option<String>,

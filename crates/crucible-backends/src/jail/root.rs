@@ -13,6 +13,8 @@ const DEVICES: &[(&str, (u32, u32))] =
 const LINKS: &[(&str, &str)] = &[
     // Programs count on it as on /tmp; nothing here outlives a sandbox anyway.
     ("/var/tmp", "/tmp"),
+    // What tools ask that want to know where they are. It leads nowhere where a language brings no such file.
+    ("/etc/os-release", "../usr/lib/os-release"),
     ("/dev/ptmx", "pts/ptmx"),
     ("/dev/fd", "/proc/self/fd"),
     ("/dev/stdin", "/proc/self/fd/0"),

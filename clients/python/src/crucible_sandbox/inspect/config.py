@@ -46,7 +46,7 @@ class SandboxService(BaseModel):
     env: dict[str, str] = Field(default_factory=dict)
     """Variables of every command."""
     tripwires: tuple[str, ...] = ()
-    """What to plant that an honest guest leaves alone: `file:.private/answers.txt`, `credentials`."""
+    """What to plant that an honest guest leaves alone: `file=.private/answers.txt`, `credentials`."""
     working_dir: str = "/work"
     """Where commands start, and relative paths lie: `/work`, or a folder below it or below `/tmp`."""
     lifetime: float = 6 * 3600
@@ -175,7 +175,8 @@ def _translate(service: ComposeService, ignored: set[str]) -> tuple[dict[str, An
     limits: dict[str, Any] = {}
     settings: dict[str, Any] = {"limits": limits}
     refused: list[str] = []
-    for key, value in given.items():
+    # What `deploy` says goes before the short forms of it.
+    for key, value in sorted(given.items(), key=lambda item: item[0] == "deploy"):
         if key in ignored or key in _WITHOUT_EFFECT:
             continue
         if key == "command" and _IDLE.match(value if isinstance(value, str) else " ".join(value)):
