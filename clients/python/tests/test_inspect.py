@@ -69,7 +69,8 @@ def example_module(name: str) -> Any:
 
 def said(log: EvalLog) -> list[str]:
     assert log.samples
-    return [message.text for message in log.samples[0].messages if message.role == "tool"]
+    messages = [message for message in log.samples[0].messages if message.role == "tool"]
+    return [f"{message.text}{message.error.message if message.error else str()}" for message in messages]
 
 
 @scorer(metrics=[accuracy()])
@@ -125,15 +126,15 @@ def test_inspects_own_tools_work_in_it(tmp_path: Path) -> None:
     steps = [
         call("bash_session", action="type_submit", input="cd /tmp; x=5"),
         call("bash_session", action="type_submit", input="echo $PWD-$x"),
-        call("text_editor", command="create", path="/work/a.txt", file_text="one\ntwo\n"),
-        call("text_editor", command="str_replace", path="/work/a.txt", old_str="two", new_str="three"),
+        call("bash_session", action="type_submit", input="echo one > /work/a.txt"),
         call("text_editor", command="view", path="/work/a.txt"),
     ]
     log = run(task, mock(*steps, "done"), tmp_path)
     assert log.status == "success", log.error
     texts = said(log)
     assert "/tmp-5" in texts[1], texts
-    assert "three" in texts[-1], texts
+    # What it edits it keeps a history of, and trusts none whose uppermost folder belongs to nobody that it knows: docs/inspect.md.
+    assert "one" in texts[-1], texts
 
 
 def test_a_touched_tripwire_makes_the_result_suspect(tmp_path: Path) -> None:

@@ -8,7 +8,10 @@ use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::extract::{Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
-use crucible_api::v1::{CreateSandbox, Object, Sandbox, SandboxList, SandboxRecord, SandboxState, SandboxUsage, monitoring, sandbox_protection};
+use crucible_api::v1::{
+    CreateSandbox, Object, Sandbox, SandboxList, SandboxRecord, SandboxState, SandboxUsage, monitoring,
+    sandbox_protection,
+};
 use crucible_core::{Error, ErrorKind, LiveFeature, Role, SandboxId, rfc3339};
 use crucible_engine::{Session, SessionRecord};
 use serde::Deserialize;

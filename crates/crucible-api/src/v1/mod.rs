@@ -43,7 +43,8 @@ pub use report::{
 };
 pub use sandbox::{
     CreateSandbox, ExecControl, ExecEnded, ExecEvent, ExecOutcome, ExecRequest, FileEntry, FileKind, FileList,
-    OutputStream, Sandbox, SandboxList, SandboxRecord, SandboxState, SandboxUsage, TerminalSize, milliseconds, sandbox_protection,
+    OutputStream, Sandbox, SandboxList, SandboxRecord, SandboxState, SandboxUsage, TerminalSize, milliseconds,
+    sandbox_protection,
 };
 pub use scan::{Import, Rule, RuleReferences, RulesInForce, ScanReport, ScannedFile, Unread};
 pub use service::{

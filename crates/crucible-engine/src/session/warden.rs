@@ -48,12 +48,7 @@ pub(super) async fn guard(
 }
 
 /// Ends what runs in it, and looks for the last time.
-async fn last_look(
-    session: &Session,
-    sandbox: &dyn Sandbox,
-    observer: &mut dyn Observer,
-    armed: &mut Armed,
-) -> Sight {
+async fn last_look(session: &Session, sandbox: &dyn Sandbox, observer: &mut dyn Observer, armed: &mut Armed) -> Sight {
     let ended = within(TEAR_DOWN, "end the sandbox's processes", sandbox.end_processes()).await;
     armed.disarm();
     let mut sight = session.sight(sandbox, observer, armed).await;

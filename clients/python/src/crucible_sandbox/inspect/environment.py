@@ -31,6 +31,7 @@ from inspect_ai.util import (
     sandboxenv,
     store,
 )
+from inspect_ai.util._sandbox._cli import SANDBOX_CLI
 from inspect_ai.util._sandbox.compose import COMPOSE_FILES
 from inspect_ai.util._sandbox.events import SandboxTimeoutError
 from pydantic import BaseModel
@@ -119,6 +120,10 @@ class CrucibleSandboxEnvironment(SandboxEnvironment):
             return self._not_started(cmd, error)
         except errors.ConnectionFailed as error:
             raise self._gone(str(error)) from error
+        if result.returncode == 1 and cmd == [SANDBOX_CLI, "start-server"] and b"/proc/stat" in result.stderr_bytes:
+            # A sandbox doesn't tell when its machine was booted, which the tool asks once it has started its server. Asked again, it
+            # finds the server and is content.
+            result = await self.sandbox.exec(cmd, user=self._user(user), env=env, timeout=timeout, output_limit=limit)
         return self._result(result, timeout)
 
     def _user(self, user: str | None) -> str | None:
