@@ -1,12 +1,17 @@
 """A real service for the tests: `crucible serve` of the binary that CRUCIBLE_BINARY names, or of `target/debug`."""
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from crucible_sandbox import Client, LocalServer
+
+# The service's Python is the machine's. One of a virtual environment, which may lie anywhere, would be what it finds first.
+_OURS = Path(sys.executable).parent
+os.environ["PATH"] = os.pathsep.join(each for each in os.environ["PATH"].split(os.pathsep) if Path(each) != _OURS)
 
 ROOT = Path(__file__).resolve().parents[3]
 

@@ -1,7 +1,9 @@
 """The clients against a real service: both, for all that both can do."""
 
+import contextlib
 import hashlib
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -237,6 +239,38 @@ async def test_all_of_that_is_awaited_too(server: LocalServer, anyio_backend: st
             async with await sandbox.fork() as fork:
                 assert await fork.read_file("a") == data
         assert (await sandbox.record()).ended == "it was removed"
+
+
+def test_a_terminal_in_a_sandbox(client: Client) -> None:
+    with client.sandbox() as sandbox:
+        command = [sys.executable, "-m", "crucible_sandbox.shell", "--server", client.url, sandbox.id]
+        pid, terminal = pty.fork()
+        if pid == 0:
+            os.execv(command[0], command)
+        said = b""
+        os.write(terminal, b"echo $((6*7)); tty; exit 5\n")
+        with contextlib.suppress(OSError):
+            while piece := os.read(terminal, 4096):
+                said += piece
+        _, status = os.waitpid(pid, 0)
+    assert os.waitstatus_to_exitcode(status) == 5
+    assert b"42\r\n/dev/pts/" in said
+
+
+def test_the_service_holds_no_file_or_input_in_memory(binary: Path) -> None:
+    data = os.urandom(50 << 20)
+    with LocalServer(binary) as server, Client(server.url) as client, client.sandbox(limits=LIMITS) as sandbox:
+        sandbox.exec(["cat"], input=b"1")
+        before = _most_memory(server.pid)
+        assert sandbox.exec(["cat"], input=data).stdout_bytes == data
+        sandbox.write_file("large", data)
+        assert sandbox.read_file("large") == data
+        assert _most_memory(server.pid) - before < 40 << 20
+
+
+def _most_memory(pid: int) -> int:
+    status = Path(f"/proc/{pid}/status").read_text()
+    return 1024 * int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM:")))
 
 
 def test_a_local_service_ends_with_its_client(binary: Path) -> None:

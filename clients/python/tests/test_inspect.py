@@ -70,7 +70,7 @@ def example_module(name: str) -> Any:
 def said(log: EvalLog) -> list[str]:
     assert log.samples
     messages = [message for message in log.samples[0].messages if message.role == "tool"]
-    return [f"{message.text}{message.error.message if message.error else str()}" for message in messages]
+    return [f"{message.text}{message.error.message if message.error else ''}" for message in messages]
 
 
 @scorer(metrics=[accuracy()])
@@ -133,7 +133,7 @@ def test_inspects_own_tools_work_in_it(tmp_path: Path) -> None:
     assert log.status == "success", log.error
     texts = said(log)
     assert "/tmp-5" in texts[1], texts
-    # What it edits it keeps a history of, and trusts none whose uppermost folder belongs to nobody that it knows: docs/inspect.md.
+    # What it edits it keeps a history of, for which it trusts the root folder's owner only where it knows them: docs/inspect.md.
     assert "one" in texts[-1], texts
 
 

@@ -51,7 +51,8 @@ def _talk(conversation: Conversation) -> int:
     with conversation:
         try:
             if before:
-                tty.setraw(keys)
+                # What was typed already isn't lost.
+                tty.setraw(keys, termios.TCSADRAIN)
             signal.signal(signal.SIGWINCH, lambda *_: conversation.say(do="resize", **_size()))
             threading.Thread(target=type_on, daemon=True).start()
             gathered = _wire.Gathering(None)
@@ -64,3 +65,7 @@ def _talk(conversation: Conversation) -> int:
         finally:
             if before:
                 termios.tcsetattr(keys, termios.TCSADRAIN, before)
+
+
+if __name__ == "__main__":
+    main()

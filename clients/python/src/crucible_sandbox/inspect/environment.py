@@ -121,8 +121,8 @@ class CrucibleSandboxEnvironment(SandboxEnvironment):
         except errors.ConnectionFailed as error:
             raise self._gone(str(error)) from error
         if result.returncode == 1 and cmd == [SANDBOX_CLI, "start-server"] and b"/proc/stat" in result.stderr_bytes:
-            # A sandbox doesn't tell when its machine was booted, which the tool asks once it has started its server. Asked again, it
-            # finds the server and is content.
+            # A sandbox doesn't tell when its machine was booted, which the tool asks once it has started its server. Asked again,
+            # it finds the server and is content.
             result = await self.sandbox.exec(cmd, user=self._user(user), env=env, timeout=timeout, output_limit=limit)
         return self._result(result, timeout)
 
