@@ -117,9 +117,13 @@ def test_a_model_uses_a_tool_and_the_record_is_in_the_log(tmp_path: Path) -> Non
 
 
 def test_inspects_own_tools_work_in_it(tmp_path: Path) -> None:
+    async def remote() -> None:
+        result = await sandbox().exec_remote(["sh", "-c", "echo far; exit 4"], stream=False)
+        assert (result.stdout, result.returncode) == ("far\n", 4)
+
     task = Task(
         dataset=[Sample(input="?", target="done")],
-        solver=[use_tools(bash_session(), text_editor()), generate()],
+        solver=[use_tools(bash_session(), text_editor()), generate(), does(remote)],
         scorer=includes(),
         sandbox="crucible",
     )
@@ -177,6 +181,22 @@ def test_a_lost_sandbox_fails_its_sample_whoever_scores_it(tmp_path: Path, serve
         assert log.samples[0].error, what
         assert "lost" in log.samples[0].error.message
         assert not log.samples[0].scores or log.results is None or log.results.completed_samples == 0
+
+
+def test_a_service_that_dies_fails_the_samples_that_it_had(
+    tmp_path: Path, binary: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with LocalServer(binary) as mortal:
+        monkeypatch.setenv("CRUCIBLE_CLIENT_SERVER", mortal.url)
+
+        async def kill() -> None:
+            os.kill(mortal.pid, signal.SIGKILL)
+
+        task = Task(dataset=[Sample(input="?", target="x")], solver=does(kill), scorer=always(), sandbox="crucible")
+        log = run(task, mock("x"), tmp_path, fail_on_error=False)
+    assert log.samples
+    assert log.samples[0].error
+    assert "lost" in log.samples[0].error.message
 
 
 def test_two_hundred_samples_at_once(tmp_path: Path) -> None:
