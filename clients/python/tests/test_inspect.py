@@ -183,9 +183,7 @@ def test_a_lost_sandbox_fails_its_sample_whoever_scores_it(tmp_path: Path, serve
         assert not log.samples[0].scores or log.results is None or log.results.completed_samples == 0
 
 
-def test_a_service_that_dies_fails_the_samples_that_it_had(
-    tmp_path: Path, binary: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_service_that_dies_fails_the_samples_that_it_had(tmp_path: Path, binary: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with LocalServer(binary) as mortal:
         monkeypatch.setenv("CRUCIBLE_CLIENT_SERVER", mortal.url)
 
