@@ -211,6 +211,11 @@ impl Engine {
         self.attestations.as_ref()
     }
 
+    /// The same, for whoever outlives a call.
+    pub(crate) fn attestations_shared(&self) -> Arc<dyn AttestationIndex> {
+        Arc::clone(&self.attestations)
+    }
+
     /// Looks at programs before they run.
     pub(crate) const fn outside(&self) -> &Arc<dyn Outside> {
         &self.outside

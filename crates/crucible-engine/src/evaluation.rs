@@ -124,7 +124,7 @@ struct Evaluation<'a> {
     spec: &'a EvaluationSpec,
     admitted: &'a Admitted,
     gate: &'a Gate,
-    tripwires: &'a Tripwires<'a>,
+    tripwires: &'a Tripwires,
     journal: &'a Journal,
     cancel: &'a CancellationToken,
     project: Option<&'a ProjectId>,

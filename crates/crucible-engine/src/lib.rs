@@ -52,6 +52,6 @@ pub use service::{
 };
 pub use session::{
     CommandEnd, CommandEnded, CommandFinished, CommandHandle, CommandOutput, EndReason, ExecSpec, Executable,
-    MOST_SESSIONS, OutputBound, RunningCommand, Session, SessionSpec, Sessions,
+    MOST_SESSIONS, OutputBound, RunningCommand, Session, SessionRecord, SessionSpec, Sessions,
 };
 pub use webhooks::{Brought, Courier, WEBHOOK_WAITS, Webhooks};

@@ -27,7 +27,7 @@ pub(crate) struct Setting<'a> {
     pub(crate) limits: &'a Limits,
     pub(crate) rate: Rate,
     pub(crate) journal: &'a Journal,
-    pub(crate) tripwires: &'a Tripwires<'a>,
+    pub(crate) tripwires: &'a Tripwires,
     pub(crate) armed: &'a mut Armed,
     pub(crate) observer: &'a mut dyn Observer,
     /// What ends the run at once.

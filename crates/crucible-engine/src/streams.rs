@@ -25,7 +25,7 @@ pub(crate) struct Kept {
 #[derive(Clone, Copy)]
 pub(crate) struct Ears<'a> {
     pub(crate) journal: &'a Journal,
-    pub(crate) tripwires: &'a Tripwires<'a>,
+    pub(crate) tripwires: &'a Tripwires,
 }
 
 /// Why a pump stopped.

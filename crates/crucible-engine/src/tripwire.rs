@@ -20,14 +20,14 @@ const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
 const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+-";
 
 /// The tripwires of one run.
-pub(crate) struct Tripwires<'a> {
-    all: Vec<Planned<'a>>,
+pub(crate) struct Tripwires {
+    all: Vec<Planned>,
     /// When each secret was first seen in the output.
     leaked: Mutex<Vec<Option<Instant>>>,
 }
 
-struct Planned<'a> {
-    tripwire: &'a Tripwire,
+struct Planned {
+    tripwire: Tripwire,
     /// Nothing is told by a socket.
     secret: Option<String>,
 }
@@ -40,6 +40,13 @@ pub(crate) struct Armed {
 }
 
 impl Armed {
+    /// Takes down what was touched until now, and goes on watching.
+    pub(crate) fn note(&mut self) {
+        if let Some(watch) = &mut self.watch {
+            self.touched = watch.touched();
+        }
+    }
+
     /// Ends the watching: what is touched from now on is touched by Crucible.
     pub(crate) fn disarm(&mut self) {
         if let Some(mut watch) = self.watch.take() {
@@ -48,9 +55,9 @@ impl Armed {
     }
 }
 
-impl<'a> Tripwires<'a> {
+impl Tripwires {
     /// Makes a secret for each.
-    pub(crate) fn new(tripwires: &'a [Tripwire]) -> Self {
+    pub(crate) fn new(tripwires: &[Tripwire]) -> Self {
         let all: Vec<_> = tripwires
             .iter()
             .map(|tripwire| {
@@ -60,7 +67,7 @@ impl<'a> Tripwires<'a> {
                     }
                     Tripwire::Listener { .. } => None,
                 };
-                Planned { tripwire, secret }
+                Planned { tripwire: tripwire.clone(), secret }
             })
             .collect();
         let leaked = Mutex::new(vec![None; all.len()]);
@@ -120,7 +127,7 @@ impl<'a> Tripwires<'a> {
     fn first_touched(&self, armed: &mut Armed) -> Option<&str> {
         let mut touched = armed.watch.as_mut().map(|watch| watch.touched()).unwrap_or_default().into_iter();
         let leaked = self.leaked();
-        let is_touched = |(index, planned): &(usize, &Planned<'_>)| {
+        let is_touched = |(index, planned): &(usize, &Planned)| {
             let in_sandbox = planned.tripwire.watched().and_then(|_| touched.next().flatten()).is_some();
             in_sandbox || leaked.get(*index).is_some_and(Option::is_some)
         };
@@ -152,7 +159,7 @@ impl<'a> Tripwires<'a> {
         let at = |instant: Instant| Some(instant.saturating_duration_since(since));
         let mut touched = armed.touched.iter().copied();
         let leaked = self.leaked();
-        let record = |(index, planned): (usize, &Planned<'_>)| {
+        let record = |(index, planned): (usize, &Planned)| {
             let watched = planned.tripwire.watched().and_then(|_| touched.next().flatten());
             let in_output = leaked.get(index).copied().flatten();
             let in_file = || {

@@ -106,7 +106,8 @@ pub fn routes(api: Api) -> Router {
     let guarded = evaluations
         .layer(middleware::from_fn_with_state(api.clone(), rate::limit))
         .layer(middleware::from_fn_with_state(api.clone(), caller::identify));
-    let not_events = NotForContentType::new("text/event-stream");
+    // What comes as it happens would be kept back.
+    let not_events = NotForContentType::new("text/event-stream").and(NotForContentType::new("application/x-ndjson"));
     let compression = CompressionLayer::new().compress_when(SizeAbove::new(COMPRESSED_FROM).and(not_events));
     Router::new()
         .route("/healthz", axum::routing::get(status::healthz))

@@ -16,6 +16,7 @@ use crucible_api::v1::{
 };
 use crucible_core::{Error, ErrorKind, GuestPath, Result, Role, Status, TimeSpan};
 use crucible_engine::{CommandEnded, CommandOutput, ExecSpec, OutputBound, RunningCommand, Session};
+use futures_util::StreamExt as _;
 use serde::Deserialize;
 use std::sync::Arc;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -182,9 +183,11 @@ fn stream_lines(mut running: RunningCommand, input: Vec<u8>) -> impl futures_uti
     };
     let working = tokio::spawn(work);
     let guard = AbortOnDrop(working);
+    // What compresses it asks once more after its end.
     futures_util::stream::unfold((lines, guard), |(mut lines, guard)| async move {
         lines.recv().await.map(|line| (line, (lines, guard)))
     })
+    .fuse()
 }
 
 /// Ends a task that nobody wants any more.

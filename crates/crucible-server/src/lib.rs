@@ -125,9 +125,9 @@ impl SandboxService {
     /// Notes whose a new one is, and forgets those that are gone.
     fn own(&self, caller: &Caller, id: SandboxId) {
         let Some(owners) = &self.owners else { return };
-        let living: Vec<_> = self.sessions.list().iter().map(|session| session.id()).collect();
+        let known = self.sessions.known();
         let mut owners = owners.lock().unwrap_or_else(PoisonError::into_inner);
-        owners.retain(|id, _| living.contains(id));
+        owners.retain(|id, _| known.contains(id));
         owners.insert(id, caller.project.clone());
     }
 
@@ -160,12 +160,26 @@ impl SandboxService {
     /// # Errors
     /// `NotFound`.
     pub fn find(&self, caller: &Caller, id: &str) -> Result<Arc<Session>> {
+        self.seen_by(caller, id, Sessions::find)
+    }
+
+    /// The same, also where it is no more.
+    fn find_also_ended(&self, caller: &Caller, id: &str) -> Result<Arc<Session>> {
+        self.seen_by(caller, id, Sessions::find_also_ended)
+    }
+
+    fn seen_by(
+        &self,
+        caller: &Caller,
+        id: &str,
+        find: impl FnOnce(&Sessions, SandboxId) -> Result<Arc<Session>>,
+    ) -> Result<Arc<Session>> {
         let missing = || {
             let shown: String = id.chars().take(64).collect();
             Error::new(ErrorKind::NotFound, "find the sandbox", format!("there is no sandbox {shown:?}"))
         };
         let id: SandboxId = id.parse().map_err(|_| missing())?;
-        if self.may_see(caller, id) { self.sessions.find(id) } else { Err(missing()) }
+        if self.may_see(caller, id) { find(&self.sessions, id) } else { Err(missing()) }
     }
 }
 
@@ -186,6 +200,7 @@ fn sandbox_router() -> OpenApiRouter<SandboxService> {
         .routes(routes!(sandboxes::list, sandboxes::create))
         .routes(routes!(sandboxes::show, sandboxes::destroy))
         .routes(routes!(sandboxes::fork))
+        .routes(routes!(sandboxes::record))
         .routes(routes!(exec::exec, socket::converse))
         .layer(DefaultBodyLimit::max(MOST_BODY))
         .layer(middleware::from_fn(problem::refuse_large_bodies))

@@ -8,9 +8,12 @@ use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::extract::{Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
-use crucible_api::v1::{CreateSandbox, Object, Sandbox, SandboxList, SandboxState, SandboxUsage, sandbox_protection};
+use crucible_api::v1::{
+    CreateSandbox, Object, Sandbox, SandboxList, SandboxRecord, SandboxState, SandboxUsage, monitoring,
+    sandbox_protection,
+};
 use crucible_core::{Error, ErrorKind, LiveFeature, Role, SandboxId, rfc3339};
-use crucible_engine::Session;
+use crucible_engine::{Session, SessionRecord};
 use serde::Deserialize;
 
 /// A session as it is told.
@@ -111,6 +114,43 @@ pub(crate) async fn show(
 ) -> Result<Json<Sandbox>, Problem> {
     let session = service.find(&caller, &id)?;
     Ok(Json(document(&session).await))
+}
+
+/// Tell what the host saw of a sandbox
+///
+/// Until now, or until its end, for some time after that. Of the latest 1024 sandboxes that are no more it is known.
+#[utoipa::path(get, path = "/v1/sandboxes/{id}/record", tag = "sandboxes", params(("id" = String, Path, description = "Its id")),
+    responses((status = 200, description = "What was seen", body = SandboxRecord)))]
+pub(crate) async fn record(
+    State(service): State<SandboxService>,
+    caller: Caller,
+    Id(id): Id,
+) -> Result<Json<SandboxRecord>, Problem> {
+    let session = service.find_also_ended(&caller, &id)?;
+    let SessionRecord {
+        ended,
+        usage,
+        limits_observed,
+        behavior,
+        monitoring: watched,
+        tripwires,
+        validity,
+        validity_reasons,
+        evidence,
+    } = session.seen().await?;
+    Ok(Json(SandboxRecord {
+        id: session.id().to_string(),
+        backend: session.backend().to_owned(),
+        ended: ended.map(|reason| reason.to_string()),
+        usage: SandboxUsage::from(&usage),
+        limits_observed: limits_observed.iter().map(|limit| limit.as_str().to_owned()).collect(),
+        behavior: behavior.iter().map(Into::into).collect(),
+        monitoring: monitoring(&watched),
+        tripwires: tripwires.iter().map(Into::into).collect(),
+        validity: validity.into(),
+        validity_reasons: validity_reasons.iter().map(|reason| reason.as_str().to_owned()).collect(),
+        evidence: (&evidence).into(),
+    }))
 }
 
 /// Remove a sandbox

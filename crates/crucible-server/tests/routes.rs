@@ -3,7 +3,9 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use crucible_api::client::{Address, Client, Found, Heard, Upload};
-use crucible_api::v1::{CreateSandbox, ExecRequest, HttpProblem, OutputStream, Status, SubmitEvaluation};
+use crucible_api::v1::{
+    CreateSandbox, ExecRequest, HttpProblem, OutputStream, SandboxRecord, Status, SubmitEvaluation, Validity,
+};
 use crucible_core::{Discard, Error, ErrorKind, EvaluationSpec, Limits, LiveFeature, Policy, Result, Stream, TimeSpan};
 use crucible_engine::{Engine, LanguageTable, NodeFacts, SessionSpec, Sessions};
 use crucible_server::{MOST_BODY, SandboxService, SpecReader, sandbox_routes};
@@ -26,6 +28,7 @@ impl SpecReader for Plain {
             limits: Limits { output: crucible_core::ByteSize::bytes(1000), ..Limits::default() },
             policy: request.policy.as_deref().map_or_else(Policy::default, |name| Policy::built_in(name).unwrap()),
             env: request.env.clone(),
+            tripwires: request.tripwires.iter().map(|text| text.parse().unwrap()).collect(),
             command_timeout: time(&request.command_timeout),
             idle_timeout: time(&request.idle_timeout).unwrap_or(SessionSpec::IDLE_TIMEOUT),
             lifetime: time(&request.lifetime).unwrap_or(SessionSpec::LIFETIME),
@@ -125,6 +128,35 @@ async fn a_sandbox_is_made_shown_listed_by_pages_and_removed() {
     assert_eq!(gone.kind(), ErrorKind::NotFound);
     service.create().await;
     assert_eq!(service.ledger.created(), 4);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_host_saw_of_a_sandbox_is_told_while_it_lives_and_after() {
+    let service = serve(Script::default());
+    let id = service.create().await;
+    let record = async || {
+        let (head, body) = service.raw(&format!("GET /v1/sandboxes/{id}/record HTTP/1.1"), b"").await;
+        assert!(head.starts_with("http/1.1 200"), "{head} {body}");
+        serde_json::from_str::<SandboxRecord>(&body).unwrap()
+    };
+    let living = record().await;
+    assert_eq!((living.id.as_str(), living.ended, living.validity), (id.as_str(), None, Validity::Valid));
+    let posture = living.evidence.posture.unwrap();
+    assert!(posture.before.as_planned > 0 && posture.after.is_none(), "{posture:?}");
+    service.client.destroy_sandbox(&id).await.unwrap();
+    let ended = record().await;
+    assert_eq!((ended.ended.as_deref(), ended.validity), (Some("it was removed"), Validity::Valid));
+    assert!(ended.evidence.posture.unwrap().after.is_some());
+    let unknown = format!("GET /v1/sandboxes/{}/record HTTP/1.1", crucible_core::SandboxId::generate());
+    assert!(service.raw(&unknown, b"").await.0.starts_with("http/1.1 404"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn variables_are_no_tripwires_of_a_sandbox_that_stays_open() {
+    let service = serve(Script::default());
+    let (status, body) = service.post("/v1/sandboxes", "{\"tripwires\": [\"environment=TOKEN\"]}").await;
+    assert!(status == 403 && body.contains("variable"), "{status} {body}");
+    assert_eq!(service.ledger.created(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -95,6 +95,7 @@ impl SpecReader for ConfiguredSpecs {
             limits: limits(self.configuration.limits(), &request.limits)?,
             policy: self.policy(request.policy.as_deref(), backend)?,
             env,
+            tripwires: request.tripwires.iter().map(|text| within("tripwires", text.parse())).collect::<Result<_>>()?,
             command_timeout: time(request.command_timeout.as_deref(), "command_timeout")?,
             idle_timeout: time(request.idle_timeout.as_deref(), "idle_timeout")?.unwrap_or(SessionSpec::IDLE_TIMEOUT),
             lifetime: time(request.lifetime.as_deref(), "lifetime")?.unwrap_or(SessionSpec::LIFETIME),

@@ -30,7 +30,7 @@ pub use catalogue::{
 pub use evaluation::{Evaluation, EvaluationEvent, EvaluationList, EvaluationState, EvaluationSummary};
 pub use http_problem::{HttpProblem, PROBLEM_TYPE};
 pub use object::Object;
-pub use observed::{Anomaly, Baseline, Behavior, Coverage, Sample, Tripwire};
+pub use observed::{Anomaly, Baseline, Behavior, Coverage, Sample, Tripwire, monitoring};
 pub use outcome::{
     Admission, CollectedFile, DecisionReason, Evidence, Finding, Outcome, RefusedFile, Review, Status, Timings, Usage,
     Validity,
@@ -43,7 +43,8 @@ pub use report::{
 };
 pub use sandbox::{
     CreateSandbox, ExecControl, ExecEnded, ExecEvent, ExecOutcome, ExecRequest, FileEntry, FileKind, FileList,
-    OutputStream, Sandbox, SandboxList, SandboxState, SandboxUsage, TerminalSize, milliseconds, sandbox_protection,
+    OutputStream, Sandbox, SandboxList, SandboxRecord, SandboxState, SandboxUsage, TerminalSize, milliseconds,
+    sandbox_protection,
 };
 pub use scan::{Import, Rule, RuleReferences, RulesInForce, ScanReport, ScannedFile, Unread};
 pub use service::{

@@ -160,7 +160,8 @@ impl From<&core::Sample> for Sample {
 }
 
 /// Every part that can be watched; one that a backend doesn't mention isn't.
-pub(super) fn monitoring(monitoring: &core::Monitoring) -> BTreeMap<String, Coverage> {
+#[must_use]
+pub fn monitoring(monitoring: &core::Monitoring) -> BTreeMap<String, Coverage> {
     let coverage = |part: &core::Watchable| match monitoring.get(part) {
         Some(core::Coverage::Events) => Coverage { state: "events".to_owned(), reason: None },
         Some(core::Coverage::Sampled { reason }) => {

@@ -1,7 +1,8 @@
 //! Sandboxes that stay open, on the wire: making one, commands in it, its files.
 
 use super::object;
-use super::outcome::Status;
+use super::observed::{Behavior, Coverage, Tripwire};
+use super::outcome::{Evidence, Status, Validity};
 use super::problem::ProblemDetail;
 use super::protection::{Layer, Layers, isolation, layers};
 use base64::Engine as _;
@@ -27,6 +28,8 @@ pub struct CreateSandbox {
     pub limits: BTreeMap<String, serde_json::Value>,
     /// Variables of every command.
     pub env: BTreeMap<String, String>,
+    /// Things to plant that an honest guest leaves alone: `file=.netrc`. Variables can't be planted here.
+    pub tripwires: Vec<String>,
     /// How long a command may take that says nothing of it: `30s`. Without it, as long as the sandbox lives.
     pub command_timeout: Option<String>,
     /// How long it may lie idle: `10m`.
@@ -112,6 +115,33 @@ impl From<&core::Usage> for SandboxUsage {
 #[must_use]
 pub fn sandbox_protection(wall: core::Isolation, applied: &core::Layers) -> (String, Layers) {
     (isolation(wall).to_owned(), layers(applied))
+}
+
+/// What the host saw of a sandbox: until now, or until its end.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct SandboxRecord {
+    /// The sandbox's id.
+    pub id: String,
+    /// The backend that made it.
+    pub backend: String,
+    /// Why it is no more, in words; `null` while it lives.
+    pub ended: Option<String>,
+    /// What it used.
+    pub usage: SandboxUsage,
+    /// Limits that the host saw it run into.
+    pub limits_observed: Vec<String>,
+    /// What the host saw it do. Times count from when it was made.
+    pub behavior: Vec<Behavior>,
+    /// How well each part of it could be watched: `processes`, `system_calls`, `network`, `files`, `resources`.
+    pub monitoring: BTreeMap<String, Coverage>,
+    /// What was planted in it to be left alone.
+    pub tripwires: Vec<Tripwire>,
+    /// Whether what came of it says something about the task.
+    pub validity: Validity,
+    /// Why, where it isn't simply valid.
+    pub validity_reasons: Vec<String>,
+    /// What it was protected by. Its `code_hash` is empty: nobody knows beforehand what will be run in it.
+    pub evidence: Evidence,
 }
 
 /// Some sandboxes.

@@ -36,7 +36,7 @@ pub struct SubmitEvaluation {
     /// Files and folders to bring out after it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub collect: Vec<String>,
-    /// Things to plant that an honest program leaves alone, as on the command line: `file:.netrc`, `env:API_KEY`.
+    /// Things to plant that an honest program leaves alone, as on the command line: `file=.netrc`, `environment=API_KEY`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub tripwires: Vec<String>,
     /// Standard input as text.

@@ -11,6 +11,10 @@ const DEVICES: &[(&str, (u32, u32))] =
     &[("null", (1, 3)), ("zero", (1, 5)), ("full", (1, 7)), ("random", (1, 8)), ("urandom", (1, 9))];
 /// Links of every sandbox.
 const LINKS: &[(&str, &str)] = &[
+    // Programs count on it as on /tmp; nothing here outlives a sandbox anyway.
+    ("/var/tmp", "/tmp"),
+    // What tools ask that want to know where they are. It leads nowhere where a language brings no such file.
+    ("/etc/os-release", "../usr/lib/os-release"),
     ("/dev/ptmx", "pts/ptmx"),
     ("/dev/fd", "/proc/self/fd"),
     ("/dev/stdin", "/proc/self/fd/0"),

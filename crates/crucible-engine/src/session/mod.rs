@@ -7,12 +7,17 @@
 
 mod command;
 mod files;
+mod record;
 mod registry;
 mod streams;
 mod warden;
 
+use record::{Sight, Witness};
+use warden::Ask;
+
 pub use command::{CommandEnd, CommandEnded, CommandFinished, CommandHandle, ExecSpec, OutputBound, RunningCommand};
 pub use files::Executable;
+pub use record::SessionRecord;
 pub use registry::{MOST_SESSIONS, Sessions};
 pub use streams::CommandOutput;
 
@@ -21,16 +26,17 @@ use crate::engine::Engine;
 use crate::evaluation::{check_layers, check_watching};
 use crate::patience::{COPY, SET_UP, TEAR_DOWN, within};
 use crate::posture::{self, Looked};
+use crate::tripwire::{Armed, Tripwires};
 use crucible_core::{
-    Backend, BehaviorKind, Error, ErrorKind, EvaluationId, EvaluationSpec, Event, EventSink, Isolation, Language,
-    Layers, Limits, LiveFeature, Loss, NetworkPolicy, Observer, Policy, Program, Readiness, Result, Sandbox, SandboxId,
-    SandboxRequest, TimeSpan, Usage,
+    Backend, BehaviorKind, Counters, Error, ErrorKind, EvaluationId, EvaluationSpec, Event, EventSink, Isolation,
+    Language, Layers, Limits, LiveFeature, Loss, NetworkPolicy, Observer, Policy, PostureSummary, Program, Readiness,
+    Result, Sandbox, SandboxId, SandboxRequest, TimeSpan, Tripwire, TripwireKind, Usage,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::SystemTime;
-use tokio::sync::{Notify, RwLock, RwLockReadGuard, watch};
+use tokio::sync::{Notify, RwLock, RwLockReadGuard, mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -48,6 +54,8 @@ pub struct SessionSpec {
     pub policy: Policy,
     /// Variables of every command.
     pub env: BTreeMap<String, String>,
+    /// What is planted in it, to be left alone. Nothing whose secret would have to be looked for in what commands write.
+    pub tripwires: Vec<Tripwire>,
     /// How long a command may take that says nothing of it; `None` for as long as the sandbox lives.
     pub command_timeout: Option<TimeSpan>,
     /// How long it may lie idle.
@@ -121,6 +129,14 @@ pub struct Session {
     language: Option<(String, Arc<Language>)>,
     layers: Layers,
     interpreter: Option<String>,
+    tripwires: Tripwires,
+    /// What was seen of it from outside before it was used.
+    looked: PostureSummary,
+    witness: Witness,
+    /// What was seen of it at its end.
+    last_sight: OnceLock<Sight>,
+    /// To its warden.
+    asks: mpsc::Sender<Ask>,
     maximum: Limits,
     created_at: SystemTime,
     created: Instant,
@@ -173,6 +189,7 @@ impl Engine {
     pub async fn open_session(&self, spec: SessionSpec, events: Arc<dyn EventSink>) -> Result<Arc<Session>> {
         check_times(&spec)?;
         check_policy(&spec.policy)?;
+        check_tripwires(&spec.tripwires)?;
         let mut evaluation = evaluation_of(&spec);
         evaluation.limits = spec.policy.limits_for(&spec.limits);
         let admitted = admit(self, &evaluation)?;
@@ -192,6 +209,7 @@ impl Engine {
             backend: admitted.backend,
             language: admitted.language,
             maximum: self.maximum().clone(),
+            witness: Witness { kernel: self.node().kernel.clone(), attestations: self.attestations_shared() },
             events,
         };
         draft.open(id, sandbox).await
@@ -230,6 +248,16 @@ fn check_policy(policy: &Policy) -> Result<()> {
     Ok(())
 }
 
+fn check_tripwires(tripwires: &[Tripwire]) -> Result<()> {
+    // Nothing of a stream is kept here, so that nobody could look for it.
+    if tripwires.iter().any(|tripwire| tripwire.kind() == TripwireKind::Environment) {
+        let message = "a variable's secret is looked for in what programs write, which isn't looked through in a sandbox that stays open";
+        return Err(Error::new(ErrorKind::Refused, "check the tripwires", message)
+            .with_hint("plant credentials, a file or a listener"));
+    }
+    Ok(())
+}
+
 /// What is admitted: any command at all, or any program in its language.
 fn evaluation_of(spec: &SessionSpec) -> EvaluationSpec {
     let program = match &spec.language {
@@ -243,7 +271,7 @@ fn evaluation_of(spec: &SessionSpec) -> EvaluationSpec {
         stdin: Vec::new(),
         files: Vec::new(),
         collect: Vec::new(),
-        tripwires: Vec::new(),
+        tripwires: spec.tripwires.clone(),
         env: spec.env.clone(),
         limits: spec.limits.clone(),
         policy: spec.policy.clone(),
@@ -259,20 +287,23 @@ struct Draft {
     backend: Arc<dyn Backend>,
     language: Option<(String, Arc<Language>)>,
     maximum: Limits,
+    witness: Witness,
     events: Arc<dyn EventSink>,
 }
 
 impl Draft {
     /// Looks at the sandbox and lets it be used, or destroys it.
     async fn open(self, id: SandboxId, sandbox: Box<dyn Sandbox>) -> Result<Arc<Session>> {
-        let observer = match self.look(sandbox.as_ref()).await {
-            Ok(observer) => observer,
+        let tripwires = Tripwires::new(&self.spec.tripwires);
+        let (looked, armed, observer) = match self.look(sandbox.as_ref(), &tripwires).await {
+            Ok(looked) => looked,
             Err(error) => {
                 within(TEAR_DOWN, "destroy the sandbox", sandbox.destroy()).await?;
                 return Err(error);
             }
         };
-        let Self { spec, evaluation, backend, language, maximum, events } = self;
+        let Self { spec, evaluation, backend, language, maximum, witness, events } = self;
+        let (asks, asked) = mpsc::channel(1);
         let session = Arc::new(Session {
             id,
             record: evaluation.id,
@@ -282,6 +313,11 @@ impl Draft {
             language,
             layers: sandbox.layers().clone(),
             interpreter: sandbox.interpreter().map(str::to_owned),
+            tripwires,
+            looked,
+            witness,
+            last_sight: OnceLock::new(),
+            asks,
             maximum,
             created_at: SystemTime::now(),
             created: Instant::now(),
@@ -295,21 +331,30 @@ impl Draft {
         });
         session.tell(Event::BackendChosen { backend: session.backend.name().to_owned() }).await;
         session.tell(Event::SandboxCreated { sandbox: id }).await;
-        tokio::spawn(warden::guard(Arc::clone(&session), observer));
+        tokio::spawn(warden::guard(Arc::clone(&session), observer, armed, asked));
         Ok(session)
     }
 
-    async fn look(&self, sandbox: &dyn Sandbox) -> Result<Box<dyn Observer>> {
+    async fn look(
+        &self,
+        sandbox: &dyn Sandbox,
+        tripwires: &Tripwires,
+    ) -> Result<(PostureSummary, Armed, Box<dyn Observer>)> {
         check_layers(sandbox.layers(), &self.spec.policy)?;
-        if let Looked::Otherwise(summary) = posture::before(sandbox, &self.spec.policy).await? {
-            let differing: Vec<_> =
-                summary.differing.iter().map(|fact| format!("{}: {}", fact.name, fact.seen)).collect();
-            let message = format!("seen from outside, the sandbox isn't as planned: {}", differing.join(", "));
-            return Err(Error::new(ErrorKind::Refused, "look at the sandbox from outside", message));
-        }
+        let looked = match posture::before(sandbox, &self.spec.policy).await? {
+            Looked::AsPlanned(summary) => summary,
+            Looked::Otherwise(summary) => {
+                let differing: Vec<_> =
+                    summary.differing.iter().map(|fact| format!("{}: {}", fact.name, fact.seen)).collect();
+                let message = format!("seen from outside, the sandbox isn't as planned: {}", differing.join(", "));
+                return Err(Error::new(ErrorKind::Refused, "look at the sandbox from outside", message));
+            }
+        };
+        tripwires.plant(sandbox).await?;
+        let armed = tripwires.arm(sandbox).await?;
         let observer = within(SET_UP, "watch the sandbox", sandbox.observe()).await?;
         check_watching(observer.monitoring(), &self.spec.policy)?;
-        Ok(observer)
+        Ok((looked, armed, observer))
     }
 }
 
@@ -403,12 +448,16 @@ impl Session {
             let sandbox = guard.as_ref().ok_or_else(|| gone(self.end_reason().as_ref()))?;
             within(SET_UP, "read the counters", sandbox.counters()).await?
         };
-        Ok(Usage {
+        Ok(self.usage_of(&counters))
+    }
+
+    fn usage_of(&self, counters: &Counters) -> Usage {
+        Usage {
             wall: self.created.elapsed(),
             cpu: counters.cpu,
             memory_peak_bytes: counters.memory_peak_bytes,
             processes_peak: counters.processes_peak,
-        })
+        }
     }
 
     /// Ends everything in it and removes every trace. Goes on to the end if nobody waits for it any more.
@@ -440,6 +489,12 @@ impl Session {
     /// `Refused` where its backend can't; `NotFound` where it is no more; else as [`Engine::open_session`].
     pub async fn fork(self: &Arc<Self>) -> Result<Arc<Self>> {
         self.require(LiveFeature::Forks, "fork the sandbox")?;
+        if !self.spec.tripwires.is_empty() {
+            // Copying reads every file, and the copy would hold secrets that nobody watches.
+            let message = "files are planted in it that are to be left alone";
+            return Err(Error::new(ErrorKind::Refused, "fork the sandbox", message)
+                .with_hint("make a second one instead, or leave tripwires out"));
+        }
         let _busy = self.busy()?;
         let id = SandboxId::generate();
         let sandbox = {
@@ -455,6 +510,7 @@ impl Session {
             backend: Arc::clone(&self.backend),
             language: self.language.clone(),
             maximum: self.maximum.clone(),
+            witness: self.witness.clone(),
             events: Arc::clone(&self.events),
         };
         draft.open(id, sandbox).await

@@ -3,11 +3,14 @@
 use super::{Session, SessionSpec};
 use crate::engine::Engine;
 use crucible_core::{Error, ErrorKind, EventSink, Result, SandboxId};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The most sandboxes that one process keeps open.
 pub const MOST_SESSIONS: usize = 256;
+
+/// Of how many that are no more it is known what was seen of them.
+const MOST_ENDED: usize = 1024;
 
 /// Hears of a session before whoever opened it does. Where it fails, the session is destroyed.
 type Announce = Box<dyn Fn(&Arc<Session>) -> Result<()> + Send + Sync>;
@@ -19,13 +22,14 @@ pub struct Sessions {
     most: usize,
     announce: Announce,
     open: Mutex<BTreeMap<SandboxId, Arc<Session>>>,
+    ended: Mutex<VecDeque<Arc<Session>>>,
 }
 
 impl Sessions {
     /// None yet. At most `most` will be open at one time.
     #[must_use]
     pub fn new(engine: Arc<Engine>, events: Arc<dyn EventSink>, most: usize) -> Self {
-        Self { engine, events, most, announce: Box::new(|_| Ok(())), open: Mutex::default() }
+        Self { engine, events, most, announce: Box::new(|_| Ok(())), open: Mutex::default(), ended: Mutex::default() }
     }
 
     /// The same, telling of each one before whoever opened it hears of it. Where that fails, the session is destroyed.
@@ -70,6 +74,25 @@ impl Sessions {
             Error::new(ErrorKind::NotFound, "find the sandbox", format!("there is no sandbox {id}"))
                 .with_hint("`crucible sandbox list` shows those that there are")
         })
+    }
+
+    /// The one with this id, also if it is no more, as long as that is known.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub fn find_also_ended(&self, id: SandboxId) -> Result<Arc<Session>> {
+        self.find(id).or_else(|missing| {
+            let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+            ended.iter().find(|session| session.id() == id).map(Arc::clone).ok_or(missing)
+        })
+    }
+
+    /// The ids of all that are open, and of those that are no more of which something is known.
+    #[must_use]
+    pub fn known(&self) -> BTreeSet<SandboxId> {
+        let open: Vec<_> = self.living().keys().copied().collect();
+        let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        open.into_iter().chain(ended.iter().map(|session| session.id())).collect()
     }
 
     /// All that are open, the oldest first.
@@ -123,7 +146,13 @@ impl Sessions {
     /// Those that live.
     fn living(&self) -> MutexGuard<'_, BTreeMap<SandboxId, Arc<Session>>> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        open.retain(|_, session| session.end_reason().is_none());
+        let gone: Vec<_> = open.extract_if(.., |_, session| session.end_reason().is_some()).collect();
+        if !gone.is_empty() {
+            let mut ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+            ended.extend(gone.into_iter().map(|(_, session)| session));
+            let beyond = ended.len().saturating_sub(MOST_ENDED);
+            ended.drain(..beyond);
+        }
         open
     }
 }

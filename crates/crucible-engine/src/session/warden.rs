@@ -1,22 +1,38 @@
 //! Guards a session from its beginning to its end: watches what its policy ends it on, its clocks and its loss, and destroys
 //! it. The only one who does.
 
+use super::record::Sight;
 use super::{Clearing, EndReason, Session};
 use crate::patience::{TEAR_DOWN, within};
-use crucible_core::{BehaviorKind, Event, Observation, Observer, Sandbox};
+use crate::posture;
+use crate::tripwire::Armed;
+use crucible_core::{BehaviorKind, Event, Observation, Observer, Sandbox, ValidityReason};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 
 /// How often it is looked whether a sandbox is lost, and what it was refused.
 const LOOK: Duration = Duration::from_millis(500);
 
+/// Somebody wants to know what was seen so far.
+pub(super) struct Ask(pub(super) oneshot::Sender<Sight>);
+
 /// Guards a session and destroys it.
-pub(super) async fn guard(session: Arc<Session>, observer: Box<dyn Observer>) {
-    watch(&session, observer).await;
+pub(super) async fn guard(
+    session: Arc<Session>,
+    mut observer: Box<dyn Observer>,
+    mut armed: Armed,
+    asked: mpsc::Receiver<Ask>,
+) {
+    watch(&session, observer.as_mut(), &mut armed, asked).await;
     session.closing.cancel();
     // Whoever uses it has been told, and lets go of it soon.
     let sandbox = session.sandbox.write().await.take();
+    if let Some(sandbox) = &sandbox {
+        let last = last_look(&session, sandbox.as_ref(), observer.as_mut(), &mut armed).await;
+        let _ = session.last_sight.set(last);
+    }
     let destroyed = match sandbox {
         Some(sandbox) => within(TEAR_DOWN, "destroy the sandbox", sandbox.destroy()).await,
         None => Ok(()),
@@ -31,8 +47,30 @@ pub(super) async fn guard(session: Arc<Session>, observer: Box<dyn Observer>) {
     session.clearing.send_replace(clearing);
 }
 
+/// Ends what runs in it, and looks for the last time.
+async fn last_look(session: &Session, sandbox: &dyn Sandbox, observer: &mut dyn Observer, armed: &mut Armed) -> Sight {
+    let ended = within(TEAR_DOWN, "end the sandbox's processes", sandbox.end_processes()).await;
+    armed.disarm();
+    let mut sight = session.sight(sandbox, observer, armed).await;
+    if sandbox.loss().is_none() {
+        match posture::after(sandbox).await {
+            Ok(summary) => {
+                if !summary.differing.is_empty() {
+                    sight.because(ValidityReason::PostureDiffered);
+                }
+                sight.after = Some(summary);
+            }
+            Err(_) => sight.because(ValidityReason::PostureUnreadable),
+        }
+        if ended.is_err() {
+            sight.because(ValidityReason::PostureUnreadable);
+        }
+    }
+    sight
+}
+
 /// Until it is to end.
-async fn watch(session: &Session, mut observer: Box<dyn Observer>) {
+async fn watch(session: &Session, observer: &mut dyn Observer, armed: &mut Armed, mut asked: mpsc::Receiver<Ask>) {
     let end_on = &session.spec.policy.during.end_on;
     let end = session.created + session.spec.lifetime.get();
     let mut look = Instant::now() + LOOK;
@@ -57,6 +95,18 @@ async fn watch(session: &Session, mut observer: Box<dyn Observer>) {
                 if let Some(reason) = look_at(session).await {
                     return session.close(reason);
                 }
+            }
+            Some(Ask(answer)) = asked.recv() => {
+                let guard = session.sandbox.read().await;
+                if let Some(sandbox) = guard.as_deref() {
+                    armed.note();
+                    // Whoever asked may have gone.
+                    let _ = answer.send(session.sight(sandbox, observer, armed).await);
+                }
+            }
+            name = session.tripwires.until_touched(armed), if end_on.contains(&BehaviorKind::TripwireTouched) => {
+                let kind = BehaviorKind::TripwireTouched;
+                return session.close(EndReason::Forbidden { kind, name: name.to_owned() });
             }
             seen = observer.next() => {
                 let Observation { kind, name, source, .. } = seen;

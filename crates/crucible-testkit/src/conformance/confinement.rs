@@ -82,14 +82,14 @@ for folder in ['/', '/bin', '/boot', '/dev', '/etc', '/home', '/lib', '/mnt', '/
     path = os.path.join(folder, sys.argv[1])
     try:
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
-        # Where there is no current folder, the one that it starts in goes by other names, too.
-        is_own = os.path.exists(os.path.join('/work', sys.argv[1]))
+        # Where there is no current folder, the one that it starts in goes by other names, too; /var/tmp may be another one of /tmp.
+        is_own = any(os.path.exists(os.path.join(own, sys.argv[1])) for own in ('/work', '/tmp'))
         os.unlink(path)
         if not is_own: print('written:', folder)
     except OSError: pass
     try:
         os.mkdir(path)
-        is_own = os.path.exists(os.path.join('/work', sys.argv[1]))
+        is_own = any(os.path.exists(os.path.join(own, sys.argv[1])) for own in ('/work', '/tmp'))
         os.rmdir(path)
         if not is_own: print('made:', folder)
     except OSError: pass

@@ -7,6 +7,7 @@ use crate::arguments::{LogFormat, ServeArguments};
 use crate::exit::Exit;
 use crate::output;
 use crate::signals::Signals;
+use axum::serve::ListenerExt as _;
 use crucible::compose::{self, Composed};
 use crucible::config::{Auth, Configuration, Environment};
 use crucible_core::{
@@ -101,6 +102,8 @@ async fn run(arguments: &ServeArguments, configuration: &Configuration) -> Resul
     let over = closing.clone();
     let adapter = arguments.e2b.then(|| crucible_e2b::routes(crucible_e2b::E2b::new(api.clone())));
     let routes = adapter.into_iter().fold(routes(api), |routes, adapter| routes.nest(E2B, adapter));
+    // Else the second piece of an answer waits until the first one was acknowledged, which callers take their time for.
+    let listener = listener.tap_io(|connection| drop(connection.set_nodelay(true)));
     let serving = axum::serve(listener, routes).with_graceful_shutdown(over.cancelled_owned());
     let serving = tokio::spawn(serving.into_future());
     let tested = tokio::select! {

@@ -102,6 +102,7 @@ fn spec(arguments: &SandboxCreateArguments, configuration: &Configuration) -> Re
         limits: configuration.limits().clone(),
         policy: compose::policy(configuration, backend)?,
         env: input::environment(configuration.env(), &arguments.env, |name| std::env::var_os(name))?,
+        tripwires: Vec::new(),
         command_timeout: arguments.settings.timeout(),
         idle_timeout: arguments.idle_timeout.unwrap_or(SessionSpec::IDLE_TIMEOUT),
         lifetime: arguments.lifetime.unwrap_or(SessionSpec::LIFETIME),
