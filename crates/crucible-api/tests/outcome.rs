@@ -125,6 +125,7 @@ fn outcome() -> Outcome {
             policy_hash: "aa".to_owned(),
             code_hash: "bb".to_owned(),
             start: Start::Interpreter,
+            former_runs: 3,
             posture: Some(PostureRecord {
                 before: PostureSummary { as_planned: 23, ..PostureSummary::default() },
                 after: Some(PostureSummary {
@@ -188,7 +189,7 @@ fn the_outcome_is_exactly_as_the_contract_says() {
         r#"},"limits":{"cpu_time":"none","cpus":"none","disk":"none","file_size":"none","inodes":"none","memory":"sandbox","#,
         r#""open_files":"none","output":"none","pids":"none","stack":"process","timeout":"none"},"#,
         r#""kernel":"6.18.0","backend_version":"0.1.0","interpreter":"/usr/bin/python3","policy":"default","#,
-        r#""policy_hash":"aa","code_hash":"bb","start":"interpreter","#,
+        r#""policy_hash":"aa","code_hash":"bb","start":"interpreter","former_runs":3,"#,
         r#""posture":{"before":{"as_planned":23,"not_visible":[],"differing":[]},"#,
         r#""after":{"as_planned":18,"not_visible":["namespace.ipc"],"differing":[{"name":"seccomp","seen":"0"}]}},"#,
         r#""attestation":null}}"#

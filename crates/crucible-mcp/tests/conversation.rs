@@ -40,6 +40,7 @@ impl SpecReader for Plain {
             limits: limits(&request.limits)?,
             policy: request.policy.as_deref().map_or_else(Policy::default, |name| Policy::built_in(name).unwrap()),
             env: request.env.clone(),
+            tripwires: Vec::new(),
             command_timeout: time(&request.command_timeout),
             idle_timeout: time(&request.idle_timeout).unwrap(),
             lifetime: time(&request.lifetime).unwrap(),
