@@ -18,7 +18,7 @@ const MOST_DEPTH: usize = 12;
 /// By what an object in a list is told from the others.
 const NAMES: [&str; 8] = ["kind", "name", "way", "what", "stage", "backend", "set", "language"];
 /// Numbers that say how it was measured, and not what came of it.
-const SETTINGS: [&str; 6] = ["rounds", "workers", "runs", "pairs", "promised", "version"];
+const SETTINGS: [&str; 8] = ["rounds", "workers", "runs", "pairs", "promised", "version", "at most", "at least"];
 
 /// One thing that was measured.
 #[derive(Clone, Debug, PartialEq)]
