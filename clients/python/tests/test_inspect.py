@@ -319,7 +319,7 @@ def test_a_file_of_our_own_is_read(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="bakend"):
         load(str(file))
     with pytest.raises(ConfigError, match="way out"):
-        load(CrucibleSandboxConfig(network="allow:pypi.org:443"))
+        load(CrucibleSandboxConfig(network="allow:example.org:443"))
 
 
 def test_a_compose_file_is_translated_and_the_rest_refused(tmp_path: Path) -> None:

@@ -10,9 +10,9 @@ use std::net::SocketAddr;
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
-  claude mcp add crucible -- crucible mcp             a host that starts it and talks by its standard streams
-  crucible mcp --listen 127.0.0.1:8765                for hosts that know an address: http://127.0.0.1:8765/mcp
-  crucible mcp --policy strict --memory 512MiB        what every run is protected by, and may use
+  crucible mcp                                   what a host starts and talks to
+  crucible mcp --listen 127.0.0.1:8765           at http://127.0.0.1:8765/mcp
+  crucible mcp --policy strict --memory 512MiB   for every run
   crucible mcp --policy-choice strict --policy-choice research
 
 A model can name no file of this machine, and only policies that --policy-choice names. On an address
