@@ -2775,6 +2775,10 @@ class Evidence(BaseModel):
     What was done before the run was asked for: `cold` for nothing, `ready` for its sandbox, `interpreter` for its interpreter
     too, which others are forked from.
     """
+    former_runs: Annotated[int | None, Field(ge=0)] = None
+    """
+    How many runs of the same project its sandbox had held before, after each of which it was found to be as new.
+    """
     posture: PostureRecord | None = None
     attestation: str | None = None
     """
