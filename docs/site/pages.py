@@ -26,6 +26,8 @@ ELSEWHERE = {
 }
 
 _LINK = re.compile(r"\[(?P<text>[^\[\]]*)\]\((?P<target>[^()\s:#]+)(?P<anchor>#[^()\s]*)?\)")
+_ITEM = re.compile(r"^(?:[-*]|\d+\.) ")
+_INNER_ITEM = re.compile(r"^( +)(?=[-*] )")
 _FENCE = re.compile(r"^ *(```|~~~)")
 
 
@@ -72,11 +74,21 @@ def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: 
             return link["text"] if target in link["text"] else f"{link['text']} (`{target}`)"
         return link[0]
 
-    fenced = False
-    lines = markdown.split("\n")
-    for number, line in enumerate(lines):
+    fenced = listed = False
+    before = ""
+    lines = []
+    for line in markdown.split("\n"):
         if _FENCE.match(line):
             fenced = not fenced
         elif not fenced:
-            lines[number] = _LINK.sub(led, line)
+            # A list may follow its paragraph at once; Python's Markdown wants an empty line there.
+            item = _ITEM.match(line)
+            if item and before and not listed:
+                lines.append("")
+            listed = bool(line) and (listed or bool(item))
+            # A list in a list may be indented by two; Python's Markdown wants four.
+            line = _INNER_ITEM.sub(r"\1\1", line)
+            line = _LINK.sub(led, line)
+        lines.append(line)
+        before = line.strip()
     return "\n".join(lines)
