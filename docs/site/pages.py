@@ -31,12 +31,13 @@ _INNER_ITEM = re.compile(r"^( +)(?=[-*] )")
 _FENCE = re.compile(r"^ *(```|~~~)")
 
 
+def _title(path: Path) -> str:
+    with path.open(encoding="utf-8") as lines:
+        return lines.readline().removeprefix("#").strip()
+
+
 def _decisions() -> list[tuple[str, str]]:
-    found = []
-    for path in sorted((ROOT / "docs/decisions").glob("[0-9]*.md")):
-        with path.open(encoding="utf-8") as lines:
-            found.append((lines.readline().removeprefix("#").strip(), path.name))
-    return found
+    return [(_title(path), path.name) for path in sorted((ROOT / "docs/decisions").glob("[0-9]*.md"))]
 
 
 def on_config(config: MkDocsConfig) -> None:
@@ -69,7 +70,9 @@ def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: 
             found = "decisions/index.md"
         if found and files.get_file_from_path(found):
             there = os.path.relpath(found, os.path.dirname(uri) or ".")
-            return f"[{link['text']}]({there}{link['anchor'] or ''})"
+            # A page is called by its title, where it is called by its file's name in the checkout.
+            text = _title(ROOT / target) if link["text"] == link["target"] and (ROOT / target).is_file() else link["text"]
+            return f"[{text}]({there}{link['anchor'] or ''})"
         if (ROOT / target).exists():
             return link["text"] if target in link["text"] else f"{link['text']} (`{target}`)"
         return link[0]
