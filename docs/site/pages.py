@@ -1,7 +1,8 @@
 """What MkDocs is told beyond `mkdocs.yml`: pages that don't lie in `docs/`, and links as they are right in a checkout.
 
-Nothing is copied: the README and its neighbours are read where they lie. A link leads to the page that is made of its target. Where
-the target is in the checkout and no page, its path is shown instead. What is neither is left alone, so that `--strict` fails for it.
+Nothing is copied: the README and its neighbours are read where they lie. A link leads to the page that is made of its target.
+Where the target is in the checkout and no page, its path is shown instead. What is neither is left alone, so that `--strict`
+fails for it.
 """
 
 import os
@@ -44,7 +45,7 @@ def on_config(config: MkDocsConfig) -> None:
     """Fills the section of decisions, so that a new one needs no line anywhere."""
     for section in config.nav or []:
         if "Decisions" in section:
-            section["Decisions"] += [{title: f"decisions/{name}"} for title, name in _decisions()]
+            section["Decisions"] += [{title.replace("`", ""): f"decisions/{name}"} for title, name in _decisions()]
 
 
 def on_files(files: Files, *, config: MkDocsConfig) -> Files:
