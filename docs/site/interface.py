@@ -21,9 +21,10 @@ def _page(described: dict[str, Any]) -> str:
     schemas = described["components"]["schemas"]
     parts = [
         "# HTTP interface\n",
-        "Every route and every type, as `/openapi.json` of a running service describes them. [The service](service.md) tells how they are "
-        "meant to be used, [Sandboxes that stay open](sandboxes.md) how those of sandboxes are. Failures are problem documents by "
-        "RFC 9457: [HttpProblem](#httpproblem).\n",
+        "Every route and every type, as `/openapi.json` of a running service describes them. [The service](service.md) tells how "
+        "they are meant to be used, [Sandboxes that stay open](sandboxes.md) how those of sandboxes are. Failures are problem "
+        "documents by RFC 9457: [HttpProblem](#httpproblem).\n",
+        "| failure | means |\n|---|---|\n" + "".join(f"| {status} | {meaning} |\n" for status, meaning in _failures(described)),
         "## Routes\n",
     ]
     for path, methods in described["paths"].items():
@@ -32,6 +33,17 @@ def _page(described: dict[str, Any]) -> str:
     parts.append("## Types\n")
     parts += [_type(name, schemas[name]) for name in sorted(schemas)]
     return "\n".join(parts)
+
+
+def _failures(described: dict[str, Any]) -> list[tuple[str, str]]:
+    """Each status of a failure with its meanings, of which there is one as a rule."""
+    meanings: dict[str, dict[str, None]] = {}
+    for methods in described["paths"].values():
+        for route in methods.values():
+            for status, answer in route.get("responses", {}).items():
+                if PROBLEM in answer.get("content", {}):
+                    meanings.setdefault(status, {})[_line(answer)] = None
+    return [(status, "; ".join(meanings[status])) for status in sorted(meanings)]
 
 
 def _route(title: str, route: dict[str, Any]) -> str:
@@ -49,7 +61,7 @@ def _route(title: str, route: dict[str, Any]) -> str:
     for status, answer in route.get("responses", {}).items():
         content = answer.get("content", {})
         if PROBLEM in content:
-            failures.append(f"{status} ({_line(answer)})")
+            failures.append(status)
         else:
             bodies = [f"`{kind}`: {_kind(body.get('schema', {}))}" for kind, body in content.items()]
             lines.append(f"| {status} | {_line(answer)} | {'; '.join(bodies)} |")
