@@ -48,6 +48,8 @@ export default defineConfig({
     // Nothing is inlined: the Content-Security-Policy allows no inline style or script, and fonts and pictures are few.
     assetsInlineLimit: 0,
     manifest: true,
+    // One file of styles: a piece of the page that is asked for again comes without styles of its own.
+    cssCodeSplit: false,
     modulePreload: { polyfill: false },
     chunkSizeWarningLimit: 700,
   },

@@ -12,9 +12,9 @@ function take(name) {
   const entry = manifest[name];
   if (!entry || files.has(entry.file)) return;
   files.add(entry.file);
-  for (const css of entry.css ?? []) files.add(css);
   for (const other of entry.imports ?? []) take(other);
 }
+take("style.css");
 take("index.html");
 take("src/pages/playground/Playground.tsx");
 

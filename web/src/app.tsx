@@ -1,22 +1,23 @@
 /** Which page is where. Every page is a piece of its own, loaded when it is gone to. */
 import { QueryClientProvider } from "@tanstack/react-query";
-import { lazy, Suspense } from "react";
+import { Suspense } from "react";
 import { Route, Switch, useLocation } from "wouter";
 import { keyRefused } from "./api/key";
 import { queryClient } from "./api/queries";
 import { useStore } from "./api/store";
+import { later } from "./components/later";
 import { Empty, Loading } from "./components/states";
 import { SignIn } from "./pages/SignIn";
 import { Boundary } from "./shell/Boundary";
 import { Shell } from "./shell/Shell";
 
-const Playground = lazy(() => import("./pages/playground/Playground"));
-const Evaluations = lazy(() => import("./pages/evaluations/Evaluations"));
-const EvaluationPage = lazy(() => import("./pages/evaluation/EvaluationPage"));
-const Compare = lazy(() => import("./pages/compare/Compare"));
-const Monitor = lazy(() => import("./pages/monitor/Monitor"));
-const Isolation = lazy(() => import("./pages/isolation/Isolation"));
-const Admin = lazy(() => import("./pages/admin/Admin"));
+const Playground = later(() => import("./pages/playground/Playground"));
+const Evaluations = later(() => import("./pages/evaluations/Evaluations"));
+const EvaluationPage = later(() => import("./pages/evaluation/EvaluationPage"));
+const Compare = later(() => import("./pages/compare/Compare"));
+const Monitor = later(() => import("./pages/monitor/Monitor"));
+const Isolation = later(() => import("./pages/isolation/Isolation"));
+const Admin = later(() => import("./pages/admin/Admin"));
 
 function Pages() {
   const [path] = useLocation();

@@ -30,3 +30,21 @@ test("the page says that the service is away, and goes on by itself when it is b
   await second.stop();
   rmSync(folder, { recursive: true, force: true });
 });
+
+test("a piece of a page that didn't come is asked for again", async ({ page }) => {
+  const service = await startService();
+  let missed = 0;
+  await page.route(/OverTimeCanvas|Evaluations-/, async (route) => {
+    if (!route.request().url().endsWith(".js") || missed >= 2) return route.continue();
+    missed += 1;
+    return route.abort("connectionrefused");
+  });
+  await page.goto(`${service.url}/monitor`);
+  await expect(page.locator(".over-time-plot canvas").first()).toBeVisible();
+  await expect(page.getByRole("alert")).toHaveCount(0);
+  missed = 0;
+  await page.getByRole("link", { name: "Evaluations" }).click();
+  await expect(page.getByRole("heading", { name: "Evaluations" })).toBeVisible();
+  expect(missed).toBe(2);
+  await service.stop();
+});

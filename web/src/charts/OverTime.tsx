@@ -1,8 +1,9 @@
 /** Lines or bars over time, with a legend that says the numbers at the pointer, or else the newest. uPlot comes when it is needed. */
-import { lazy, Suspense, useState } from "react";
+import { Suspense, useState } from "react";
+import { later } from "../components/later";
 import "./over-time.css";
 
-const Canvas = lazy(() => import("./OverTimeCanvas"));
+const Canvas = later(() => import("./OverTimeCanvas"));
 
 export type ChartColour = "1" | "2" | "3" | "4" | "good" | "warn" | "bad" | "held" | "quiet";
 

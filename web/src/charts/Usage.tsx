@@ -1,11 +1,12 @@
 /** What a run used over time. The chart is loaded when it is wanted; its numbers are in words beside it. */
-import { lazy, Suspense } from "react";
+import { Suspense } from "react";
 import type { Sample } from "../api/types";
 import { bytes, milliseconds } from "../components/format";
+import { later } from "../components/later";
 import { Loading } from "../components/states";
 import "./charts.css";
 
-const Lines = lazy(() => import("./Lines"));
+const Lines = later(() => import("./Lines"));
 
 function processor(samples: Sample[]): (number | null)[] {
   return samples.map((sample, at) => {

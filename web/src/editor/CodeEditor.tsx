@@ -141,7 +141,8 @@ export default function CodeEditor(props: {
   findings?: Finding[];
   readOnly?: boolean;
   onChange?: (value: string) => void;
-  onRun?: () => void;
+  /** Given what is in the editor, which the page may not have rendered yet. */
+  onRun?: (code: string) => void;
   /** The plain field whose place it takes. */
   plain: RefObject<HTMLTextAreaElement | null>;
 }) {
@@ -165,8 +166,8 @@ export default function CodeEditor(props: {
           keymap.of([
             {
               key: "Mod-Enter",
-              run: () => {
-                latest.current.onRun?.();
+              run: (view) => {
+                latest.current.onRun?.(view.state.doc.toString());
                 return true;
               },
             },
@@ -222,7 +223,8 @@ export default function CodeEditor(props: {
     view.current?.dispatch({ effects: language.current.reconfigure(languageOf(props.language)) });
   }, [props.language]);
 
-  useEffect(() => {
+  // In the commit itself: later it could take back what was typed since.
+  useLayoutEffect(() => {
     const editor = view.current;
     if (editor && editor.state.doc.toString() !== props.value) {
       editor.dispatch({ changes: { from: 0, to: editor.state.doc.length, insert: props.value } });

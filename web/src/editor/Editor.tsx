@@ -1,7 +1,8 @@
-import { type ComponentProps, lazy, Suspense, useRef } from "react";
+import { type ComponentProps, Suspense, useRef } from "react";
+import { later } from "../components/later";
 import "./editor.css";
 
-const CodeEditor = lazy(() => import("./CodeEditor"));
+const CodeEditor = later(() => import("./CodeEditor"));
 
 /** The editor, and until it is there a plain field that can be typed in already. */
 export function Editor(props: Omit<ComponentProps<typeof CodeEditor>, "plain">) {
@@ -23,7 +24,7 @@ export function Editor(props: Omit<ComponentProps<typeof CodeEditor>, "plain">) 
           onKeyDown={(event) => {
             if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
               event.preventDefault();
-              props.onRun?.();
+              props.onRun?.(event.currentTarget.value);
             }
           }}
         />

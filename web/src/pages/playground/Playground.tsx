@@ -121,11 +121,11 @@ export default function Playground() {
     return () => clearTimeout(timer);
   }, [draft]);
 
-  const run = useCallback(async () => {
+  const run = useCallback(async (typed: Partial<Draft> = {}) => {
     setSending(true);
     setProblem(null);
     try {
-      const { id } = await submit(toSpecification(latest.current));
+      const { id } = await submit(toSpecification({ ...latest.current, ...typed }));
       setRunning(id);
     } catch (error) {
       setProblem(asProblem(error));
@@ -239,7 +239,7 @@ export default function Playground() {
               label="Program"
               findings={report?.findings ?? []}
               onChange={(code) => setDraft((before) => ({ ...before, code }))}
-              onRun={() => void run()}
+              onRun={(code) => void run({ code })}
             />
           </div>
           <ScanLine report={report} />
