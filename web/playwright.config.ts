@@ -5,6 +5,8 @@ export default defineConfig({
   testDir: "tests",
   globalSetup: "./tests/start.ts",
   workers: 1,
+  // What passes at a second try is told as flaky.
+  retries: 1,
   fullyParallel: false,
   forbidOnly: Boolean(process.env["CI"]),
   timeout: 60_000,
