@@ -44,9 +44,9 @@ pub(crate) use policy::{
 pub(crate) use review::{DecideArguments, ReviewListArguments, ReviewRunArguments, ReviewShowArguments, ReviewVerb};
 pub(crate) use runtime::{RuntimeListArguments, RuntimeVerb};
 pub(crate) use sandbox::{
-    Chosen, CommandFlags, CopyArguments, CopyPlace, Folders, Interactive, SandboxCreateArguments, SandboxExecArguments,
-    SandboxForkArguments, SandboxListArguments, SandboxLsArguments, SandboxPath, SandboxRmArguments,
-    SandboxShellArguments, SandboxVerb,
+    Chosen, CommandFlags, CopyArguments, CopyPlace, Folders, Interactive, SandboxArguments, SandboxCreateArguments,
+    SandboxExecArguments, SandboxForkArguments, SandboxListArguments, SandboxLsArguments, SandboxPath,
+    SandboxRmArguments, SandboxShellArguments, SandboxVerb,
 };
 pub(crate) use scan::{
     Detail, RulesExplainArguments, RulesListArguments, RulesTestArguments, RulesVerb, ScanArguments, ScanFormat,
@@ -95,8 +95,7 @@ pub(crate) enum Verb {
     /// Run any command of this machine in a fresh sandbox
     Exec(Box<ExecArguments>),
     /// Keep a sandbox open for many commands: create, exec, cp, ls, shell, fork, list, rm
-    #[command(subcommand)]
-    Sandbox(Box<SandboxVerb>),
+    Sandbox(Box<SandboxArguments>),
     /// Serve evaluations over HTTP: queue them, run them, keep what came of them
     Serve(ServeArguments),
     /// Serve the Model Context Protocol: tools by which a model runs code, on standard input and output or over HTTP

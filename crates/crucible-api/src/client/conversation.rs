@@ -50,16 +50,19 @@ fn broken(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
 pub(super) async fn begin(
     connection: Connection,
     host: &str,
+    key: Option<&str>,
     path: &str,
     request: ExecRequest,
 ) -> Result<Conversation> {
     let uri: Uri = format!("ws://{host}{path}").parse().map_err(broken)?;
     let config =
         WebSocketConfig::default().max_message_size(Some(LONGEST_MESSAGE)).max_frame_size(Some(LONGEST_MESSAGE));
+    let mut head = ClientRequestBuilder::new(uri);
+    if let Some(key) = key {
+        head = head.with_header("Authorization", format!("Bearer {key}"));
+    }
     let (socket, _) =
-        tokio_tungstenite::client_async_with_config(ClientRequestBuilder::new(uri), connection, Some(config))
-            .await
-            .map_err(broken)?;
+        tokio_tungstenite::client_async_with_config(head, connection, Some(config)).await.map_err(broken)?;
     let (speaker, listener) = socket.split();
     let mut conversation = Conversation { speaker: Speaker(speaker), listener: Listener(listener) };
     conversation.speaker.say(&ExecControl::Start(request)).await?;

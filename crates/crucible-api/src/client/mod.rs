@@ -178,7 +178,7 @@ impl Client {
     pub async fn exec(&self, id: &str, request: ExecRequest) -> Result<Conversation> {
         let stream = transport::connect(&self.address).await?;
         let path = format!("{}/exec", sandbox_path(id));
-        match conversation::begin(stream, self.host(), &path, request).await {
+        match conversation::begin(stream, self.host(), self.key.as_deref(), &path, request).await {
             Ok(conversation) => Ok(conversation),
             // Why it was refused the service says in an answer of the ordinary kind.
             Err(error) => {

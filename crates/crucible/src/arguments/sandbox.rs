@@ -7,6 +7,17 @@ use crucible_core::{Error, ErrorKind, GuestPath, Result, TimeSpan};
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
+/// Whose sandboxes, and what to do with them.
+#[derive(Args, Debug)]
+pub(crate) struct SandboxArguments {
+    /// The service that has them: http://host:8080; without this, those that processes of this machine keep
+    #[arg(long, global = true, value_name = "URL")]
+    pub(crate) server: Option<String>,
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) verb: SandboxVerb,
+}
+
 /// What to do with sandboxes that stay open.
 #[derive(Debug, Subcommand)]
 pub(crate) enum SandboxVerb {
@@ -34,9 +45,11 @@ Examples:
   id=$(crucible sandbox create --memory 1GiB --disk 512MiB)
   crucible sandbox exec $id -- sh -c 'echo hello > greeting'
   crucible sandbox create -l python --idle-timeout 1h --lifetime 8h
+  crucible sandbox create --server http://sandboxes.example:8080
 
 It stays until it is removed, nobody has used it for the idle timeout, or its lifetime is over. A
-process of its own keeps it, and ends with it. --timeout is for each command that names none.")]
+process of its own keeps it, and ends with it; or a service that --server names does, with its own
+settings, for which the key is in CRUCIBLE_KEY. --timeout is for each command that names none.")]
 pub(crate) struct SandboxCreateArguments {
     /// The language whose interpreter it has; without this, the ordinary programs of this machine
     #[arg(short, long, value_name = "NAME")]

@@ -37,7 +37,7 @@ pub(crate) fn dispatch(arguments: Arguments) -> Exit {
     let done = match arguments.verb {
         Verb::Run(arguments) => evaluate::run(*arguments),
         Verb::Exec(arguments) => evaluate::exec(*arguments),
-        Verb::Sandbox(verb) => sandbox::sandbox(*verb),
+        Verb::Sandbox(arguments) => sandbox::sandbox(&arguments),
         Verb::Serve(arguments) => serve::serve(&arguments),
         Verb::Mcp(arguments) => mcp::mcp(&arguments),
         Verb::Submit(arguments) => client::submit::submit(&arguments),

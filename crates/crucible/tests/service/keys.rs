@@ -4,7 +4,7 @@ use crate::place::Place;
 use serde_json::json;
 
 /// Makes a key before the service is started.
-fn key(place: &Place, name: &str, role: &str, project: &str) -> (String, String) {
+pub(crate) fn key(place: &Place, name: &str, role: &str, project: &str) -> (String, String) {
     let made = place.well(&place.on_data(&["keys", "create", name, "--role", role, "--project", project, "--json"]));
     let made: serde_json::Value = serde_json::from_str(&made).unwrap();
     (made["secret"].as_str().unwrap().to_owned(), made["key"]["id"].as_str().unwrap().to_owned())

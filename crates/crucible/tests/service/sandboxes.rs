@@ -1,6 +1,7 @@
 //! Sandboxes that stay open, over HTTP: made, used, copied, removed.
 
-use crate::place::shared;
+use crate::keys::key;
+use crate::place::{Place, shared};
 use serde_json::json;
 
 #[test]
@@ -42,4 +43,49 @@ fn a_sandbox_runs_commands_keeps_files_is_copied_and_goes() {
         server.get(path).expect_problem(404, &[]);
         server.delete(path).expect_problem(404, &[]);
     }
+}
+
+#[test]
+fn the_command_uses_sandboxes_of_a_service() {
+    let place = Place::new();
+    let (secret, _) = key(&place, "ci", "submitter", "ci");
+    let server = place.serve(&["--auth", "keys"]);
+    let url = server.url();
+    let with_key = |arguments: &[&str]| {
+        let mut command = place.command(&[&["sandbox", "--server", &url], arguments].concat());
+        command.env("CRUCIBLE_KEY", &secret).output().unwrap()
+    };
+    let well = |arguments: &[&str]| {
+        let output = with_key(arguments);
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    place.badly(&["sandbox", "create", "--server", &url], 67, &["there is no key"]);
+    place.badly(&["sandbox", "list", "--server", "nowhere"], 65, &["no address of a service"]);
+    let made =
+        well(&["create", "--memory", "128MiB", "--lifetime", "5m", "--timeout", "20s", "--env", "A=b", "--json"]);
+    let made: serde_json::Value = serde_json::from_str(&made).unwrap();
+    assert_eq!((&made["limits"]["memory"], &made["lifetime_ms"]), (&json!("128MiB"), &json!(300_000)));
+    let id = made["id"].as_str().unwrap();
+    // It isn't one of this machine's own, nor of whoever shows no key.
+    place.badly(&["sandbox", "exec", id, "--", "true"], 66, &["there is no sandbox"]);
+    place.badly(&["sandbox", "exec", "--server", &url, id, "--", "true"], 67, &["there is no key"]);
+    let end = &id[id.len() - 6..];
+    let done = with_key(&["exec", end, "--", "sh", "-c", "echo $A; echo no >&2; exit 3"]);
+    assert_eq!((done.status.code(), &done.stdout[..], &done.stderr[..]), (Some(3), &b"b\n"[..], &b"no\n"[..]));
+    let file = place.path("a.txt");
+    std::fs::write(&file, b"\xff\0kept").unwrap();
+    well(&["cp", file.to_str().unwrap(), &format!("{id}:")]);
+    assert!(well(&["ls", id]).contains("           6  a.txt"));
+    let fork = well(&["fork", id]);
+    let back = place.path("back.txt");
+    well(&["cp", &format!("{}:a.txt", fork.trim()), back.to_str().unwrap()]);
+    assert_eq!(std::fs::read(&back).unwrap(), b"\xff\0kept");
+    let listed = well(&["list"]);
+    assert!(listed.contains(id) && listed.contains(fork.trim()), "{listed}");
+    let preset = with_key(&["create", "--preset", "mine"]);
+    assert!(String::from_utf8_lossy(&preset.stderr).contains("presets are of this machine"));
+    well(&["rm", fork.trim()]);
+    well(&["rm", "--all"]);
+    assert_eq!(well(&["list"]), "");
 }

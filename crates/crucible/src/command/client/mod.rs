@@ -6,13 +6,14 @@ pub(super) mod submit;
 pub(super) mod watch;
 
 use super::runtime;
-use crate::arguments::{CancelArguments, GetArguments, ListArguments, ServerFlags};
+use crate::arguments::{CancelArguments, GetArguments, ListArguments, ServerFlags, SettingFlags};
 use crate::exit::Exit;
 use crate::output::{self, Format};
 use crucible::config::{Configuration, Environment, Overrides};
 use crucible_api::client::{Client, ListQuery};
 use crucible_api::v1::{Evaluation, EvaluationList, EvaluationState, EvaluationSummary, Outcome, Status};
 use crucible_core::{Error, ErrorKind, Result};
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 /// The variable with the key.
@@ -31,6 +32,41 @@ pub(super) fn client(server: Option<&String>) -> Result<Client> {
         Ok(key) if !key.is_empty() => client.with_key(key),
         _ => Ok(client),
     }
+}
+
+/// Settings that are asked of a service, where its own are to differ.
+#[derive(Default)]
+pub(super) struct Asked {
+    pub(super) limits: BTreeMap<String, serde_json::Value>,
+    pub(super) backend: Option<String>,
+    pub(super) policy: Option<String>,
+    pub(super) network: Option<String>,
+}
+
+/// What the flags ask of a service.
+///
+/// # Errors
+/// `InvalidInput` for a preset, which a service doesn't have.
+pub(super) fn asked(flags: &SettingFlags, operation: &'static str) -> Result<Asked> {
+    let overrides = flags.overrides();
+    if overrides.preset.is_some() {
+        let message = "--preset: presets are of this machine, and the service has its own settings";
+        return Err(Error::new(ErrorKind::InvalidInput, operation, message).with_hint("name the limits themselves"));
+    }
+    let mut asked = Asked::default();
+    for setting in overrides.settings {
+        match setting.key.split_once('.') {
+            Some(("limits", name)) => {
+                let value = setting.value.parse::<u64>().map_or_else(|_| setting.value.clone().into(), Into::into);
+                asked.limits.insert(name.to_owned(), value);
+            }
+            Some(("run", "backend")) => asked.backend = Some(setting.value),
+            Some(("run", "policy")) => asked.policy = Some(setting.value),
+            Some(("run", "network")) => asked.network = Some(setting.value),
+            _ => {}
+        }
+    }
+    Ok(asked)
 }
 
 fn client_of(flags: &ServerFlags) -> Result<Client> {

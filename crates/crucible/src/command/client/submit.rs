@@ -1,6 +1,6 @@
 //! `crucible submit`: programs of this machine, sent to a service.
 
-use super::{client_of, exit, in_words, watch};
+use super::{Asked, asked, client_of, exit, in_words, watch};
 use crate::arguments::{FileFlag, SubmitArguments};
 use crate::command::runtime;
 use crate::exit::Exit;
@@ -170,24 +170,8 @@ fn common(arguments: &SubmitArguments) -> Result<SubmitEvaluation> {
     if let Some(path) = &arguments.stdin {
         (request.stdin, request.stdin_base64) = text_or_base64(read(Path::new(path))?);
     }
-    let overrides = arguments.settings.overrides();
-    if overrides.preset.is_some() {
-        let message = "--preset: presets are of this machine, and the service has its own settings";
-        return Err(Error::new(ErrorKind::InvalidInput, OPERATION, message).with_hint("name the limits themselves"));
-    }
-    for setting in overrides.settings {
-        match setting.key.split_once('.') {
-            Some(("limits", name)) => {
-                let value = setting.value.parse::<u64>().map_or_else(|_| setting.value.clone().into(), Into::into);
-                request.limits.insert(name.to_owned(), value);
-            }
-            Some(("run", "backend")) => request.backend = Some(setting.value),
-            Some(("run", "policy")) => request.policy = Some(setting.value),
-            Some(("run", "network")) => request.network = Some(setting.value),
-            _ => {}
-        }
-    }
-    Ok(request)
+    let Asked { limits, backend, policy, network } = asked(&arguments.settings, OPERATION)?;
+    Ok(SubmitEvaluation { limits, backend, policy, network, ..request })
 }
 
 fn pairs(texts: &[String], flag: &str) -> Result<BTreeMap<String, String>> {

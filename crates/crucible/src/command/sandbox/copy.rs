@@ -3,7 +3,7 @@
 //! Invariants: names from a sandbox are hostile: one that isn't a plain name never becomes a path here. A file appears here
 //! whole or not at all, in the place of a link and never through it. How deep and how many is bounded.
 
-use super::{Open, find};
+use super::{Open, Whose};
 use crate::arguments::{CopyArguments, CopyPlace, Folders, SandboxPath};
 use crate::command::runtime;
 use crate::exit::Exit;
@@ -30,20 +30,20 @@ const OUT: &str = "copy out of the sandbox";
 ///
 /// # Errors
 /// Crucible's own failures.
-pub(super) fn copy(arguments: &CopyArguments) -> Result<Exit> {
+pub(super) fn copy(whose: &Whose, arguments: &CopyArguments) -> Result<Exit> {
     let runtime = runtime()?;
     let done = match (&arguments.source, &arguments.destination) {
         (CopyPlace::Sandbox(source), CopyPlace::Local(destination)) => {
-            runtime.block_on(bring_out(source, Some(destination), arguments.folders()))
+            runtime.block_on(bring_out(whose, source, Some(destination), arguments.folders()))
         }
         (CopyPlace::Sandbox(source), CopyPlace::Standard) => {
-            runtime.block_on(bring_out(source, None, arguments.folders()))
+            runtime.block_on(bring_out(whose, source, None, arguments.folders()))
         }
         (CopyPlace::Local(source), CopyPlace::Sandbox(destination)) => {
-            runtime.block_on(put_in(Some(source), destination, arguments.folders()))
+            runtime.block_on(put_in(whose, Some(source), destination, arguments.folders()))
         }
         (CopyPlace::Standard, CopyPlace::Sandbox(destination)) => {
-            runtime.block_on(put_in(None, destination, arguments.folders()))
+            runtime.block_on(put_in(whose, None, destination, arguments.folders()))
         }
         (CopyPlace::Sandbox(_), CopyPlace::Sandbox(_)) => {
             Err(wrong("both paths are in sandboxes", "copy to a file here in between"))
@@ -99,13 +99,13 @@ impl Tally {
     }
 }
 
-async fn put_in(source: Option<&PathBuf>, destination: &SandboxPath, folders: Folders) -> Result<Exit> {
+async fn put_in(whose: &Whose, source: Option<&PathBuf>, destination: &SandboxPath, folders: Folders) -> Result<Exit> {
     let path = destination.path()?;
     let Some(source) = source else {
         if destination.says_folder() {
             return Err(wrong("standard input has no name of its own", "say ID:PATH with the file's name"));
         }
-        let open = find(&destination.id)?;
+        let open = whose.find(&destination.id).await?;
         let upload = Upload { content: Box::new(tokio::io::stdin()), length: None, executable: false };
         open.client.write_file(&open.id, path.as_str(), upload).await?;
         return Ok(Exit::Success);
@@ -115,7 +115,7 @@ async fn put_in(source: Option<&PathBuf>, destination: &SandboxPath, folders: Fo
     if seen.is_dir() && folders == Folders::Refused {
         return Err(wrong(&format!("'{shown}' is a folder"), "-r copies it with all that is in it"));
     }
-    let open = find(&destination.id)?;
+    let open = whose.find(&destination.id).await?;
     let into_folder = destination.says_folder() || is_folder(&open, &path).await?;
     let target = if into_folder { below(&path, plain_name(source)?)? } else { path };
     let mut tally = Tally::default();
@@ -189,9 +189,14 @@ async fn put_folder(open: &Open, source: &Path, target: &GuestPath, tally: &mut 
     Ok(())
 }
 
-async fn bring_out(source: &SandboxPath, destination: Option<&PathBuf>, folders: Folders) -> Result<Exit> {
+async fn bring_out(
+    whose: &Whose,
+    source: &SandboxPath,
+    destination: Option<&PathBuf>,
+    folders: Folders,
+) -> Result<Exit> {
     let path = source.path()?;
-    let open = find(&source.id)?;
+    let open = whose.find(&source.id).await?;
     let found = open.client.read_file(&open.id, path.as_str()).await?;
     let Some(destination) = destination else {
         let Found::File(mut content) = found else {

@@ -1,14 +1,18 @@
-//! Makes a sandbox that stays open: claims a place for it and starts its keeper, and hears whether that succeeded.
+//! Makes a sandbox that stays open: claims a place for it and starts its keeper, and hears whether that succeeded; or asks a
+//! service for one.
 
-use super::configuration;
+use super::{Whose, configuration};
 use crate::arguments::SandboxCreateArguments;
+use crate::command::client::{self, Asked};
+use crate::command::{input, runtime};
 use crate::exit::Exit;
 use crate::output::{self, Format};
 use crucible::compose;
 use crucible::config::{Configuration, Environment};
-use crucible_api::v1::{ProblemDetail, Sandbox};
+use crucible_api::v1::{CreateSandbox, ProblemDetail, Sandbox};
 use crucible_core::{Error, ErrorKind, Result};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::io::Read;
 use std::process::{Command, Stdio};
 
@@ -29,7 +33,41 @@ pub(super) enum FirstWord {
 ///
 /// # Errors
 /// Crucible's own failures.
-pub(super) fn create(arguments: &SandboxCreateArguments) -> Result<Exit> {
+pub(super) fn create(whose: &Whose, arguments: &SandboxCreateArguments) -> Result<Exit> {
+    let sandbox = match whose {
+        Whose::Here => start(arguments)?,
+        Whose::Service(client) => Box::new(runtime()?.block_on(client.create_sandbox(&request(arguments)?))?),
+    };
+    match arguments.format() {
+        Format::Json => output::json(&sandbox),
+        Format::Text => output::data(&format!("{}\n", output::neutral(&sandbox.id))),
+    }
+}
+
+/// What is asked of a service.
+fn request(arguments: &SandboxCreateArguments) -> Result<CreateSandbox> {
+    let operation = "ask for a sandbox";
+    let Asked { mut limits, backend, policy, network } = client::asked(&arguments.settings, operation)?;
+    if network.is_some() {
+        let message = "--network: what a service's sandbox reaches, its policy says";
+        return Err(Error::new(ErrorKind::InvalidInput, operation, message).with_hint("name a policy of the service"));
+    }
+    limits.remove("timeout");
+    Ok(CreateSandbox {
+        backend,
+        language: arguments.language.clone(),
+        policy,
+        limits,
+        env: input::environment(&BTreeMap::new(), &arguments.env, |name| std::env::var_os(name))?,
+        tripwires: Vec::new(),
+        command_timeout: arguments.settings.timeout().map(|time| time.to_string()),
+        idle_timeout: arguments.idle_timeout.map(|time| time.to_string()),
+        lifetime: arguments.lifetime.map(|time| time.to_string()),
+    })
+}
+
+/// Starts a keeper, and hears of its sandbox.
+fn start(arguments: &SandboxCreateArguments) -> Result<Box<Sandbox>> {
     // What is wrong with the request is found here, where it can be told best.
     let configuration = Configuration::load(&Environment::of_process(), &arguments.settings.overrides())?;
     let backend = compose::choose(configuration.backend(), arguments.settings.unsafe_backends())?;
@@ -57,26 +95,22 @@ pub(super) fn create(arguments: &SandboxCreateArguments) -> Result<Exit> {
         let read = said.take(LONGEST_WORD).read_to_end(&mut word);
         read.map_err(|error| failed("it can't be heard", error))?;
     }
-    let sandbox = match serde_json::from_slice(&word) {
-        Ok(FirstWord::Sandbox(sandbox)) => sandbox,
+    match serde_json::from_slice(&word) {
+        Ok(FirstWord::Sandbox(sandbox)) => Ok(sandbox),
         Ok(FirstWord::Error(error)) => {
             let _ended = keeper.wait();
             place.remove()?;
-            return Err(error.to_error("create the sandbox"));
+            Err(error.to_error("create the sandbox"))
         }
         Err(_) => {
             let _ended = keeper.wait();
             let log = place.log_end();
             place.remove()?;
             let error = Error::new(ErrorKind::Infrastructure, operation, "the sandbox's keeper ended without a word");
-            return Err(match log.trim() {
+            Err(match log.trim() {
                 "" => error,
                 log => error.with_source(log.to_owned()),
-            });
+            })
         }
-    };
-    match arguments.format() {
-        Format::Json => output::json(&sandbox),
-        Format::Text => output::data(&format!("{}\n", sandbox.id)),
     }
 }

@@ -1,7 +1,7 @@
 //! Runs a command in a sandbox that is open, with our own streams or our own terminal.
 
 use super::raw::{self, RawTerminal};
-use super::{Open, find};
+use super::{Open, Whose};
 use crate::arguments::{CommandFlags, Controls, Interactive, SandboxExecArguments, SandboxShellArguments};
 use crate::command::{input, runtime};
 use crate::exit::Exit;
@@ -27,16 +27,16 @@ const SHELL: &str = "command -v bash >/dev/null 2>&1 && exec bash; exec sh";
 ///
 /// # Errors
 /// Crucible's own failures.
-pub(super) fn exec(arguments: &SandboxExecArguments) -> Result<Exit> {
+pub(super) fn exec(whose: &Whose, arguments: &SandboxExecArguments) -> Result<Exit> {
     let request = request(&arguments.flags, arguments.command.clone())?;
-    perform(&arguments.id, request, arguments.interactive(), arguments.controls())
+    perform(whose, &arguments.id, request, arguments.interactive(), arguments.controls())
 }
 
 /// Opens a shell.
 ///
 /// # Errors
 /// Crucible's own failures.
-pub(super) fn shell(arguments: &SandboxShellArguments) -> Result<Exit> {
+pub(super) fn shell(whose: &Whose, arguments: &SandboxShellArguments) -> Result<Exit> {
     let command = if arguments.command.is_empty() {
         ["sh", "-c", SHELL].map(str::to_owned).to_vec()
     } else {
@@ -46,7 +46,7 @@ pub(super) fn shell(arguments: &SandboxShellArguments) -> Result<Exit> {
     if let Ok(term) = std::env::var("TERM") {
         request.env.entry("TERM".to_owned()).or_insert(term);
     }
-    perform(&arguments.id, request, Interactive::Yes, Controls::Passed)
+    perform(whose, &arguments.id, request, Interactive::Yes, Controls::Passed)
 }
 
 fn request(flags: &CommandFlags, command: Vec<String>) -> Result<ExecRequest> {
@@ -60,8 +60,13 @@ fn request(flags: &CommandFlags, command: Vec<String>) -> Result<ExecRequest> {
     })
 }
 
-fn perform(id: &str, mut request: ExecRequest, interactive: Interactive, controls: Controls) -> Result<Exit> {
-    let open = find(id)?;
+fn perform(
+    whose: &Whose,
+    id: &str,
+    mut request: ExecRequest,
+    interactive: Interactive,
+    controls: Controls,
+) -> Result<Exit> {
     let controls = match interactive {
         Interactive::Yes => {
             request.terminal = Some(raw::size().unwrap_or(TerminalSize { rows: 24, columns: 80 }));
@@ -70,7 +75,7 @@ fn perform(id: &str, mut request: ExecRequest, interactive: Interactive, control
         Interactive::No => controls,
     };
     let runtime = runtime()?;
-    let done = runtime.block_on(converse(&open, request, interactive, controls));
+    let done = runtime.block_on(async { converse(&whose.find(id).await?, request, interactive, controls).await });
     // A thread of the runtime may wait for standard input for ever.
     runtime.shutdown_background();
     let (done, failure) = done?;

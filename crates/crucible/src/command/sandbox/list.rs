@@ -1,6 +1,6 @@
 //! Lists the sandboxes that are open, and folders of one.
 
-use super::{Open, all, find};
+use super::Whose;
 use crate::arguments::{SandboxListArguments, SandboxLsArguments};
 use crate::command::runtime;
 use crate::exit::Exit;
@@ -18,11 +18,13 @@ const PATIENCE: Duration = Duration::from_secs(5);
 ///
 /// # Errors
 /// Crucible's own failures.
-pub(super) fn list(arguments: &SandboxListArguments) -> Result<Exit> {
-    let open: Vec<Open> = all()?.into_iter().map(Open::from).collect();
+pub(super) fn list(whose: &Whose, arguments: &SandboxListArguments) -> Result<Exit> {
     let sandboxes = runtime()?.block_on(async {
+        if let Whose::Service(client) = whose {
+            return client.sandboxes().await;
+        }
         let mut sandboxes = Vec::new();
-        for open in &open {
+        for open in &whose.all().await? {
             match tokio::time::timeout(PATIENCE, open.client.sandbox(&open.id)).await {
                 Ok(Ok(sandbox)) => sandboxes.push(sandbox),
                 // It ended meanwhile.
@@ -31,11 +33,11 @@ pub(super) fn list(arguments: &SandboxListArguments) -> Result<Exit> {
                 Err(_) => output::warning(&format!("{}: its keeper doesn't answer", open.id)),
             }
         }
-        sandboxes
-    });
+        Ok(sandboxes)
+    })?;
     match arguments.format() {
         Format::Json => output::json(&SandboxList { sandboxes, cursor: None }),
-        Format::Text => output::data(&table(&sandboxes)),
+        Format::Text => output::data(&output::neutral(&table(&sandboxes))),
     }
 }
 
@@ -67,10 +69,12 @@ fn table(sandboxes: &[Sandbox]) -> String {
 ///
 /// # Errors
 /// Crucible's own failures.
-pub(super) fn list_files(arguments: &SandboxLsArguments) -> Result<Exit> {
+pub(super) fn list_files(whose: &Whose, arguments: &SandboxLsArguments) -> Result<Exit> {
     let path = arguments.path.path()?;
-    let open = find(&arguments.path.id)?;
-    let found = runtime()?.block_on(open.client.read_file(&open.id, path.as_str()))?;
+    let found = runtime()?.block_on(async {
+        let open = whose.find(&arguments.path.id).await?;
+        open.client.read_file(&open.id, path.as_str()).await
+    })?;
     let list = match found {
         Found::Folder(list) => list,
         Found::File(_) => {

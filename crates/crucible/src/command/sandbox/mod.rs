@@ -1,4 +1,5 @@
-//! `crucible sandbox`: sandboxes that stay open, each kept by a process of its own that serves the HTTP interface on a socket.
+//! `crucible sandbox`: sandboxes that stay open, each kept by a process of its own that serves the HTTP interface on a socket, or
+//! all by a service that is named.
 //!
 //! Invariant: what is left over of a keeper that was killed is removed by whoever looks next. A name that a guest made is
 //! shown without what could steer the terminal, and never becomes a path here unless it is a plain name.
@@ -10,13 +11,14 @@ mod keeper;
 mod list;
 mod raw;
 
-use super::runtime;
-use crate::arguments::{Chosen, SandboxForkArguments, SandboxRmArguments, SandboxVerb};
+use super::{client, runtime};
+use crate::arguments::{Chosen, SandboxArguments, SandboxForkArguments, SandboxRmArguments, SandboxVerb};
 use crate::exit::Exit;
 use crate::output::{self, Format};
 use crucible::compose;
 use crucible::config::{Configuration, Environment, Overrides};
 use crucible_api::client::{Address, Client};
+use crucible_api::v1::Sandbox;
 use crucible_core::{Error, ErrorKind, Result, SandboxId};
 use crucible_state::file::KeptPlace;
 
@@ -27,19 +29,23 @@ const MOST_CANDIDATES: usize = 5;
 ///
 /// # Errors
 /// Crucible's own failures.
-pub(crate) fn sandbox(verb: SandboxVerb) -> Result<Exit> {
-    match verb {
+pub(crate) fn sandbox(arguments: &SandboxArguments) -> Result<Exit> {
+    let whose = match &arguments.server {
+        None => Whose::Here,
+        Some(_) => Whose::Service(client::client(arguments.server.as_ref())?),
+    };
+    match &arguments.verb {
         SandboxVerb::Create(arguments) => match &arguments.keep_in {
-            Some(place) => keeper::keep(&arguments, place),
-            None => create::create(&arguments),
+            Some(place) => keeper::keep(arguments, place),
+            None => create::create(&whose, arguments),
         },
-        SandboxVerb::List(arguments) => list::list(&arguments),
-        SandboxVerb::Exec(arguments) => exec::exec(&arguments),
-        SandboxVerb::Cp(arguments) => copy::copy(&arguments),
-        SandboxVerb::Ls(arguments) => list::list_files(&arguments),
-        SandboxVerb::Shell(arguments) => exec::shell(&arguments),
-        SandboxVerb::Fork(arguments) => fork(&arguments),
-        SandboxVerb::Rm(arguments) => remove(&arguments),
+        SandboxVerb::List(arguments) => list::list(&whose, arguments),
+        SandboxVerb::Exec(arguments) => exec::exec(&whose, arguments),
+        SandboxVerb::Cp(arguments) => copy::copy(&whose, arguments),
+        SandboxVerb::Ls(arguments) => list::list_files(&whose, arguments),
+        SandboxVerb::Shell(arguments) => exec::shell(&whose, arguments),
+        SandboxVerb::Fork(arguments) => fork(&whose, arguments),
+        SandboxVerb::Rm(arguments) => remove(&whose, arguments),
     }
 }
 
@@ -47,39 +53,61 @@ fn configuration() -> Result<Configuration> {
     Configuration::load(&Environment::of_process(), &Overrides::default())
 }
 
-/// A sandbox that is open, and the way to its keeper, for as long as this lives.
+/// Whose sandboxes are meant.
+enum Whose {
+    /// Those that processes of this machine keep.
+    Here,
+    /// Those of a service.
+    Service(Client),
+}
+
+/// A sandbox that is open, and the way to it, for as long as this lives.
 struct Open {
     id: String,
     client: Client,
-    _place: KeptPlace,
+    _place: Option<KeptPlace>,
+}
+
+impl Whose {
+    /// Every sandbox that is open.
+    async fn all(&self) -> Result<Vec<Open>> {
+        match self {
+            Self::Here => {
+                let places = compose::sandbox_places(&configuration()?)?.list()?;
+                Ok(places.into_iter().map(Open::from).collect())
+            }
+            Self::Service(client) => {
+                let sandboxes = client.sandboxes().await?;
+                let open = |sandbox: Sandbox| Open { id: sandbox.id, client: client.clone(), _place: None };
+                Ok(sandboxes.into_iter().map(open).collect())
+            }
+        }
+    }
+
+    /// The sandbox that a person means by its id, or the beginning or end of it.
+    async fn find(&self, text: &str) -> Result<Open> {
+        find(text, self.all().await?)
+    }
 }
 
 impl From<KeptPlace> for Open {
     fn from(place: KeptPlace) -> Self {
-        Self { id: place.id().to_string(), client: Client::new(Address::Unix(place.socket())), _place: place }
+        Self { id: place.id().to_string(), client: Client::new(Address::Unix(place.socket())), _place: Some(place) }
     }
 }
 
-/// Every sandbox that is open.
-fn all() -> Result<Vec<KeptPlace>> {
-    compose::sandbox_places(&configuration()?)?.list()
-}
-
-/// The sandbox that a person means by its id, or the beginning or end of it.
-fn find(text: &str) -> Result<Open> {
+fn find(text: &str, mut all: Vec<Open>) -> Result<Open> {
     let operation = "find the sandbox";
     let meant = text.trim().to_ascii_lowercase();
-    let mut places = all()?;
-    let ids: Vec<String> = places.iter().map(|place| place.id().to_string()).collect();
     let with = |fits: &dyn Fn(&str) -> bool| -> Vec<usize> {
-        ids.iter().enumerate().filter(|(_, id)| fits(id)).map(|(index, _)| index).collect()
+        all.iter().enumerate().filter(|(_, open)| fits(&open.id)).map(|(index, _)| index).collect()
     };
     let mut fitting = if meant.is_empty() { Vec::new() } else { with(&|id| id.starts_with(&meant)) };
     if fitting.is_empty() && !meant.is_empty() {
         fitting = with(&|id| id.ends_with(&meant));
     }
     match fitting[..] {
-        [index] => Ok(places.swap_remove(index).into()),
+        [index] => Ok(all.swap_remove(index)),
         [] => {
             let shown: String = text.chars().take(64).collect();
             let is_whole = meant.parse::<SandboxId>().is_ok();
@@ -92,8 +120,12 @@ fn find(text: &str) -> Result<Open> {
             ))
         }
         _ => {
-            let some: Vec<_> =
-                fitting.iter().take(MOST_CANDIDATES).filter_map(|index| ids.get(*index)).map(String::as_str).collect();
+            let some: Vec<_> = fitting
+                .iter()
+                .take(MOST_CANDIDATES)
+                .filter_map(|index| all.get(*index))
+                .map(|open| open.id.as_str())
+                .collect();
             let message = format!("{text:?} could be any of {} sandboxes", fitting.len());
             Err(Error::new(ErrorKind::InvalidInput, operation, message)
                 .with_hint(format!("such as {}", some.join(", "))))
@@ -101,21 +133,28 @@ fn find(text: &str) -> Result<Open> {
     }
 }
 
-fn fork(arguments: &SandboxForkArguments) -> Result<Exit> {
-    let open = find(&arguments.id)?;
-    let fork = runtime()?.block_on(open.client.fork_sandbox(&open.id))?;
+fn fork(whose: &Whose, arguments: &SandboxForkArguments) -> Result<Exit> {
+    let fork = runtime()?.block_on(async {
+        let open = whose.find(&arguments.id).await?;
+        open.client.fork_sandbox(&open.id).await
+    })?;
     match arguments.format() {
         Format::Json => output::json(&fork),
-        Format::Text => output::data(&format!("{}\n", fork.id)),
+        Format::Text => output::data(&format!("{}\n", output::neutral(&fork.id))),
     }
 }
 
-fn remove(arguments: &SandboxRmArguments) -> Result<Exit> {
-    let chosen: Vec<Open> = match arguments.chosen() {
-        Chosen::All => all()?.into_iter().map(Open::from).collect(),
-        Chosen::Some(ids) => ids.iter().map(|id| find(id)).collect::<Result<_>>()?,
-    };
+fn remove(whose: &Whose, arguments: &SandboxRmArguments) -> Result<Exit> {
     runtime()?.block_on(async {
+        let mut chosen = Vec::new();
+        match arguments.chosen() {
+            Chosen::All => chosen = whose.all().await?,
+            Chosen::Some(ids) => {
+                for id in ids {
+                    chosen.push(whose.find(id).await?);
+                }
+            }
+        }
         let mut result = Ok(Exit::Success);
         for open in &chosen {
             match open.client.destroy_sandbox(&open.id).await {
