@@ -52,8 +52,9 @@ pub(crate) use scan::{
     Detail, RulesExplainArguments, RulesListArguments, RulesTestArguments, RulesVerb, ScanArguments, ScanFormat,
 };
 pub(crate) use serve::{
-    DataFlags, KeysCreateArguments, KeysListArguments, KeysPlace, KeysRevokeArguments, KeysVerb, LogFormat,
-    ServeArguments, StoreBackupArguments, StoreCheckArguments, StoreGcArguments, StoreVerb,
+    Bound, DataFlags, KeysCreateArguments, KeysListArguments, KeysPlace, KeysRevokeArguments, KeysVerb, LogFormat,
+    ProjectsSetArguments, ProjectsVerb, ServeArguments, StoreBackupArguments, StoreCheckArguments, StoreGcArguments,
+    StoreVerb,
 };
 pub(crate) use settings::SettingFlags;
 
@@ -115,6 +116,9 @@ pub(crate) enum Verb {
     /// Keys that a service lets in: create, list, revoke
     #[command(subcommand)]
     Keys(KeysVerb),
+    /// What projects may have at a service: list, set
+    #[command(subcommand)]
+    Projects(ProjectsVerb),
     /// What a service keeps: check, backup, gc
     #[command(subcommand)]
     Store(StoreVerb),

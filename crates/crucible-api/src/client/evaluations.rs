@@ -3,7 +3,8 @@
 use super::{Client, escape, json, nothing};
 use crate::v1::{
     Accepted, BackendList, BatchAccepted, ComponentList, CreateKey, CreatedKey, DecideEvaluation, Evaluation,
-    EvaluationList, KeyList, QueueReport, StoreChecked, StoreForget, StoreForgotten, SubmitBatch, SubmitEvaluation,
+    EvaluationList, KeyList, Project, ProjectList, ProjectQuotas, QueueReport, StoreChecked, StoreForget,
+    StoreForgotten, SubmitBatch, SubmitEvaluation,
 };
 use crucible_core::{Result, TimeSpan};
 use hyper::Method;
@@ -155,6 +156,22 @@ impl Client {
     /// As [`Client::create_key`]; `NotFound` where there is none of that id.
     pub async fn revoke_key(&self, id: &str) -> Result<()> {
         self.request(Method::DELETE, &format!("/v1/keys/{}", escape(id)), nothing(), None).await.map(drop)
+    }
+
+    /// Projects that have quotas of their own.
+    ///
+    /// # Errors
+    /// As [`Client::create_key`].
+    pub async fn projects(&self) -> Result<ProjectList> {
+        self.ask(Method::GET, "/v1/projects", nothing()).await
+    }
+
+    /// Sets what a project may have.
+    ///
+    /// # Errors
+    /// As [`Client::create_key`]; `InvalidInput` for a name that can't be a project's.
+    pub async fn set_quotas(&self, project: &str, quotas: &ProjectQuotas) -> Result<Project> {
+        self.ask(Method::PUT, &format!("/v1/projects/{}", escape(project)), json(quotas)?).await
     }
 
     /// Has the service look through all that it keeps.

@@ -1,10 +1,12 @@
-//! The arguments of `crucible serve`, `keys` and `store`.
+//! The arguments of `crucible serve`, `keys`, `projects` and `store`.
 
+use super::client::ServerFlags;
 use clap::{Args, Subcommand, ValueEnum};
 use crucible::compose::Unsafe;
 use crucible::config::{Override, Overrides};
 use crucible_core::{ProjectId, Role, TimeSpan};
 use std::path::PathBuf;
+use std::str::FromStr;
 
 #[derive(Args, Debug)]
 #[command(after_help = "\
@@ -154,6 +156,72 @@ pub(crate) struct KeysPlace {
     /// One JSON document on standard output
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// What to do with what projects may have.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ProjectsVerb {
+    /// List projects that have quotas of their own
+    List(ProjectsListArguments),
+    /// Say what a project may have
+    Set(ProjectsSetArguments),
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  crucible projects list
+  crucible projects list --json | jq '.projects[].quotas.most_running'")]
+pub(crate) struct ProjectsListArguments {
+    #[command(flatten)]
+    pub(crate) server: ServerFlags,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  crucible projects set team-7 --most-running 4 --most-queued 1000
+  crucible projects set team-7 --most-per-day none
+
+What isn't named stays as it is. It is an administrator's; the key is in CRUCIBLE_KEY.")]
+pub(crate) struct ProjectsSetArguments {
+    /// The project
+    #[arg(value_name = "PROJECT")]
+    pub(crate) project: ProjectId,
+    #[command(flatten)]
+    pub(crate) quotas: QuotaFlags,
+    #[command(flatten)]
+    pub(crate) server: ServerFlags,
+}
+
+/// What is to be bounded; one of them at least.
+#[derive(Args, Debug)]
+#[group(required = true, multiple = true)]
+pub(crate) struct QuotaFlags {
+    /// Evaluations that run at one time; none is no bound
+    #[arg(long, value_name = "NUMBER|none", allow_hyphen_values = true)]
+    pub(crate) most_running: Option<Bound<u32>>,
+    /// Evaluations that wait at one time
+    #[arg(long, value_name = "NUMBER|none", allow_hyphen_values = true)]
+    pub(crate) most_queued: Option<Bound<u64>>,
+    /// Evaluations accepted within a day
+    #[arg(long, value_name = "NUMBER|none", allow_hyphen_values = true)]
+    pub(crate) most_per_day: Option<Bound<u64>>,
+}
+
+/// A bound, or that there is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Bound<T>(pub(crate) Option<T>);
+
+impl<T: FromStr> FromStr for Bound<T> {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "none" {
+            return Ok(Self(None));
+        }
+        text.parse().map(|bound| Self(Some(bound))).map_err(|_| "it is neither a whole number nor none".to_owned())
+    }
 }
 
 /// What to do with what a service keeps.

@@ -16,6 +16,7 @@ mod input;
 mod keys;
 mod mcp;
 mod policy;
+mod projects;
 mod review;
 mod rules;
 mod runtime;
@@ -47,6 +48,7 @@ pub(crate) fn dispatch(arguments: Arguments) -> Exit {
         Verb::Cancel(arguments) => client::cancel(&arguments),
         Verb::Demo(arguments) => demo::demo(&arguments),
         Verb::Keys(verb) => keys::keys(&verb),
+        Verb::Projects(verb) => projects::projects(&verb),
         Verb::Store(verb) => store::store(&verb),
         Verb::SelfTest(arguments) => self_test::self_test(&arguments),
         Verb::Doctor(arguments) => doctor::doctor(&arguments),

@@ -240,6 +240,7 @@ fn service_settings(configuration: &Configuration) -> Result<ServiceSettings> {
     let most_running = configuration.most_running()?.and_then(|most| usize::try_from(most).ok());
     Ok(ServiceSettings {
         most_running: most_running.unwrap_or(usual.most_running),
+        most_running_on: configuration.most_running_on()?,
         most_queued: configuration.most_queued()?.into(),
         attempts: configuration.attempts()?,
         ..usual

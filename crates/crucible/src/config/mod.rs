@@ -363,6 +363,21 @@ impl Configuration {
         }
     }
 
+    /// How many evaluations a service runs at one time on each backend that has a bound of its own.
+    ///
+    /// # Errors
+    /// `Configuration` for what isn't a number.
+    pub fn most_running_on(&self) -> Result<BTreeMap<String, usize>> {
+        let bound = |backend: String| {
+            let key = format!("serve.most_running_on.{backend}");
+            match self.values.parse_number(&key)? {
+                0 => Err(self.wrong(&key, "nothing would ever run on it")),
+                most => Ok((backend, most)),
+            }
+        };
+        self.values.names("serve.most_running_on.").into_iter().map(bound).collect()
+    }
+
     /// How many evaluations may wait at a service.
     ///
     /// # Errors

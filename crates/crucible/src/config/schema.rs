@@ -135,6 +135,16 @@ const SECTIONS: &[(&str, Node)] = &[
             ("data", Node::Text),
             ("auth", Node::Text),
             ("most_running", Node::Text),
+            (
+                "most_running_on",
+                Node::Section(&[
+                    ("jail", Node::Text),
+                    ("docker", Node::Text),
+                    ("gvisor", Node::Text),
+                    ("wasm", Node::Text),
+                    ("subprocess", Node::Text),
+                ]),
+            ),
             ("most_queued", Node::Text),
             ("most_requests", Node::Text),
             ("webhook_networks", Node::List),

@@ -107,3 +107,52 @@ fn whoever_watches_goes_on_with_the_next_service_where_one_was_killed() {
     // Each event once, over both services.
     assert!(numbers.iter().copied().eq(1..=u64::try_from(numbers.len()).unwrap()), "{numbers:?}");
 }
+
+#[test]
+fn what_projects_may_have_is_set_and_what_is_not_named_stays() {
+    let place = Place::new();
+    let server = place.serve(&[]);
+    let url = server.url();
+    let on = |arguments: &[&str]| place.well(&[&["projects"], arguments, &["--server", &url]].concat());
+    assert_eq!(on(&["list"]), "");
+    let set = on(&["set", "red", "--most-running", "2", "--most-per-day", "40"]);
+    assert_eq!(set, "red: at most 2 running, at most 40 within a day\n");
+    assert_eq!(
+        on(&["set", "red", "--most-running", "none", "--most-queued", "3"]),
+        "red: at most 3 waiting, at most 40 within a day\n"
+    );
+    let listed = json(&on(&["list", "--json"]));
+    assert_eq!(
+        listed["projects"][0]["quotas"],
+        serde_json::json!({"most_running": null, "most_queued": 3, "most_per_day": 40})
+    );
+    place.badly(&["projects", "set", "red", "--most-running", "-1"], 2, &["neither a whole number nor none"]);
+    place.badly(&["projects", "set", "red", "--most-running", "many"], 2, &["neither a whole number nor none"]);
+    place.badly(&["projects", "set", "red", "--server", &url], 2, &["--most-running"]);
+    place.badly(&["projects", "set", "red", "--most-queued", "9999999999", "--server", &url], 65, &["is more than"]);
+}
+
+#[test]
+fn waiting_for_what_is_held_ends_and_says_so() {
+    let place = Place::new();
+    let policy =
+        "require = []\nunenforced_limits = 'record'\n[before]\nimports_forbidden = ['socket']\nimports = 'hold'\n";
+    place.configure(
+        "[run]\npolicy = './mine.toml'\n[serve]\nmost_running_on = { jail = 1 }\n",
+        &[("mine.toml", policy)],
+    );
+    let server = place.serve(&[]);
+    let jail = server.get("/v1/backends").expect(200)["backends"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|one| one["backend"] == "jail")
+        .cloned();
+    assert_eq!(jail.unwrap()["most_running"], 1);
+    let url = server.url();
+    let arguments = ["submit", "-l", "python", "-c", "import socket", "--wait", "--server", &url];
+    let done = place.run(&arguments);
+    let said = String::from_utf8_lossy(&done.stderr);
+    assert_eq!(done.status.code(), Some(76), "{said}");
+    assert!(said.contains("until somebody has decided") && said.contains("`crucible watch "), "{said}");
+}

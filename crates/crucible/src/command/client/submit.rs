@@ -1,6 +1,7 @@
 //! `crucible submit`: programs of this machine, sent to a service.
 
-use super::{Asked, asked, client_of, exit, in_words, watch};
+use super::watch::{self, WhileHeld};
+use super::{Asked, asked, client_of, exit, in_words};
 use crate::arguments::{FileFlag, SubmitArguments};
 use crate::command::runtime;
 use crate::exit::Exit;
@@ -42,7 +43,16 @@ pub(crate) fn submit(arguments: &SubmitArguments) -> Result<Exit> {
             return match (arguments.wait, format) {
                 (false, Format::Json) => output::json(&accepted),
                 (false, Format::Text) => output::data(&format!("{}\n", output::neutral(&accepted.id))),
-                (true, Format::Text) => watch::follow(&client, &accepted.id, format).await,
+                (true, Format::Text) => {
+                    let ended = watch::follow(&client, &accepted.id, format, WhileHeld::Ends).await?;
+                    if ended == Exit::Held {
+                        let id = output::neutral(&accepted.id);
+                        output::hint(&format!(
+                            "the page of the service lets a reviewer decide; `crucible watch {id}` follows it then"
+                        ));
+                    }
+                    Ok(ended)
+                }
                 (true, Format::Json) => {
                     let evaluation = result(&client, &accepted.id).await?;
                     let shown = output::json(&evaluation)?;

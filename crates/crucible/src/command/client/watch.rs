@@ -17,6 +17,15 @@ const TRIES: u32 = 30;
 /// How long to wait in between.
 const PAUSE: Duration = Duration::from_secs(1);
 
+/// What becomes of following an evaluation that is held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum WhileHeld {
+    /// It is followed on, once somebody has decided.
+    Waits,
+    /// It is over: nobody may be there who could decide.
+    Ends,
+}
+
 /// Follows an evaluation to its end.
 ///
 /// # Errors
@@ -24,7 +33,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 pub(crate) fn watch(arguments: &WatchArguments) -> Result<Exit> {
     let client = client_of(&arguments.server)?;
     let runtime = runtime()?;
-    let watched = runtime.block_on(follow(&client, &arguments.id, arguments.server.format()));
+    let watched = runtime.block_on(follow(&client, &arguments.id, arguments.server.format(), WhileHeld::Waits));
     runtime.shutdown_background();
     watched
 }
@@ -33,13 +42,13 @@ pub(crate) fn watch(arguments: &WatchArguments) -> Result<Exit> {
 ///
 /// # Errors
 /// What the service answers.
-pub(super) async fn follow(client: &Client, id: &str, format: Format) -> Result<Exit> {
+pub(super) async fn follow(client: &Client, id: &str, format: Format, held: WhileHeld) -> Result<Exit> {
     let gone = CancellationToken::new();
     let live = match format {
         Format::Text => Some(LiveOutput::new(Controls::Neutralised, gone.clone())?),
         Format::Json => None,
     };
-    let (mut last, mut tries) = (0, 0);
+    let (mut last, mut tries, mut is_held) = (0, 0, false);
     'following: loop {
         let followed = async {
             let mut events = client.events(id, last).await?;
@@ -54,8 +63,9 @@ pub(super) async fn follow(client: &Client, id: &str, format: Format) -> Result<
                     }
                     Some(live) => show(live, &event).await,
                 }
-                // Whoever reads our output went away.
-                if gone.is_cancelled() {
+                is_held = event.kind == "held" && held == WhileHeld::Ends;
+                // Or whoever reads our output went away.
+                if is_held || gone.is_cancelled() {
                     return Ok(());
                 }
             }
@@ -63,6 +73,7 @@ pub(super) async fn follow(client: &Client, id: &str, format: Format) -> Result<
         };
         match followed.await {
             Ok(()) if gone.is_cancelled() => return Ok(Exit::Interrupted(crate::exit::SIGPIPE)),
+            Ok(()) if is_held => break 'following,
             Ok(()) => {
                 let state = client.evaluation(id, None).await.map(|evaluation| evaluation.state);
                 if state.is_ok_and(|state| state.is_final()) {
