@@ -2,6 +2,7 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { Page } from "@playwright/test";
 import { expect, test } from "./page";
 import { startService } from "./start";
 
@@ -33,18 +34,25 @@ test("the page says that the service is away, and goes on by itself when it is b
 
 test("a piece of a page that didn't come is asked for again", async ({ page }) => {
   const service = await startService();
+  try {
+    await missing(page, service.url);
+  } finally {
+    await service.stop();
+  }
+});
+
+async function missing(page: Page, url: string): Promise<void> {
   let missed = 0;
   await page.route(/OverTimeCanvas|Evaluations-/, async (route) => {
     if (!route.request().url().endsWith(".js") || missed >= 2) return route.continue();
     missed += 1;
     return route.abort("connectionrefused");
   });
-  await page.goto(`${service.url}/monitor`);
+  await page.goto(`${url}/monitor`);
   await expect(page.locator(".over-time-plot canvas").first()).toBeVisible();
   await expect(page.getByRole("alert")).toHaveCount(0);
   missed = 0;
   await page.getByRole("link", { name: "Evaluations" }).click();
   await expect(page.getByRole("heading", { name: "Evaluations" })).toBeVisible();
   expect(missed).toBe(2);
-  await service.stop();
-});
+}
