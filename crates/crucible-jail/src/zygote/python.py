@@ -215,14 +215,15 @@ def crucible_zygote(preload, guest_root, library=None):
             said = "%s: can't open file %r: [Errno %d] %s" % (before_file[0], file, error.errno, error.strerror)
             print(said, file=sys.stderr)
             finish(2)
+        failure = None
         try:
             exec(compile(source, file, "exec", dont_inherit=True), main)
-            status = 0
         except BaseException as error:
             # Without this function's own frame.
-            behind = error.__traceback__.tb_next
-            status = conclude(error.with_traceback(behind))
-            del error, behind
+            failure = error.with_traceback(error.__traceback__.tb_next)
+        # Outside, so that what a hook raises has nothing that it came of.
+        status = 0 if failure is None else conclude(failure)
+        del failure
         finish(status)
 
     # What Python does once, when it first compiles and when it first reads a file.
