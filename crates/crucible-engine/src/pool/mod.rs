@@ -72,6 +72,8 @@ pub struct PoolCounts {
     pub uncleared: u64,
     /// How many stand ready now.
     pub ready: usize,
+    /// How many are being made or cleared away now.
+    pub under_way: usize,
     /// How long those that were used had stood ready, together.
     pub waited: Duration,
 }
@@ -233,6 +235,7 @@ impl Pool {
             renewed: self.renewed.load(Ordering::Relaxed),
             uncleared: self.uncleared.load(Ordering::Relaxed),
             ready: self.shelves().iter().map(|shelf| shelf.standing.len()).sum(),
+            under_way: self.under_way.len(),
             waited: Duration::from_micros(self.waited_micros.load(Ordering::Relaxed)),
         }
     }
