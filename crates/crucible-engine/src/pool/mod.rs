@@ -350,7 +350,7 @@ impl Pool {
     ) -> Result<(), Box<dyn Sandbox>> {
         let Ok(permit) = Arc::clone(&self.clearing).try_acquire_owned() else { return Err(sandbox) };
         let pool = Arc::clone(self);
-        let again = again.filter(|kind| self.reserve(kind)).cloned();
+        let again = again.filter(|kind| sandbox.may_be_renewed() && self.reserve(kind)).cloned();
         self.under_way.spawn(async move {
             let cleared = match &again {
                 Some(kind) => pool.renew(sandbox, kind).await,
