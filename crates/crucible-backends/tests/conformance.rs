@@ -40,13 +40,24 @@ async fn jail() -> Result<ConformanceSubject, Unavailable> {
     })
 }
 
-/// The jail with interpreters that are made ready before their programs come.
-async fn warm_jail() -> Result<ConformanceSubject, Unavailable> {
-    let cold = jail().await?;
+/// A backend with interpreters that are made ready before their programs come.
+fn warm(cold: ConformanceSubject) -> ConformanceSubject {
     let run = ["{interpreter}", "-I", "-S", "-B", "{file}"].map(str::to_owned).to_vec();
     // Without variables of its own: the suite's commands have none.
     let python = Arc::new(Language { run, env: BTreeMap::new(), ..Language::clone(&cold.python) });
-    Ok(ConformanceSubject { python, readiness: Readiness::Interpreter, ..cold })
+    ConformanceSubject { python, readiness: Readiness::Interpreter, ..cold }
+}
+
+async fn warm_jail() -> Result<ConformanceSubject, Unavailable> {
+    jail().await.map(warm)
+}
+
+async fn warm_docker() -> Result<ConformanceSubject, Unavailable> {
+    docker().await.map(warm)
+}
+
+async fn warm_gvisor() -> Result<ConformanceSubject, Unavailable> {
+    gvisor().await.map(warm)
 }
 
 async fn subprocess() -> Result<ConformanceSubject, Unavailable> {
@@ -155,6 +166,14 @@ mod wasm_conforms {
 
 mod warm_jail_conforms {
     crucible_testkit::conformance_suite!(super::warm_jail);
+}
+
+mod warm_docker_conforms {
+    crucible_testkit::conformance_suite!(super::warm_docker);
+}
+
+mod warm_gvisor_conforms {
+    crucible_testkit::conformance_suite!(super::warm_gvisor);
 }
 
 mod jail_conforms {

@@ -3,11 +3,13 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test's own sandboxes")]
 
+use crucible_backends::docker::{DockerBackend, DockerConfig};
+use crucible_backends::gvisor::{GvisorBackend, GvisorConfig};
 use crucible_backends::jail::{JailBackend, JailConfig};
 use crucible_backends::runtime::DEFAULT_LANGUAGES;
 use crucible_core::{
-    Backend, Command, Component, ExitStatus, GuestPath, Language, Limits, Policy, ProjectId, Readiness, Sandbox,
-    SandboxId, SandboxRequest,
+    Backend, Command, ExitStatus, GuestPath, HostPath, Language, Limits, Policy, ProjectId, Readiness, Sandbox,
+    SandboxId, SandboxRequest, TerminalSize,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
@@ -23,11 +25,11 @@ fn python() -> Arc<Language> {
     Arc::new(table.languages.remove("python").unwrap())
 }
 
-/// The jail, where interpreters can be made ready in it.
-async fn jail() -> Option<JailBackend> {
-    match JailBackend::start(JailConfig::default()).await {
-        Ok(jail) => Some(jail),
-        Err(error) if std::env::var("CRUCIBLE_REQUIRE").is_ok_and(|list| list.contains("jail")) => panic!("{error}"),
+/// A backend with which interpreters can be made ready, where it works here.
+fn found<B: Backend + 'static>(name: &str, started: crucible_core::Result<B>) -> Option<Arc<dyn Backend>> {
+    match started {
+        Ok(backend) => Some(Arc::new(backend)),
+        Err(error) if std::env::var("CRUCIBLE_REQUIRE").is_ok_and(|list| list.contains(name)) => panic!("{error}"),
         Err(error) => {
             let _ = writeln!(std::io::stderr(), "skipped: {error}");
             None
@@ -35,12 +37,49 @@ async fn jail() -> Option<JailBackend> {
     }
 }
 
-async fn sandbox(jail: &JailBackend, readiness: Readiness, project: Option<&str>) -> Box<dyn Sandbox> {
+async fn jail() -> Option<Arc<dyn Backend>> {
+    found("jail", JailBackend::start(JailConfig::default()).await)
+}
+
+async fn docker() -> Option<Arc<dyn Backend>> {
+    static IMAGE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+    let started = async {
+        let backend = DockerBackend::start(&DockerConfig::default()).await?;
+        let _alone = IMAGE.lock().await;
+        if backend.daemon().image(&python().image).await.is_err() {
+            backend.daemon().import_host("python", &python(), None).await?;
+        }
+        Ok(backend)
+    };
+    found("docker", started.await)
+}
+
+async fn gvisor() -> Option<Arc<dyn Backend>> {
+    // What takes a moment to find out about runsc is found out once for all tests.
+    let cache = Some(HostPath::new(concat!(env!("CARGO_TARGET_TMPDIR"), "/gvisor-cache")));
+    found("gvisor", GvisorBackend::start(GvisorConfig { cache, ..GvisorConfig::default() }).await)
+}
+
+/// All that work here.
+async fn backends() -> Vec<Arc<dyn Backend>> {
+    [jail().await, docker().await, gvisor().await].into_iter().flatten().collect()
+}
+
+fn request(readiness: Readiness) -> SandboxRequest {
+    SandboxRequest {
+        id: SandboxId::generate(),
+        language: Some(python()),
+        limits: Limits::default(),
+        policy: Policy { require: BTreeSet::new(), ..Policy::default() },
+        readiness,
+        project: None,
+    }
+}
+
+async fn sandbox(backend: &dyn Backend, readiness: Readiness, project: Option<&str>) -> Box<dyn Sandbox> {
     let project = project.map(|name| name.parse::<ProjectId>().unwrap());
-    let (language, limits, policy) = (Some(python()), Limits::default(), Policy::default());
-    let request = SandboxRequest { id: SandboxId::generate(), language, limits, policy, readiness, project };
-    let sandbox = jail.create(request).await.unwrap();
-    assert_eq!(sandbox.readiness(), readiness);
+    let sandbox = backend.create(SandboxRequest { project, ..request(readiness) }).await.unwrap();
+    assert_eq!(sandbox.readiness(), readiness, "{}", backend.name());
     sandbox
 }
 
@@ -135,6 +174,8 @@ const PROGRAMS: &[Program] = &[
     ),
     Program { input: "one\ntwo\n", ..program("import sys; print(input(), sys.stdin.read().strip())") },
     Program { input: "", ..program("print(input())") },
+    Program { input: "one\ntwo\n", ..program("import os; print(os.read(0, 4), os.read(0, 100))") },
+    Program { input: "one\n", ..program("import os; os.execv('/bin/sh', ['sh', '-c', 'cat'])") },
     program(
         "import sys; print([s.encoding + s.errors + s.name + s.mode for s in (sys.stdin, sys.stdout, sys.stderr)], sys.stdout.line_buffering, sys.stdout.isatty(), sys.stdout.seekable())",
     ),
@@ -168,6 +209,16 @@ const PROGRAMS: &[Program] = &[
     program("import warnings; warnings.warn('careful')"),
     program("list = [1]; print = 2; open = None; isinstance = 1; getattr = len"),
     program("import sys; sys.excepthook = lambda t, e, tb: print('hook', t.__name__, tb.tb_lineno)\nraise ValueError"),
+    program(
+        "import sys\ndef hook(*_): raise KeyError('in the hook')\nsys.excepthook = hook\nraise ValueError('before')",
+    ),
+    program("import sys; sys.excepthook = lambda *_: sys.exit(4)\nraise ValueError"),
+    program("import sys; del sys.excepthook\n1 / 0"),
+    program(
+        "import sys, atexit; atexit.register(lambda: print(sys.last_value, sys.last_traceback.tb_lineno))\nint('x')",
+    ),
+    program("import ctypes; print('first', flush=True); ctypes.CDLL(None).printf(b'from c\\n'); raise SystemExit(3)"),
+    program("import ctypes; raise KeyboardInterrupt"),
     program("import sys; sys.modules['__main__'].__dict__.clear()"),
     program("import asyncio\nasync def f():\n    await asyncio.sleep(0); print('async')\nasyncio.run(f())"),
     program(
@@ -205,17 +256,16 @@ const PROGRAMS: &[Program] = &[
     Program { file: "it's.py", ..program("import sys\nraise RuntimeError(sys.argv)") },
 ];
 
-#[tokio::test]
-async fn a_program_sees_what_it_sees_of_an_interpreter_of_its_own() {
-    let Some(jail) = jail().await else { return };
+/// Runs all programs both ways.
+async fn compare(backend: &dyn Backend) {
     let mut others = Vec::new();
     for program in PROGRAMS {
         let (cold, warm) =
-            (sandbox(&jail, Readiness::Bare, None).await, sandbox(&jail, Readiness::Interpreter, None).await);
+            (sandbox(backend, Readiness::Bare, None).await, sandbox(backend, Readiness::Interpreter, None).await);
         let fresh = run(cold.as_ref(), program, Readiness::Bare).await;
         let seen = run(warm.as_ref(), program, Readiness::Interpreter).await;
         if fresh != seen {
-            others.push(format!("{}\n  its own: {fresh:?}\n  a fork:  {seen:?}", program.code));
+            others.push(format!("{}\n  its own: {fresh:?}\n  another: {seen:?}", program.code));
         }
         cold.destroy().await.unwrap();
         warm.destroy().await.unwrap();
@@ -224,39 +274,65 @@ async fn a_program_sees_what_it_sees_of_an_interpreter_of_its_own() {
 }
 
 #[tokio::test]
-async fn a_file_that_is_not_there_is_told_as_python_tells_it() {
+async fn a_program_sees_what_it_sees_of_an_interpreter_of_its_own() {
     let Some(jail) = jail().await else { return };
-    for readiness in [Readiness::Bare, Readiness::Interpreter] {
-        let sandbox = sandbox(&jail, readiness, None).await;
-        let argv = vec![sandbox.interpreter().unwrap().to_owned(), "missing.py".to_owned()];
-        let mut execution =
-            sandbox.exec(Command { argv, env: python().env.clone(), ..Command::default() }).await.unwrap();
-        let mut stderr = String::new();
-        execution.stderr.read_to_string(&mut stderr).await.unwrap();
-        assert_eq!(execution.process.wait().await.unwrap(), ExitStatus::Exited(2));
-        assert!(
-            stderr.ends_with("can't open file '/work/missing.py': [Errno 2] No such file or directory\n"),
-            "{stderr}"
-        );
-        sandbox.destroy().await.unwrap();
+    compare(jail.as_ref()).await;
+}
+
+#[tokio::test]
+async fn a_program_in_a_container_sees_what_it_sees_of_an_interpreter_of_its_own() {
+    let Some(docker) = docker().await else { return };
+    compare(docker.as_ref()).await;
+}
+
+#[tokio::test]
+async fn a_program_in_gvisor_sees_what_it_sees_of_an_interpreter_of_its_own() {
+    let Some(gvisor) = gvisor().await else { return };
+    compare(gvisor.as_ref()).await;
+}
+
+#[tokio::test]
+async fn a_file_that_is_not_there_is_told_as_python_tells_it() {
+    for backend in backends().await {
+        for readiness in [Readiness::Bare, Readiness::Interpreter] {
+            let sandbox = sandbox(backend.as_ref(), readiness, None).await;
+            // What an interpreter was started by is gone, too.
+            for file in ["missing.py", "main.py"] {
+                let path = GuestPath::parse(&format!("/work/{file}")).unwrap();
+                assert!(sandbox.read_file(&path).await.is_err(), "{file} in {}", backend.name());
+            }
+            assert_eq!(sandbox.list_files(&GuestPath::parse("/work").unwrap()).await.unwrap(), []);
+            let argv = vec![sandbox.interpreter().unwrap().to_owned(), "missing.py".to_owned()];
+            let mut execution =
+                sandbox.exec(Command { argv, env: python().env.clone(), ..Command::default() }).await.unwrap();
+            let mut stderr = String::new();
+            execution.stderr.read_to_string(&mut stderr).await.unwrap();
+            assert_eq!(execution.process.wait().await.unwrap(), ExitStatus::Exited(2));
+            assert!(
+                stderr.ends_with("can't open file '/work/missing.py': [Errno 2] No such file or directory\n"),
+                "{stderr}"
+            );
+            sandbox.destroy().await.unwrap();
+        }
     }
 }
 
 #[tokio::test]
 async fn what_is_to_be_random_is_drawn_anew_in_every_run() {
-    let Some(jail) = jail().await else { return };
     let code = "import random, secrets, uuid, os, tempfile\n\
                 print(random.random(), random.SystemRandom().random(), secrets.token_hex(8), uuid.uuid4(), os.urandom(8), tempfile.mktemp())";
-    let mut seen = BTreeSet::new();
-    for _ in 0..8 {
-        let sandbox = sandbox(&jail, Readiness::Interpreter, None).await;
-        let Seen { status, stdout, stderr, left: _ } =
-            run(sandbox.as_ref(), &program(code), Readiness::Interpreter).await;
-        assert_eq!((status, stderr.as_str()), (ExitStatus::Exited(0), ""));
-        for word in stdout.split_whitespace() {
-            assert!(seen.insert(word.to_owned()), "{word} was drawn twice");
+    for backend in backends().await {
+        let mut seen = BTreeSet::new();
+        for _ in 0..8 {
+            let sandbox = sandbox(backend.as_ref(), Readiness::Interpreter, None).await;
+            let Seen { status, stdout, stderr, left: _ } =
+                run(sandbox.as_ref(), &program(code), Readiness::Interpreter).await;
+            assert_eq!((status, stderr.as_str()), (ExitStatus::Exited(0), ""));
+            for word in stdout.split_whitespace() {
+                assert!(seen.insert(word.to_owned()), "{word} was drawn twice");
+            }
+            sandbox.destroy().await.unwrap();
         }
-        sandbox.destroy().await.unwrap();
     }
 }
 
@@ -266,60 +342,111 @@ async fn projects_share_no_interpreter() {
     let code = "print(hash('x'))";
     let mut seeds = Vec::new();
     for project in ["one", "one", "two"] {
-        let sandbox = sandbox(&jail, Readiness::Interpreter, Some(project)).await;
+        let sandbox = sandbox(jail.as_ref(), Readiness::Interpreter, Some(project)).await;
         seeds.push(run(sandbox.as_ref(), &program(code), Readiness::Interpreter).await.stdout);
         sandbox.destroy().await.unwrap();
     }
     assert!(seeds[0] == seeds[1] && seeds[1] != seeds[2], "{seeds:?}");
 }
 
+/// Executes a command that no interpreter waits for, and looks that it starts as ever.
+async fn starts_bare(sandbox: &dyn Sandbox, command: Command) {
+    let shown = format!("{command:?}");
+    let mut execution = sandbox.exec(command).await.unwrap();
+    assert_eq!((execution.readiness, sandbox.readiness()), (Readiness::Bare, Readiness::Bare), "{shown}");
+    drop(execution.stdin);
+    let mut stdout = String::new();
+    execution.stdout.read_to_string(&mut stdout).await.unwrap();
+    assert_eq!(
+        (stdout.trim_end(), execution.process.wait().await.unwrap()),
+        ("other", ExitStatus::Exited(0)),
+        "{shown}"
+    );
+}
+
 #[tokio::test]
 async fn a_command_that_is_another_one_starts_as_it_would_have() {
-    let Some(jail) = jail().await else { return };
-    for (argv, env) in [
-        (&["{}", "-c", "print('other')"][..], None),
-        (&["/bin/sh", "-c", "echo other"], None),
-        (&["{}", "main.py"], Some(("PYTHONHASHSEED", "0"))),
-    ] {
-        let sandbox = sandbox(&jail, Readiness::Interpreter, None).await;
+    let plain = Command::default;
+    for backend in backends().await {
+        for (argv, env, command) in [
+            (&["{}", "-c", "print('other')"][..], None, plain()),
+            (&["/bin/sh", "-c", "echo other"], None, plain()),
+            (&["{}", "-B", "main.py"], None, plain()),
+            (&["{}", "main.py"], Some(("PYTHONHASHSEED", "0")), plain()),
+            (&["{}", "main.py"], None, Command { terminal: Some(TerminalSize { rows: 24, columns: 80 }), ..plain() }),
+        ] {
+            let sandbox = sandbox(backend.as_ref(), Readiness::Interpreter, None).await;
+            let code = b"print('other')";
+            sandbox.write_file(&GuestPath::parse("/work/main.py").unwrap(), &mut code.as_slice(), false).await.unwrap();
+            let interpreter = sandbox.interpreter().unwrap().to_owned();
+            let argv = argv.iter().map(|word| word.replace("{}", &interpreter)).collect();
+            let mut variables = python().env.clone();
+            variables.extend(env.map(|(name, value)| (name.to_owned(), value.to_owned())));
+            starts_bare(sandbox.as_ref(), Command { argv, env: variables, ..command }).await;
+            sandbox.destroy().await.unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_command_starts_as_ever_where_the_interpreter_that_waited_is_dead() {
+    for backend in backends().await {
+        let sandbox = sandbox(backend.as_ref(), Readiness::Interpreter, None).await;
+        sandbox.end_processes().await.unwrap();
         let code = b"print('other')";
         sandbox.write_file(&GuestPath::parse("/work/main.py").unwrap(), &mut code.as_slice(), false).await.unwrap();
-        let interpreter = sandbox.interpreter().unwrap().to_owned();
-        let argv = argv.iter().map(|word| word.replace("{}", &interpreter)).collect();
-        let mut variables = python().env.clone();
-        variables.extend(env.map(|(name, value)| (name.to_owned(), value.to_owned())));
-        let mut execution = sandbox.exec(Command { argv, env: variables, ..Command::default() }).await.unwrap();
-        assert_eq!((execution.readiness, sandbox.readiness()), (Readiness::Bare, Readiness::Bare));
-        let mut stdout = String::new();
-        execution.stdout.read_to_string(&mut stdout).await.unwrap();
-        assert_eq!((stdout.as_str(), execution.process.wait().await.unwrap()), ("other\n", ExitStatus::Exited(0)));
+        let argv = vec![sandbox.interpreter().unwrap().to_owned(), "main.py".to_owned()];
+        starts_bare(sandbox.as_ref(), Command { argv, env: python().env.clone(), ..Command::default() }).await;
         sandbox.destroy().await.unwrap();
     }
 }
 
 #[tokio::test]
-async fn an_interpreter_that_cannot_be_made_ready_is_done_without() {
-    let Some(jail) = jail().await else { return };
-    for preload in ["no_such_module", "a module", "this; import os"] {
-        let language = Arc::new(Language { preload: vec![preload.to_owned()], ..Language::clone(&python()) });
-        let request = SandboxRequest {
-            id: SandboxId::generate(),
-            language: Some(language),
-            limits: Limits::default(),
-            policy: Policy::default(),
-            readiness: Readiness::Interpreter,
-            project: None,
-        };
-        let sandbox = jail.create(request).await.unwrap();
-        assert_eq!(sandbox.readiness(), Readiness::Bare, "{preload}");
-        assert_eq!(run(sandbox.as_ref(), &program("print(1)"), Readiness::Bare).await.stdout, "1\n");
+async fn room_for_one_process_is_enough_for_another_command_than_the_one_that_is_waited_for() {
+    for backend in [docker().await, gvisor().await].into_iter().flatten() {
+        let limits = Limits { pids: 1, ..Limits::default() };
+        let sandbox = backend.create(SandboxRequest { limits, ..request(Readiness::Interpreter) }).await.unwrap();
+        assert_eq!(sandbox.readiness(), Readiness::Interpreter, "{}", backend.name());
+        let argv = vec![sandbox.interpreter().unwrap().to_owned(), "-c".to_owned(), "print('other')".to_owned()];
+        starts_bare(sandbox.as_ref(), Command { argv, ..Command::default() }).await;
         sandbox.destroy().await.unwrap();
     }
-    // Why, the jail says of itself, and is well for all that.
-    let told = jail.self_test().await;
-    let why: Vec<_> = told.checks.iter().filter(|check| check.name == "interpreters stand ready").collect();
-    assert!(told.is_healthy() && why.iter().all(|check| !check.mend.is_empty()), "{told:?}");
-    for name in ["no_such_module", "\"a module\"", "this; import os"] {
-        assert!(why.iter().any(|check| check.seen.contains(name)), "{name}: {why:?}");
+}
+
+#[tokio::test]
+async fn the_time_that_an_interpreter_took_to_be_ready_is_not_the_runs() {
+    for backend in [docker().await, gvisor().await].into_iter().flatten() {
+        let (cold, warm) = (
+            sandbox(backend.as_ref(), Readiness::Bare, None).await,
+            sandbox(backend.as_ref(), Readiness::Interpreter, None).await,
+        );
+        run(cold.as_ref(), &program("print(1)"), Readiness::Bare).await;
+        run(warm.as_ref(), &program("print(1)"), Readiness::Interpreter).await;
+        let (cold_cpu, warm_cpu) = (cold.counters().await.unwrap().cpu, warm.counters().await.unwrap().cpu);
+        assert!(warm_cpu < cold_cpu, "{}: {warm_cpu:?} of {cold_cpu:?}", backend.name());
+        cold.destroy().await.unwrap();
+        warm.destroy().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn an_interpreter_that_cannot_be_made_ready_is_done_without() {
+    for backend in backends().await {
+        for preload in ["no_such_module", "a module", "this; import os"] {
+            let language = Arc::new(Language { preload: vec![preload.to_owned()], ..Language::clone(&python()) });
+            let request = SandboxRequest { language: Some(language), ..request(Readiness::Interpreter) };
+            let sandbox = backend.create(request).await.unwrap();
+            assert_eq!(sandbox.readiness(), Readiness::Bare, "{preload}");
+            assert_eq!(sandbox.list_files(&GuestPath::parse("/work").unwrap()).await.unwrap(), [], "{preload}");
+            assert_eq!(run(sandbox.as_ref(), &program("print(1)"), Readiness::Bare).await.stdout, "1\n");
+            sandbox.destroy().await.unwrap();
+        }
+        // Why, the backend says of itself, and is well for all that.
+        let told = backend.self_test().await;
+        let why: Vec<_> = told.checks.iter().filter(|check| check.name == "interpreters stand ready").collect();
+        assert!(told.is_healthy() && why.iter().all(|check| !check.mend.is_empty()), "{told:?}");
+        for name in ["no_such_module", "\"a module\"", "this; import os"] {
+            assert!(why.iter().any(|check| check.seen.contains(name)), "{name}: {why:?}");
+        }
     }
 }

@@ -366,6 +366,11 @@ pub trait Sandbox: Send + Sync {
         0
     }
 
+    /// Whether [`Sandbox::renew`] may find it to be as new: no promise. Where it never is, the next one is made sooner.
+    fn may_be_renewed(&self) -> bool {
+        false
+    }
+
     /// Makes the sandbox as new for another run of the same kind and the same project, under another id, where nothing is left of
     /// the one that it held and nothing that can't be looked at could be; else destroys it. Every process of the guest is dead.
     ///

@@ -113,7 +113,7 @@ impl Pool {
     }
 
     fn set(&self, counts: &PoolCounts) {
-        let PoolCounts { hits, misses, discarded, failed, renewed, uncleared, ready, waited } = counts;
+        let PoolCounts { hits, misses, discarded, failed, renewed, uncleared, ready, under_way: _, waited } = counts;
         for (counter, count) in [
             (&self.hits, hits),
             (&self.misses, misses),
@@ -297,6 +297,7 @@ mod tests {
             renewed: 6,
             uncleared: 5,
             ready: 6,
+            under_way: 1,
             waited: Duration::from_millis(1250),
         };
         let before = metrics.text(&queue, 0, None);

@@ -118,6 +118,18 @@ impl Ending {
         self.known = Some(ended);
         ended
     }
+
+    /// Whether it has come, or never will be told, as far as was heard by now.
+    pub fn has_come(&mut self) -> bool {
+        if self.known.is_none() {
+            self.known = match self.ended.try_recv() {
+                Ok(ended) => Some(Some(ended)),
+                Err(oneshot::error::TryRecvError::Closed) => Some(None),
+                Err(oneshot::error::TryRecvError::Empty) => None,
+            };
+        }
+        self.known.is_some()
+    }
 }
 
 /// What can be done to a command.

@@ -14,7 +14,7 @@ mod streams;
 
 pub use crate::protocol::{
     Abilities, Beginning, Command, Ended, Entry, EntryKind, Failure, Free, Instruction, Owner, ProcessLimit,
-    Recipients, Refusal, TerminalSize, Usage,
+    Recipients, Refusal, TerminalSize, Usage, WINDOW,
 };
 pub use client::{AgentClient, CommandControl, Ending, Running};
 pub use door::{Connection, Door};

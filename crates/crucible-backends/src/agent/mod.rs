@@ -7,10 +7,12 @@
 mod door;
 mod error;
 mod filter;
+mod waiting;
 
 pub(crate) use door::door_address;
 pub(crate) use error::{greeting_error, translate};
 pub(crate) use filter::filter;
+pub(crate) use waiting::Unready;
 
 use async_trait::async_trait;
 use crucible_agent::host::{
@@ -19,12 +21,14 @@ use crucible_agent::host::{
 };
 use crucible_core::{
     Command, CommandControl, Door, Error, ErrorKind, Execution, ExitStatus, FileContent, FileEntry, FileKind,
-    GuestPath, Limits, LiveFeature, Loss, NetworkKind, ProcessHandle, Readiness, Result, Signal, TerminalSize,
+    GuestPath, Language, Limits, LiveFeature, Loss, NetworkKind, ProcessHandle, Readiness, Result, Signal,
+    TerminalSize,
 };
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use tokio::io::{AsyncRead, AsyncReadExt};
+use waiting::Waiting;
 
 /// The folders that a guest may write to, and in which files are read and written.
 pub(crate) const WRITABLE: [&str; 3] = ["/work", "/tmp", "/dev/shm"];
@@ -44,6 +48,8 @@ pub(crate) struct AgentSide {
     /// `NAME=value` that every command gets unless it says otherwise.
     env: Vec<(String, String)>,
     limits: Vec<(ProcessLimit, u64)>,
+    /// What became ready before there was a program.
+    waiting: Mutex<Option<Waiting>>,
 }
 
 impl AgentSide {
@@ -54,7 +60,38 @@ impl AgentSide {
         limits: Vec<(ProcessLimit, u64)>,
     ) -> Self {
         let has_door = AtomicBool::new(matches!(network, NetworkKind::AllowList));
-        Self { client, has_door, env, limits }
+        Self { client, has_door, env, limits, waiting: Mutex::new(None) }
+    }
+
+    /// Has a language's interpreter wait for its program, if it has one that can.
+    ///
+    /// # Errors
+    /// Why it can't. The sandbox isn't as new any more then.
+    pub(crate) async fn have_one_wait(&self, language: &Language, interpreter: Option<&str>) -> Result<()> {
+        let Some(interpreter) = interpreter else { return Ok(()) };
+        let waiting = Waiting::start(&self.client, language, interpreter, &self.env, self.limits.clone()).await?;
+        *self.waiting.lock().unwrap_or_else(PoisonError::into_inner) = waiting;
+        Ok(())
+    }
+
+    /// As [`crucible_core::Sandbox::readiness`].
+    pub(crate) fn readiness(&self) -> Readiness {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        if waiting.as_mut().is_some_and(Waiting::waits) { Readiness::Interpreter } else { Readiness::Bare }
+    }
+
+    /// Has the interpreter that waits become the command, if there is one and it can. If it can't, it is ended.
+    async fn interpret(&self, command: &AgentCommand) -> Result<Option<Running>> {
+        let waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(mut waiting) = waiting else { return Ok(None) };
+        let is_plain = command.terminal.is_none() && waiting.waits();
+        let order = waiting.order(&command.argv, &command.env, &command.directory).filter(|_| is_plain);
+        if let Some(order) = order
+            && waiting.take(&order).await
+        {
+            return Ok(Some(waiting.become_it()));
+        }
+        waiting.end().await.map(|()| None)
     }
 
     /// As [`crucible_core::Sandbox::exec`].
@@ -75,10 +112,14 @@ impl AgentSide {
             terminal: terminal.map(agent_size),
             ..AgentCommand::default()
         };
-        let started = self.client.start(command).await.map_err(|error| translate("start the command", error))?;
+        let (started, readiness) = match self.interpret(&command).await? {
+            Some(running) => (Ok(running), Readiness::Interpreter),
+            None => (self.client.start(command).await, Readiness::Bare),
+        };
+        let started = started.map_err(|error| translate("start the command", error))?;
         let Running { input, out, error, ending, control } = started;
         Ok(Execution {
-            readiness: Readiness::Bare,
+            readiness,
             stdin: Box::new(input),
             stdout: Box::new(out),
             stderr: Box::new(error),

@@ -7,13 +7,13 @@ use super::images::Image;
 use super::made::{Made, remove_left};
 use super::sandbox::{DockerSandbox, Parts};
 use super::{Daemon, DockerConfig, Hardening, layers, program, seccomp, self_test};
-use crate::agent::{self, AgentSide, WRITABLE, door_address, greeting_error};
+use crate::agent::{self, AgentSide, Unready, WRITABLE, door_address, greeting_error};
 use crate::native::{built_in_language, system_language, watching_with_a_door};
 use async_trait::async_trait;
 use crucible_agent::host::{AGENT, AgentClient, Beginning, ProcessLimit, digest};
 use crucible_core::{
-    Backend, Capabilities, Component, Error, ErrorKind, Language, Limits, NetworkKind, Result, Sandbox, SandboxRequest,
-    SelfTest,
+    Backend, Capabilities, Component, Error, ErrorKind, Language, Limits, NetworkKind, Readiness, Result, Sandbox,
+    SandboxRequest, SelfTest,
 };
 use crucible_jail::host::random_below;
 use crucible_jail::seccomp::Connections;
@@ -44,6 +44,7 @@ pub struct DockerBackend {
     images: Mutex<BTreeMap<String, Arc<Image>>>,
     /// Where interpreters are in images that don't say it, by image and language.
     interpreters: Mutex<BTreeMap<(String, String), String>>,
+    unready: Unready,
 }
 
 /// The filter of system calls, as the daemon wants to be given it.
@@ -78,6 +79,7 @@ impl DockerBackend {
             supervisor: supervisor(std::process::id()),
             images: Mutex::default(),
             interpreters: Mutex::default(),
+            unready: Unready::default(),
             daemon,
         })
     }
@@ -188,16 +190,23 @@ impl DockerBackend {
         Ok(start + chosen)
     }
 
-    async fn make(&self, request: SandboxRequest) -> Result<DockerSandbox> {
-        let SandboxRequest { id, language, limits, policy, readiness: _, project: _ } = request;
+    /// The language of a request, and its image.
+    async fn furnishing(&self, request: &SandboxRequest) -> Result<(Arc<Language>, Arc<Image>)> {
+        match &request.language {
+            Some(language) => Ok((Arc::clone(language), self.image(language).await?)),
+            None => self.ordinary_programs().await,
+        }
+    }
+
+    /// Why there are languages whose interpreters don't wait in sandboxes that are made ahead.
+    pub(super) fn cold_languages(&self) -> Vec<String> {
+        self.unready.reasons()
+    }
+
+    async fn make(&self, request: &SandboxRequest, language: &Language, image: &Image) -> Result<DockerSandbox> {
+        let SandboxRequest { id, limits, policy, .. } = request;
+        let id = *id;
         let network = policy.network.kind();
-        let (language, image) = match language {
-            Some(language) => {
-                let image = self.image(&language).await?;
-                (language, image)
-            }
-            None => self.ordinary_programs().await?,
-        };
         let owner = self.choose_id()?;
         let facts = &self.daemon.facts;
         let plan = Plan {
@@ -209,7 +218,7 @@ impl DockerBackend {
                 NetworkKind::AllowList => &self.profile_with_door,
             },
             owner,
-            limits: &limits,
+            limits,
             hidden: &self.hidden,
             supervisor: &self.supervisor,
             hardening: self.hardening,
@@ -221,7 +230,7 @@ impl DockerBackend {
             }
             made => made?,
         };
-        let interpreter = self.interpreter(&language, &image, &container).await?;
+        let interpreter = self.interpreter(language, image, &container).await?;
         let (words, ear, complaints) = container.attach().await?;
         container.start().await?;
         // Where the runtime's own kernel answers, the daemon's filter is on that kernel, and the guest wants one of its own.
@@ -249,11 +258,11 @@ impl DockerBackend {
             container.limit_processes(i64::try_from(most).unwrap_or(i64::MAX)).await?;
         }
         let layers = self.capabilities.layers.clone();
-        let plans = Plans { layers: &layers, facts, owner, memory: plan.memory(), processes, shares: shares(&limits) };
+        let plans = Plans { layers: &layers, facts, owner, memory: plan.memory(), processes, shares: shares(limits) };
         let evidence = Arc::new(Evidence::new(pid, &container.id, &plans));
         // What the image was made for is found there by its name, by any command.
         let own = interpreter.as_deref().or(image.interpreter.as_deref());
-        let side = AgentSide::new(client, network, agent::environment(own), self.process_limits(&limits));
+        let side = AgentSide::new(client, network, agent::environment(own), self.process_limits(limits));
         let mut monitoring = self.capabilities.monitoring.clone();
         if network == NetworkKind::AllowList {
             watching_with_a_door(&mut monitoring);
@@ -329,7 +338,17 @@ impl Backend for DockerBackend {
 
     async fn create(&self, request: SandboxRequest) -> Result<Box<dyn Sandbox>> {
         self.capabilities.admit(self.name(), &request.policy)?;
-        Ok(Box::new(self.make(request).await?))
+        let (language, image) = self.furnishing(&request).await?;
+        let mut sandbox = self.make(&request, &language, &image).await?;
+        if request.readiness == Readiness::Interpreter
+            && self.unready.may_be_tried(&language)
+            && let Err(why) = sandbox.have_one_wait(&language).await
+        {
+            self.unready.note(&language, &why);
+            Box::new(sandbox).destroy().await?;
+            sandbox = self.make(&request, &language, &image).await?;
+        }
+        Ok(Box::new(sandbox))
     }
 }
 

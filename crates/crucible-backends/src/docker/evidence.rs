@@ -54,6 +54,11 @@ impl Evidence {
         }
     }
 
+    /// Counts from now on: what was used by now is no guest's doing.
+    pub(super) fn begin_anew(&mut self) {
+        self.start = self.cgroup.counters();
+    }
+
     /// What was counted so far, by the kernel. The files of a container that is gone can't be looked at any more.
     pub(super) fn counters(&self) -> Counters {
         let seen = self.cgroup.counters();

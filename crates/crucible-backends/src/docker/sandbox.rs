@@ -6,8 +6,9 @@ use super::made::Made;
 use crate::agent::AgentSide;
 use async_trait::async_trait;
 use crucible_core::{
-    Command, Counters, Door, Error, ErrorKind, Execution, FileContent, FileEntry, GuestPath, Layers, LimitKind, Loss,
-    Monitoring, Observer, Posture, Result, Sandbox, SandboxId, SeesNothing, TripwireWatch, WatchedPlace,
+    Command, Counters, Door, Error, ErrorKind, Execution, FileContent, FileEntry, GuestPath, Language, Layers,
+    LimitKind, Loss, Monitoring, Observer, Posture, Readiness, Result, Sandbox, SandboxId, SeesNothing, TripwireWatch,
+    WatchedPlace,
 };
 use crucible_jail::host::posture::Aspect;
 use std::sync::Arc;
@@ -35,6 +36,19 @@ pub(super) struct Parts {
 pub(super) struct DockerSandbox(pub(super) Parts);
 
 impl DockerSandbox {
+    /// Has its language's interpreter wait in it, before it is used.
+    ///
+    /// # Errors
+    /// Why that can't be. It isn't to be used then.
+    pub(super) async fn have_one_wait(&mut self, language: &Language) -> Result<()> {
+        self.0.agent.have_one_wait(language, self.0.interpreter.as_deref()).await?;
+        // Nobody else knows of it yet.
+        if let Some(evidence) = Arc::get_mut(&mut self.0.evidence) {
+            evidence.begin_anew();
+        }
+        Ok(())
+    }
+
     /// What was seen, if the agent still lived when all was: else it may be another process that was looked at.
     async fn seen(&self, aspects: &'static [Aspect]) -> Result<Posture> {
         let evidence = Arc::clone(&self.0.evidence);
@@ -62,6 +76,10 @@ impl Sandbox for DockerSandbox {
 
     fn interpreter(&self) -> Option<&str> {
         self.0.interpreter.as_deref()
+    }
+
+    fn readiness(&self) -> Readiness {
+        self.0.agent.readiness()
     }
 
     fn image(&self) -> Option<&str> {

@@ -1,6 +1,7 @@
 //! The backend tests itself by making a container and trying what must not work.
 
 use super::DockerBackend;
+use crate::native;
 use crucible_core::{
     Backend, Check, Command, Component, Error, ErrorKind, ExitStatus, Limits, Policy, Readiness, Sandbox, SandboxId,
     SandboxRequest, SelfTest,
@@ -23,6 +24,7 @@ pub(super) async fn run(backend: &DockerBackend) -> SelfTest {
             vec![Check::new("a sandbox can be made and used", false.into(), error.to_string()).with_mend(mend)]
         }
     };
+    let checks = checks.into_iter().chain(native::told_of_cold(backend.cold_languages())).collect();
     SelfTest { component: backend.name().to_owned(), checks }
 }
 

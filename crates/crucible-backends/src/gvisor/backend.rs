@@ -5,13 +5,14 @@ use super::place::{Places, Shape};
 use super::runsc;
 use super::sandbox::{GvisorSandbox, Parts};
 use super::{GvisorConfig, layers, platform, self_test};
-use crate::agent::{AgentSide, environment, process_limits};
+use crate::agent::{AgentSide, Unready, environment, process_limits};
 use crate::native::{start_error, system_language, watching_with_a_door};
 use crate::runtime;
 use async_trait::async_trait;
 use crucible_agent::host::ProcessLimit;
 use crucible_core::{
-    Backend, Capabilities, Component, HostPath, Language, NetworkKind, Result, Sandbox, SandboxRequest, SelfTest,
+    Backend, Capabilities, Component, HostPath, Language, NetworkKind, Readiness, Result, Sandbox, SandboxRequest,
+    SelfTest,
 };
 use crucible_jail::host::Launcher;
 use crucible_jail::host::cgroup::Cgroups;
@@ -28,6 +29,7 @@ pub struct GvisorBackend {
     cache: Option<HostPath>,
     roots: Mutex<Vec<PreparedRoot>>,
     agent: PathBuf,
+    unready: Unready,
 }
 
 /// A root folder that is ready for a language.
@@ -54,7 +56,14 @@ impl GvisorBackend {
         let runsc = platform::choose(&launcher, &config, &program, &home, &agent).await?;
         let capabilities = layers::capabilities(&runsc, &cgroups);
         let places = Arc::new(Places::new(launcher, cgroups, runsc, home));
-        Ok(Self { places, capabilities, cache: config.cache, roots: Mutex::default(), agent })
+        Ok(Self {
+            places,
+            capabilities,
+            cache: config.cache,
+            roots: Mutex::default(),
+            agent,
+            unready: Unready::default(),
+        })
     }
 
     /// The platform in use.
@@ -108,19 +117,39 @@ impl Backend for GvisorBackend {
     }
 
     async fn create(&self, request: SandboxRequest) -> Result<Box<dyn Sandbox>> {
-        let SandboxRequest { id, language, limits, policy, readiness: _, project: _ } = request;
-        self.capabilities.admit(self.name(), &policy)?;
-        let language = match language {
-            Some(language) => language,
+        self.capabilities.admit(self.name(), &request.policy)?;
+        let language = match &request.language {
+            Some(language) => Arc::clone(language),
             None => Arc::new(system_language()?),
         };
-        let (root, interpreter) = self.root(&language).await?;
+        let mut sandbox = self.make(&request, &language).await?;
+        if request.readiness == Readiness::Interpreter
+            && self.unready.may_be_tried(&language)
+            && let Err(why) = sandbox.have_one_wait(&language).await
+        {
+            self.unready.note(&language, &why);
+            Box::new(sandbox).destroy().await?;
+            sandbox = self.make(&request, &language).await?;
+        }
+        Ok(Box::new(sandbox))
+    }
+}
+
+impl GvisorBackend {
+    /// Why there are languages whose interpreters don't wait in sandboxes that are made ahead.
+    pub(super) fn cold_languages(&self) -> Vec<String> {
+        self.unready.reasons()
+    }
+
+    async fn make(&self, request: &SandboxRequest, language: &Language) -> Result<GvisorSandbox> {
+        let SandboxRequest { id, limits, policy, .. } = request;
+        let (root, interpreter) = self.root(language).await?;
         let network = policy.network.kind();
-        let shape = Shape::new(root, &limits, network);
-        let (machine, client) = self.places.make(&shape, id).await?;
+        let shape = Shape::new(root, limits, network);
+        let (machine, client) = self.places.make(&shape, *id).await?;
         let planned = layers::planned(self.places.runsc());
         let look = machine.kernel().map(|pid| Look::of_process(pid, planned, machine.cgroup()));
-        let mut process_limits = process_limits(&limits);
+        let mut process_limits = process_limits(limits);
         if self.places.counts_cpu() {
             // gVisor's kernel takes a thread that waits for a processor of the host's for one that runs.
             process_limits.retain(|(limit, _)| *limit != ProcessLimit::CpuSeconds);
@@ -129,14 +158,14 @@ impl Backend for GvisorBackend {
         if network == NetworkKind::AllowList {
             watching_with_a_door(&mut monitoring);
         }
-        Ok(Box::new(GvisorSandbox::new(Parts {
-            id,
+        Ok(GvisorSandbox::new(Parts {
+            id: *id,
             machine,
             agent: AgentSide::new(client, network, environment(interpreter.as_deref()), process_limits),
             layers: self.capabilities.layers.clone(),
             monitoring,
             interpreter,
             look,
-        })))
+        }))
     }
 }

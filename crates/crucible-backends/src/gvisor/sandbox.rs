@@ -8,8 +8,8 @@ use async_trait::async_trait;
 use crucible_agent::host::{AgentClient, Beginning, Owner};
 use crucible_core::{
     Command, CommandControl, Counters, Door, Error, ErrorKind, Execution, ExitStatus, FileContent, FileEntry,
-    GuestPath, Layers, Loss, Monitoring, NetworkKind, Observer, Posture, PostureFact, PostureState, ProcessHandle,
-    Result, Sandbox, SandboxId, SeesNothing, Touched, TripwireWatch, WatchedPlace,
+    GuestPath, Language, Layers, Loss, Monitoring, NetworkKind, Observer, Posture, PostureFact, PostureState,
+    ProcessHandle, Readiness, Result, Sandbox, SandboxId, SeesNothing, Touched, TripwireWatch, WatchedPlace,
 };
 use crucible_jail::host::cgroup::{Cgroup, CgroupLimits};
 use crucible_jail::host::posture::{Aspect, Look, Seen};
@@ -233,7 +233,7 @@ pub(super) struct Parts {
 /// A sandbox with a kernel of its own.
 pub(super) struct GvisorSandbox {
     parts: Parts,
-    /// What gVisor itself had used when the sandbox stood: no guest's doing.
+    /// What was used when the sandbox was ready, by gVisor itself and an interpreter that waits: no guest's doing.
     cpu_before: Duration,
 }
 
@@ -241,6 +241,16 @@ impl GvisorSandbox {
     pub(super) fn new(parts: Parts) -> Self {
         let cpu_before = parts.machine.cpu();
         Self { parts, cpu_before }
+    }
+
+    /// Has its language's interpreter wait in it, before it is used.
+    ///
+    /// # Errors
+    /// Why that can't be. It isn't to be used then.
+    pub(super) async fn have_one_wait(&mut self, language: &Language) -> Result<()> {
+        self.parts.agent.have_one_wait(language, self.parts.interpreter.as_deref()).await?;
+        self.cpu_before = self.parts.machine.cpu();
+        Ok(())
     }
 
     fn posture_of(&self, aspects: &[Aspect]) -> Result<Posture> {
@@ -276,6 +286,10 @@ impl Sandbox for GvisorSandbox {
 
     fn interpreter(&self) -> Option<&str> {
         self.parts.interpreter.as_deref()
+    }
+
+    fn readiness(&self) -> Readiness {
+        self.parts.agent.readiness()
     }
 
     async fn exec(&self, command: Command) -> Result<Execution> {

@@ -1,6 +1,7 @@
 //! gVisor is tested by making a sandbox and trying what must not work.
 
 use super::GvisorBackend;
+use crate::native;
 use crucible_core::{
     Backend, Check, Command, Error, ExitStatus, Limits, Policy, Readiness, Sandbox, SandboxId, SandboxRequest, SelfTest,
 };
@@ -18,6 +19,7 @@ pub(super) async fn run(backend: &GvisorBackend) -> SelfTest {
             vec![Check::new("a sandbox can be made and used", false.into(), error.to_string()).with_mend(mend)]
         }
     };
+    let checks = checks.into_iter().chain(native::told_of_cold(backend.cold_languages())).collect();
     SelfTest { component: "gvisor".to_owned(), checks }
 }
 

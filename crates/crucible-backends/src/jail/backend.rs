@@ -382,7 +382,7 @@ impl Recipe {
             control::weakened(shape, without)
         };
         let Place { zygote, started, cgroup, outside_id } = self.places.make(&shape).await?;
-        let waiting = zygote.map(|zygote| Waiting::new(&zygote.command, zygote.launcher, zygote.until));
+        let waiting = zygote.map(|zygote| Waiting::new(zygote.command, zygote.launcher, zygote.until));
         let interpreter = self.root.interpreter.as_ref().map(|interpreter| interpreter.path.clone());
         let mut monitoring = self.capabilities.monitoring.clone();
         if started.door.is_some() {

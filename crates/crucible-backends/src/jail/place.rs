@@ -141,7 +141,7 @@ impl Places {
     pub(super) async fn make_zygote(&self, of: Of, root: u32, command: AheadCommand) -> Result<()> {
         let guest_root = of.root;
         let make = async {
-            let argv = command.before_file.iter().chain([&command.file_name]).cloned().collect();
+            let argv = command.argv();
             let plan = ZygotePlan { root, guest_root, ids: self.ids_of_zygotes(), argv, env: command.env.clone() };
             let launcher = self.launcher.start_zygote(plan).await.map_err(zygotes::failed)?;
             Ok(Zygote::new(launcher, command))

@@ -1,6 +1,7 @@
 //! The jail tests itself by making a sandbox and trying what must not work.
 
 use super::JailBackend;
+use crate::native;
 use crucible_core::{
     Backend, Check, Command, Error, Limits, Policy, Readiness, Sandbox, SandboxId, SandboxRequest, SelfTest,
 };
@@ -18,13 +19,7 @@ pub(super) async fn run(backend: &JailBackend) -> SelfTest {
             vec![Check::new("a sandbox can be made and used", false.into(), error.to_string()).with_mend(mend)]
         }
     };
-    let cold = backend.cold_languages().into_iter().map(|why| {
-        let check = Check::skipped("interpreters stand ready", why);
-        check.with_mend(
-            "look at the language's `preload` (docs/warm.md); until then its programs start cold, and isolated as ever",
-        )
-    });
-    let checks = checks.into_iter().chain(cold).collect();
+    let checks = checks.into_iter().chain(native::told_of_cold(backend.cold_languages())).collect();
     SelfTest { component: "jail".to_owned(), checks }
 }
 

@@ -7,10 +7,10 @@ mod waiting;
 
 pub(crate) use error::{start_error, translate};
 pub(crate) use sandbox::{Again, NativeParts, NativeSandbox, Nests};
-pub(crate) use waiting::{AheadCommand, Waiting, program};
+pub(crate) use waiting::{AheadCommand, Waiting, program, program_alone};
 
 use crate::runtime::DEFAULT_LANGUAGES;
-use crucible_core::{Coverage, Error, ErrorKind, Language, Limits, LiveFeature, Monitoring, Result, Watchable};
+use crucible_core::{Check, Coverage, Error, ErrorKind, Language, Limits, LiveFeature, Monitoring, Result, Watchable};
 use crucible_jail::plan::ProcessLimit;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -29,6 +29,16 @@ pub(crate) fn built_in_language(name: &str) -> Result<Language> {
     let mut table: Table = toml::from_str(DEFAULT_LANGUAGES)
         .map_err(|source| error("the built-in language table can't be read".to_owned()).with_source(source))?;
     table.languages.remove(name).ok_or_else(|| error(format!("the built-in language table has no entry '{name}'")))
+}
+
+/// What a self-test says of the languages whose interpreters can't be made ready: that is no fault of the isolation's.
+pub(crate) fn told_of_cold(reasons: impl IntoIterator<Item = String>) -> impl Iterator<Item = Check> {
+    reasons.into_iter().map(|why| {
+        let check = Check::skipped("interpreters stand ready", why);
+        check.with_mend(
+            "look at the language's `preload` (docs/warm.md); until then its programs start cold, and isolated as ever",
+        )
+    })
 }
 
 /// The limits that hold for each process by itself, wherever it runs.

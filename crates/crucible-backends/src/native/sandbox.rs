@@ -449,6 +449,10 @@ impl Sandbox for NativeSandbox {
         self.former.runs
     }
 
+    fn may_be_renewed(&self) -> bool {
+        self.parts.waiting.is_some()
+    }
+
     async fn renew(mut self: Box<Self>, id: SandboxId) -> Result<Option<Box<dyn Sandbox>>> {
         match self.make_as_new().await {
             Ok(true) => {

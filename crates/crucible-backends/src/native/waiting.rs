@@ -7,12 +7,7 @@ use std::time::Instant;
 
 /// An interpreter that is initialised, and waits in a sandbox for its program.
 pub(crate) struct Waiting {
-    /// It and its arguments, as far as the program's file.
-    before_file: Vec<String>,
-    /// What the file's name ends with: by that, interpreters tell programs from archives.
-    ending: String,
-    /// With what it was started, `NAME=value` each.
-    env: Vec<String>,
+    command: Arc<AheadCommand>,
     /// What the sandbox was forked from, which has to live for as long as it does.
     zygote: Arc<Launcher>,
     /// When others take its place for new programs.
@@ -23,9 +18,11 @@ pub(crate) struct Waiting {
 /// calls its interpreter otherwise than with some arguments and then the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct AheadCommand {
+    /// It and its arguments, as far as the program's file.
     pub(crate) before_file: Vec<String>,
     /// As a program's command has it.
     pub(crate) file_name: String,
+    /// With what it is started, `NAME=value` each.
     pub(crate) env: Vec<String>,
 }
 
@@ -49,12 +46,25 @@ impl AheadCommand {
         }
         (!before_file.is_empty()).then(|| Self { before_file, file_name: language.file_name.clone(), env })
     }
+
+    /// It and all its arguments.
+    pub(crate) fn argv(&self) -> Vec<String> {
+        self.before_file.iter().chain([&self.file_name]).cloned().collect()
+    }
+
+    /// The program's file and arguments, if an interpreter that was started so can become this command.
+    pub(crate) fn program_of<'a>(&self, argv: &'a [String], env: &[String]) -> Option<&'a [String]> {
+        // By the ending, interpreters tell programs from archives.
+        let ending = self.file_name.rfind('.').and_then(|dot| self.file_name.get(dot..)).unwrap_or_default();
+        let program = argv.strip_prefix(self.before_file.as_slice())?;
+        let file = program.first()?;
+        (file.ends_with(ending) && !file.starts_with('-') && same_start(&self.env, env)).then_some(program)
+    }
 }
 
 impl Waiting {
-    pub(crate) fn new(command: &AheadCommand, zygote: Arc<Launcher>, until: Instant) -> Self {
-        let ending = command.file_name.rsplit_once('.').map_or(String::new(), |(_, ending)| format!(".{ending}"));
-        Self { before_file: command.before_file.clone(), ending, env: command.env.clone(), zygote, until }
+    pub(crate) const fn new(command: Arc<AheadCommand>, zygote: Arc<Launcher>, until: Instant) -> Self {
+        Self { command, zygote, until }
     }
 
     /// Whether more programs may be run in forks of it.
@@ -62,11 +72,9 @@ impl Waiting {
         Instant::now() < self.until && !self.zygote.has_ended()
     }
 
-    /// The program's file and arguments, if the interpreter can become this command.
+    /// As [`AheadCommand::program_of`].
     pub(crate) fn program_of<'a>(&self, argv: &'a [String], env: &[String]) -> Option<&'a [String]> {
-        let program = argv.strip_prefix(self.before_file.as_slice())?;
-        let file = program.first()?;
-        (file.ends_with(&self.ending) && !file.starts_with('-') && same_start(&self.env, env)).then_some(program)
+        self.command.program_of(argv, env)
     }
 }
 
@@ -88,13 +96,23 @@ fn same_start(started: &[String], wanted: &[String]) -> bool {
 
 /// What a zygote of a language runs in the place of a program: the part of the jail's, called with what the language preloads.
 pub(crate) fn program(language: &Language, guest_root: u32) -> Result<Option<String>> {
+    program_with(language, "", &guest_root.to_string())
+}
+
+/// The same for an interpreter that waits in a sandbox for the one program that it runs: with what is to be used in the place
+/// of a zygote's library, a text that defines `CrucibleAlone`.
+pub(crate) fn program_alone(language: &Language, alone: &str) -> Result<Option<String>> {
+    program_with(language, alone, "None, CrucibleAlone()")
+}
+
+fn program_with(language: &Language, before: &str, arguments: &str) -> Result<Option<String>> {
     if language.ready != Language::PYTHON {
         return Ok(None);
     }
     let names: Vec<String> = language.preload.iter().map(|name| checked(name)).collect::<Result<_>>()?;
     // Under a name of its own: it is nobody's program.
     let code = format!(
-        "exec(compile(r'''{}\ncrucible_zygote([{}], {guest_root})\n''', '<crucible>', 'exec'), {{'__builtins__': __builtins__}})\n",
+        "exec(compile(r'''{}\n{before}\ncrucible_zygote([{}], {arguments})\n''', '<crucible>', 'exec'), {{'__builtins__': __builtins__}})\n",
         crucible_jail::host::PYTHON_ZYGOTE,
         names.join(", ")
     );
@@ -128,12 +146,7 @@ mod tests {
     fn only_the_languages_own_command_is_what_an_interpreter_waits_for() {
         let owned = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
         let ahead = python();
-        let fits = |argv: &[&str], env: &[String]| {
-            let argv = owned(argv);
-            let program = argv.strip_prefix(ahead.before_file.as_slice())?;
-            let ends = program.first().is_some_and(|file| file.ends_with(".py") && !file.starts_with('-'));
-            (ends && same_start(&ahead.env, env)).then(|| program.to_vec())
-        };
+        let fits = |argv: &[&str], env: &[String]| ahead.program_of(&owned(argv), env).map(<[String]>::to_vec);
         assert_eq!(fits(&["/usr/bin/python3", "a.py", "x"], &ahead.env), Some(owned(&["a.py", "x"])));
         for other in [
             &["/usr/bin/python3"][..],

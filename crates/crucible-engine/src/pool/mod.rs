@@ -72,6 +72,8 @@ pub struct PoolCounts {
     pub uncleared: u64,
     /// How many stand ready now.
     pub ready: usize,
+    /// How many are being made or cleared away now.
+    pub under_way: usize,
     /// How long those that were used had stood ready, together.
     pub waited: Duration,
 }
@@ -233,6 +235,7 @@ impl Pool {
             renewed: self.renewed.load(Ordering::Relaxed),
             uncleared: self.uncleared.load(Ordering::Relaxed),
             ready: self.shelves().iter().map(|shelf| shelf.standing.len()).sum(),
+            under_way: self.under_way.len(),
             waited: Duration::from_micros(self.waited_micros.load(Ordering::Relaxed)),
         }
     }
@@ -347,7 +350,7 @@ impl Pool {
     ) -> Result<(), Box<dyn Sandbox>> {
         let Ok(permit) = Arc::clone(&self.clearing).try_acquire_owned() else { return Err(sandbox) };
         let pool = Arc::clone(self);
-        let again = again.filter(|kind| self.reserve(kind)).cloned();
+        let again = again.filter(|kind| sandbox.may_be_renewed() && self.reserve(kind)).cloned();
         self.under_way.spawn(async move {
             let cleared = match &again {
                 Some(kind) => pool.renew(sandbox, kind).await,

@@ -27,6 +27,17 @@ async fn one_that_is_as_new_after_a_quiet_run_is_used_again() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_next_one_is_not_waited_for_until_one_that_is_used_once_is_put_away() {
+    let bench = Bench::new(Script { renews: false, ..renewing() }.with_fault(Fault::DestroyHangs), settings());
+    bench.keep_ready(&spec()).await;
+    bench.evaluate(spec()).await.unwrap();
+    settle().await;
+    let counts = bench.counts();
+    assert_eq!((bench.ledger.created(), counts.ready, counts.under_way), (2, 1, 1));
+    bench.end_with_dropped(2).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_backend_that_renews_nothing_has_each_used_once() {
     let bench = Bench::new(Script { renews: false, ..renewing() }, settings());
     bench.keep_ready(&spec()).await;

@@ -1,12 +1,13 @@
-# What a zygote of Python runs in the place of a program, in a namespace of its own, so that nothing that a program calls its own
-# is taken for Python's. A last line that calls it is added.
+# What a Python that is started before its program runs in the place of one, in a namespace of its own, so that nothing that a
+# program calls its own is taken for Python's. A last line that calls it is added: with the number of a prepared root for a
+# zygote, in whose forks programs are run, or with what runs one program in this process alone, in the place of a zygote's library.
 #
-# A program that is run in a fork of it finds what it would find in an interpreter of its own: `__main__` as if nothing had
+# A program that is run by it finds what it would find in an interpreter of its own: `__main__` as if nothing had
 # been in it, its arguments, environment and search path, signals, and at its end what Python does at its end. What differs is
 # in docs/warm.md.
 
 
-def crucible_zygote(preload, guest_root):
+def crucible_zygote(preload, guest_root, library=None):
     import sys
 
     main = sys.modules["__main__"].__dict__
@@ -26,12 +27,13 @@ def crucible_zygote(preload, guest_root):
     dict, isinstance, len, next, reversed, str = (
         builtins.dict, builtins.isinstance, builtins.len, builtins.next, builtins.reversed, builtins.str)
 
-    # Builds without the global lock have other objects than the library knows.
-    if "t" in getattr(sys, "abiflags", ""):
-        sys.exit("a Python without the global interpreter lock")
-    spec = _frozen_importlib.ModuleSpec("_crucible_zygote", None, origin="/proc/self/fd/4")
-    library = _imp.create_dynamic(spec)
-    sys.modules.pop("_crucible_zygote", None)
+    if library is None:
+        # Builds without the global lock have other objects than the library knows.
+        if "t" in getattr(sys, "abiflags", ""):
+            sys.exit("a Python without the global interpreter lock")
+        spec = _frozen_importlib.ModuleSpec("_crucible_zygote", None, origin="/proc/self/fd/4")
+        library = _imp.create_dynamic(spec)
+        sys.modules.pop("_crucible_zygote", None)
     for name in preload:
         __import__(name)
 
@@ -213,14 +215,15 @@ def crucible_zygote(preload, guest_root):
             said = "%s: can't open file %r: [Errno %d] %s" % (before_file[0], file, error.errno, error.strerror)
             print(said, file=sys.stderr)
             finish(2)
+        failure = None
         try:
             exec(compile(source, file, "exec", dont_inherit=True), main)
-            status = 0
         except BaseException as error:
             # Without this function's own frame.
-            behind = error.__traceback__.tb_next
-            status = conclude(error.with_traceback(behind))
-            del error, behind
+            failure = error.with_traceback(error.__traceback__.tb_next)
+        # Outside, so that what a hook raises has nothing that it came of.
+        status = 0 if failure is None else conclude(failure)
+        del failure
         finish(status)
 
     # What Python does once, when it first compiles and when it first reads a file.

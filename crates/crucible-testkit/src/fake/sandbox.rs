@@ -353,6 +353,10 @@ impl Sandbox for FakeSandbox {
         self.former_runs
     }
 
+    fn may_be_renewed(&self) -> bool {
+        self.script.renews
+    }
+
     async fn renew(mut self: Box<Self>, id: SandboxId) -> Result<Option<Box<dyn Sandbox>>> {
         if !self.script.renews || self.loss().is_some() {
             return self.destroy().await.map(|()| None);

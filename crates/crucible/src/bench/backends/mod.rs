@@ -151,6 +151,7 @@ async fn rounds_of(rounds: u32, candidates: &[Candidate], peers: &Peers) -> Resu
         };
         for candidate in candidates {
             let name = candidate.backend.name();
+            until_quiet(candidates).await;
             keep(report::Kind::Cold, name, times(|| evaluate(candidate, &candidate.engine)).await?);
             let mut warm = Vec::new();
             for _ in 0..RUNS {
@@ -165,6 +166,7 @@ async fn rounds_of(rounds: u32, candidates: &[Candidate], peers: &Peers) -> Resu
                 keep(report::Kind::Again, name, times(|| again(sandbox.as_ref())).await?);
             }
         }
+        until_quiet(candidates).await;
         for Peer { kind, name, command, output } in peers.all() {
             let run = || peers::run(command, output);
             let times = match kind {
@@ -197,10 +199,21 @@ async fn sustained<Work: Future<Output = Result<()>>>(work: impl Fn() -> Work) -
     Ok(vec![start.elapsed() / (WORKERS * RUNS)])
 }
 
-/// Waits until a sandbox stands ready, if any does soon.
+/// Waits until a sandbox stands ready, if any does soon, and nothing is made or cleared away beside it.
 async fn until_ready(engine: &Engine) {
+    until(&|| engine.pool_counts().is_none_or(|counts| counts.ready > 0 && counts.under_way == 0)).await;
+}
+
+/// Waits until no pool makes or clears away anything: what that costs is in the runs of two workers, and whatever else is
+/// measured has the machine for itself.
+async fn until_quiet(candidates: &[Candidate]) {
+    let is_quiet = |candidate: &Candidate| candidate.warm.pool_counts().is_none_or(|counts| counts.under_way == 0);
+    until(&|| candidates.iter().all(is_quiet)).await;
+}
+
+async fn until(is_so: &(dyn Fn() -> bool + Sync)) {
     let deadline = Instant::now() + PATIENCE;
-    while engine.pool_counts().is_some_and(|counts| counts.ready == 0) && Instant::now() < deadline {
+    while !is_so() && Instant::now() < deadline {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
