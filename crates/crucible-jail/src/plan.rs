@@ -16,8 +16,13 @@ pub(crate) const GUEST_FOLDERS: &[(&str, &str, u32)] =
     &[("/work", "work", 0o755), ("/tmp", "tmp", 0o1777), ("/dev/shm", "shm", 0o1777)];
 /// Where root inside has folders of its own besides: where they are inside, what they are called on the writable file system,
 /// and their permissions.
-pub(crate) const ROOTS_FOLDERS: &[(&str, &str, u32)] =
-    &[("/etc", "etc", 0o755), ("/home", "home", 0o755), ("/root", "root", 0o700), ("/var", "var", 0o755)];
+pub(crate) const ROOTS_FOLDERS: &[(&str, &str, u32)] = &[
+    ("/etc", "etc", 0o755),
+    ("/home", "home", 0o755),
+    ("/root", "root", 0o700),
+    ("/run", "run", 0o755),
+    ("/var", "var", 0o755),
+];
 /// The id that the guest has inside, as user and as group.
 pub const GUEST_ID: u32 = 1000;
 /// What root inside may do, over the ids and processes of its own sandbox alone: give files away, read and change anybody's,

@@ -31,7 +31,10 @@ fn root_entries() -> Vec<RootEntry> {
         entries.push(RootEntry::Directory { path: path.to_owned() });
     }
     for (path, content) in [
-        ("/etc/passwd", "root:x:0:0:root:/root:/bin/sh\nguest:x:1000:1000::/work:/bin/sh\nfar:x:70000:70000::/:/bin/sh\n"),
+        (
+            "/etc/passwd",
+            "root:x:0:0:root:/root:/bin/sh\nguest:x:1000:1000::/work:/bin/sh\nfar:x:70000:70000::/:/bin/sh\n",
+        ),
         ("/etc/group", "root:x:0:\nguest:x:1000:\nteam:x:1500:guest\n"),
         ("/etc/shadow", "root:*:19000::::::\n"),
     ] {
@@ -190,10 +193,8 @@ async fn seen_from_outside_root_inside_is_as_planned_and_nothing_else_is() {
         return;
     }
     let launcher = launcher().await;
-    let (rooted, ordinary) = (
-        start(&launcher, FIRST).await,
-        launcher.start_sandbox(SandboxPlan::Jailed(plan()), &[]).await.unwrap(),
-    );
+    let (rooted, ordinary) =
+        (start(&launcher, FIRST).await, launcher.start_sandbox(SandboxPlan::Jailed(plan()), &[]).await.unwrap());
     let maps = |ids: Vec<Ids>| Planned::IdMaps { users: ids.clone(), groups: ids };
     let of_root = || vec![Planned::RootsCapabilities, maps(ids(FIRST)), Planned::Filter, Planned::NoNewPrivileges];
     let of_guest = || vec![Planned::NoCapabilities, maps(vec![(1000, plan().outside_id, 1)]), Planned::Filter];
@@ -202,8 +203,7 @@ async fn seen_from_outside_root_inside_is_as_planned_and_nothing_else_is() {
         let differing = facts.into_iter().filter(|fact| fact.state != Seen::AsPlanned);
         differing.map(|fact| fact.name).collect::<Vec<_>>()
     };
-    let others =
-        ["capabilities.permitted", "capabilities.effective", "capabilities.bounding", "uid_map", "gid_map"];
+    let others = ["capabilities.permitted", "capabilities.effective", "capabilities.bounding", "uid_map", "gid_map"];
     assert_eq!(differing(&rooted, of_root()), [""; 0]);
     assert_eq!(differing(&ordinary, of_guest()), [""; 0]);
     assert_eq!(differing(&rooted, of_guest()), others);

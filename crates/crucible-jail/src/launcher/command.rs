@@ -146,7 +146,9 @@ pub(super) fn wait_for_program(socket: OwnedFd, interpreter: Interpreter) -> ! {
     let received =
         sys::take_inherited(PLACE).map(|socket| socket::receive::<InitRequest>(&socket, Longest::MemoryFile));
     let Ok(Ok((request, descriptors))) = received else { sys::exit_now(0) };
-    let InitRequest::Exec { argv, env, user, directory, limits, streams, orphans, .. } = request else { sys::exit_now(0) };
+    let InitRequest::Exec { argv, env, user, directory, limits, streams, orphans, .. } = request else {
+        sys::exit_now(0)
+    };
     let command = Command { argv, env, user, directory, limits, streams, orphans };
     match settled.and_then(|()| command.prepare(&descriptors, None, None)) {
         Ok(_) => {

@@ -3,8 +3,8 @@
 use super::network::NetworkPool;
 use super::{Launcher, Step, confine, init, root};
 use crate::plan::{
-    Failure, GUEST_FOLDERS, GUEST_ID, Ids, JailPlan, LauncherReply, Network, ROOTS_CAPABILITIES, ROOTS_FOLDERS, SandboxPlan,
-    Users,
+    Failure, GUEST_FOLDERS, GUEST_ID, Ids, JailPlan, LauncherReply, Network, ROOTS_CAPABILITIES, ROOTS_FOLDERS,
+    SandboxPlan, Users,
 };
 use crate::sys::{self, Forked};
 use rustix::fd::{AsFd, OwnedFd};

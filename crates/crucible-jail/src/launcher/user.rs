@@ -118,7 +118,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const TABLE: &[u8] = b"root:x:0:0:root:/root:/bin/sh\nbroken:x:7\n\xff:x:8:8::/:\nann:x:1001:1002:Ann:/home/ann:/bin/sh\n\
+    const TABLE: &[u8] =
+        b"root:x:0:0:root:/root:/bin/sh\nbroken:x:7\n\xff:x:8:8::/:\nann:x:1001:1002:Ann:/home/ann:/bin/sh\n\
         ann:x:0:0::/root:\n1001:x:5:5::relative:\nnone:x:4294967295:0::/:\nbig:x:99999999999:0::/:\n";
 
     fn found(name: &str) -> Option<(u32, u32, String)> {

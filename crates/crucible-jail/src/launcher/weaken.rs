@@ -7,10 +7,7 @@ use super::confine::{self, Confined, Descriptors};
 use super::init::{self, Reach};
 use super::start::SetIds;
 use super::{Launcher, Step, command, landlock, network, root, start};
-use crate::plan::{
-    Failure, HOST_NAME, JailPlan, LauncherReply, Need, ProcessLimit, Protection, Users, WORK,
-    WRITABLE,
-};
+use crate::plan::{Failure, HOST_NAME, JailPlan, LauncherReply, Need, ProcessLimit, Protection, Users, WORK, WRITABLE};
 use crate::sys::{self, Forked};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{Mode, OFlags};

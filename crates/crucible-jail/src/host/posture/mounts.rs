@@ -255,7 +255,7 @@ mod tests {
         assert_eq!(compare(&without_work, &planned(), "0:42"), Err("4 of 5 of its own".to_owned()));
         let roots = format!("{TABLE}108 82 0:42 /etc /etc rw,nosuid,nodev,noatime - tmpfs none rw\n");
         assert_eq!(compare(&roots, &planned(), "0:42"), Err("not planned: /etc".to_owned()));
-        assert_eq!(compare(&roots, &planned().with_roots_folders(), "0:42"), Err("6 of 9 of its own".to_owned()));
+        assert_eq!(compare(&roots, &planned().with_roots_folders(), "0:42"), Err("6 of 10 of its own".to_owned()));
         let twice = format!("{TABLE}110 82 0:50 / / ro,nosuid - tmpfs none rw\n");
         assert!(compare(&twice, &planned(), "0:42").is_err());
     }
