@@ -76,7 +76,7 @@ pub async fn attack(
             known_as: backend,
             isolation: under_attack.capabilities().isolation,
             networks: &under_attack.capabilities().networks,
-            layers: &under_attack.capabilities().layers,
+            layers: &under_attack.capabilities().layers_under(policy),
             removable: &removable,
             node: Node::Here { subject: &subject, world: &world },
         };
@@ -90,7 +90,8 @@ pub async fn attack(
         let (removable, subject) = (BTreeMap::new(), Subject::Protected(Arc::clone(&under_attack)));
         // Of what a stock container lacks nothing is excused.
         let nothing = Layers::new();
-        let layers = if backend == DOCKER_STOCK { &nothing } else { &under_attack.capabilities().layers };
+        let all = under_attack.capabilities().layers_under(policy);
+        let layers = if backend == DOCKER_STOCK { &nothing } else { &all };
         let target = Target {
             name: backend,
             known_as: DOCKER,
@@ -112,7 +113,7 @@ pub async fn attack(
             known_as: backend,
             isolation: under_attack.capabilities().isolation,
             networks: &under_attack.capabilities().networks,
-            layers: &under_attack.capabilities().layers,
+            layers: &under_attack.capabilities().layers_under(policy),
             removable: &removable,
             node: Node::Here { subject: &subject, world: &world },
         };
@@ -128,7 +129,7 @@ pub async fn attack(
             known_as: backend,
             isolation: under_attack.capabilities().isolation,
             networks: &under_attack.capabilities().networks,
-            layers: &under_attack.capabilities().layers,
+            layers: &under_attack.capabilities().layers_under(policy),
             removable: &removable,
             node: Node::Here { subject: &subject, world: &world },
         };
@@ -234,7 +235,7 @@ pub async fn serve_in_range(backend: &str, policy: &str) -> Result<()> {
     };
     let mut world = world(&protected, &policy, &configuration, site)?;
     world.interpreter = interpreter.or(world.interpreter);
-    let has = protected.capabilities().layers.clone();
+    let has = protected.capabilities().layers_under(&policy);
     // A jail's protected arm must never stand for a container's.
     let subject = (!matches!(backend, DOCKER | DOCKER_STOCK)).then_some(Subject::Protected(protected));
     range::serve(&world, subject.as_ref(), arms, &has, tokio::io::stdin(), tokio::io::stdout()).await

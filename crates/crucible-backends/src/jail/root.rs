@@ -32,6 +32,10 @@ const USERS: (&str, &str) = (
      nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n",
     "root:x:0:\ndaemon:x:1:\ntty:x:5:\nshadow:x:42:\nusers:x:100:\nnogroup:x:65534:\n",
 );
+/// What programs that make and change users ask before they do: whether it is root.
+const AUTHENTICATION: &[u8] =
+    b"auth sufficient pam_rootok.so\nauth required pam_deny.so\naccount required pam_permit.so\n\
+    password required pam_unix.so\nsession required pam_permit.so\n";
 /// What this machine's programs that make users read about that. Nothing in them is secret: everybody may read them.
 const SETTINGS_OF_USERS: [&str; 4] =
     ["/etc/login.defs", "/etc/adduser.conf", "/etc/deluser.conf", "/etc/default/useradd"];
@@ -50,7 +54,10 @@ fn made_for_users() -> Vec<RootEntry> {
             .collect()
     };
     let file = |path: String, content: Vec<u8>| RootEntry::File { path, content };
-    let mut entries = vec![file("/etc/shadow".to_owned(), no_passwords(USERS.0).into_bytes())];
+    let mut entries = vec![
+        file("/etc/shadow".to_owned(), no_passwords(USERS.0).into_bytes()),
+        file("/etc/pam.d/other".to_owned(), AUTHENTICATION.to_vec()),
+    ];
     let skeleton = std::fs::read_dir(SKELETON).into_iter().flatten().flatten();
     let skeleton = skeleton.filter_map(|entry| entry.path().to_str().map(str::to_owned));
     for path in SETTINGS_OF_USERS.map(str::to_owned).into_iter().chain(skeleton) {
@@ -86,11 +93,6 @@ pub(super) fn entries(runtime: &Runtime, users: Users) -> Result<Vec<RootEntry>>
     for (path, text) in [("/etc/passwd", passwd), ("/etc/group", group), ("/etc/hosts", hosts)] {
         entries.push(RootEntry::File { path: path.to_owned(), content: text.into_bytes() });
     }
-    // Its own folders are copies in memory, which no language may fill with what it has there.
-    let hidden = WRITABLE.iter().chain(match users {
-        Users::Guest => &[][..],
-        Users::Root => &["/home", "/root", "/run", "/var"],
-    });
     for entry in &runtime.entries {
         let (path, entry) = match entry {
             RuntimeEntry::Bind { source, target } => {
@@ -100,7 +102,7 @@ pub(super) fn entries(runtime: &Runtime, users: Users) -> Result<Vec<RootEntry>>
             RuntimeEntry::Symlink { target, points_to } => (target, symlink(target, points_to)),
         };
         if let Some(folder) =
-            hidden.clone().find(|folder| path.as_str() == **folder || path.starts_with(&format!("{folder}/")))
+            WRITABLE.iter().find(|folder| path.as_str() == **folder || path.starts_with(&format!("{folder}/")))
         {
             return Err(unusable(path, &format!("every sandbox has a {folder} of its own, which hides it")));
         }

@@ -1,9 +1,10 @@
 //! What a fresh init does to itself, in order, before it listens to anyone: cgroups, ids, mounts, then the loss of every
 //! privilege. Each step is a system call or a few of one purpose, and its failure stops the start.
 
+use super::fill::{self, Mounted};
 use super::realm::PLACE_OF_ROOT;
 use super::root::{self, NO_DEV, NO_EXEC, NO_SUID, NO_SYMLINK_FOLLOW};
-use super::{Step, command, fill, landlock};
+use super::{Step, command, landlock};
 use crate::plan::{
     Failure, HEAR_REPORTS, HOST_NAME, JailPlan, Need, ProcessLimit, ROOTS_FOLDERS, Reports, Users, WRITABLE,
 };
@@ -150,8 +151,7 @@ pub(super) fn die_with(launcher: &OwnedFd) -> Result<(), Failure> {
 /// and couldn't be had, and the folder of terminals.
 fn enter_root(plan: &JailPlan, surroundings: &Surroundings<'_>) -> Result<(Vec<Failure>, Option<OwnedFd>), Failure> {
     attach_root(&surroundings.root)?;
-    fill_folders(&plan.users, &surroundings.writable)?;
-    attach_writable(&surroundings.writable, &guest_binds(&plan.users))?;
+    attach_folders(&plan.users, &surroundings.writable)?;
     let mut without = Vec::new();
     keep(plan.proc, mount_private_proc(&plan.users), &mut without)?;
     let terminals = keep(plan.terminals, mount_terminals(plan.users.own_id()), &mut without)?;
@@ -199,7 +199,7 @@ pub(super) fn inside(path: &str) -> Result<OwnedFd, Errno> {
 pub(super) type WritableBind = (&'static str, &'static str, u64);
 
 /// How a guest's folders are bound.
-pub(super) fn guest_binds(users: &Users) -> Vec<WritableBind> {
+fn guest_binds(users: &Users) -> Vec<WritableBind> {
     let extra = |path| match path {
         "/work" => NO_SUID | NO_SYMLINK_FOLLOW,
         "/dev/shm" => NO_SUID | NO_EXEC,
@@ -208,18 +208,23 @@ pub(super) fn guest_binds(users: &Users) -> Vec<WritableBind> {
     users.folders().map(|(path, name, _)| (*path, *name, extra(*path))).collect()
 }
 
-/// Copies what the root has where root inside has folders of its own, before these cover it.
-pub(super) fn fill_folders(users: &Users, writable: &OwnedFd) -> Result<(), Failure> {
-    if *users == Users::Guest {
-        return Ok(());
-    }
-    ROOTS_FOLDERS.iter().try_for_each(|(path, name, _)| {
+/// Binds the writable folders, with what the root has where root inside has folders of its own.
+pub(super) fn attach_folders(users: &Users, writable: &OwnedFd) -> Result<(), Failure> {
+    let mounted = if *users == Users::Guest { Mounted::default() } else { fill_roots_folders(writable)? };
+    attach_writable(writable, &guest_binds(users))?;
+    mounted.attach().step("mount again what was covered")
+}
+
+fn fill_roots_folders(writable: &OwnedFd) -> Result<Mounted, Failure> {
+    let mut mounted = Mounted::default();
+    for (path, name, _) in ROOTS_FOLDERS {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let step = format!("copy {path} into the sandbox");
         let from = rustix::fs::open(path.trim_start_matches('/'), flags, Mode::empty()).step(&step)?;
         let to = rustix::fs::openat(writable, *name, flags, Mode::empty()).step(&step)?;
-        fill::copy(&from, &to).step(&step)
-    })
+        fill::fill(path.trim_start_matches('/'), &from, &to, &mut mounted).step(&step)?;
+    }
+    Ok(mounted)
 }
 
 /// Binds the writable folders. One file system is behind all, so that one quota covers them. Its folders can be bound only

@@ -177,8 +177,7 @@ fn enter_root(plan: &JailPlan, surroundings: &Surroundings<'_>) -> Result<(Vec<F
             if let Some(devices) = &surroundings.devices {
                 root::attach(devices, &confine::inside("/dev").step("open /dev")?).step("attach /dev")?;
             }
-            confine::fill_folders(&plan.users, writable)?;
-            confine::attach_writable(writable, &confine::guest_binds(&plan.users))?;
+            confine::attach_folders(&plan.users, writable)?;
             if has_proc {
                 confine::keep(plan.proc, confine::mount_private_proc(&plan.users), &mut without)?;
             } else {
@@ -195,7 +194,7 @@ fn enter_root(plan: &JailPlan, surroundings: &Surroundings<'_>) -> Result<(Vec<F
             rustix::mount::mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
                 .step("make the mounts private")?;
             rustix::process::chdir("/").step("enter the root")?;
-            confine::attach_writable(writable, &confine::guest_binds(&Users::Guest))?;
+            confine::attach_folders(&Users::Guest, writable)?;
             if has_proc {
                 confine::keep(Need::Preferred, confine::mount_private_proc(&Users::Guest), &mut without)?;
             }

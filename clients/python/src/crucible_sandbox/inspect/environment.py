@@ -39,7 +39,7 @@ from typing_extensions import override
 
 from .. import errors, models
 from .._wire import ExecResult as Result
-from ..aio import AsyncSandbox
+from ..aio import AsyncClient, AsyncSandbox
 from . import servers
 from .config import CONFIG_FILES, CrucibleSandboxConfig, SandboxService, load
 
@@ -329,16 +329,7 @@ class CrucibleSandboxEnvironment(SandboxEnvironment):
         made: dict[str, SandboxEnvironment] = {}
 
         async def make(name: str, service: SandboxService) -> None:
-            sandbox = await client.sandbox(
-                backend=service.backend,
-                language=service.language,
-                policy=service.policy,
-                limits=service.all_limits(),
-                env=service.env,
-                tripwires=service.tripwires,
-                idle_timeout=service.idle_timeout,
-                lifetime=service.lifetime,
-            )
+            sandbox = await _create(client, service)
             made[name] = cls(sandbox, service)
             _note(sandbox)
             if service.working_dir not in ("/work", "/tmp"):
@@ -417,6 +408,38 @@ class CrucibleSandboxEnvironment(SandboxEnvironment):
                 print(f"{note['id']} is no more: {error}")
             path.unlink(missing_ok=True)
         await servers.end_task()
+
+
+ROOTS_POLICY = "inspect"
+"""The policy with root inside, which Inspect's tools take for granted."""
+
+
+async def _create(client: AsyncClient, service: SandboxService) -> AsyncSandbox:
+    """A sandbox with root inside, where nothing else is said: neither by the task, nor by whoever set the service's policy."""
+
+    async def create(policy: str | None) -> AsyncSandbox:
+        return await client.sandbox(
+            backend=service.backend,
+            language=service.language,
+            policy=policy,
+            limits=service.all_limits(),
+            env=service.env,
+            tripwires=service.tripwires,
+            idle_timeout=service.idle_timeout,
+            lifetime=service.lifetime,
+        )
+
+    policies = [] if service.policy else await client.policies()
+    in_force = {policy.name for policy in policies if policy.in_force}
+    if in_force != {"default"} or ROOTS_POLICY not in {policy.name for policy in policies}:
+        return await create(service.policy)
+    try:
+        return await create(ROOTS_POLICY)
+    except errors.Refused as error:
+        if error.operation != "check the policy against the backend":
+            raise
+        logger.info("%s; sandboxes have one user", error.message)
+        return await create(None)
 
 
 ASKED = "it was removed"
