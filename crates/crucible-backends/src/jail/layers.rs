@@ -141,9 +141,10 @@ fn layers(launcher: &Launcher, cgroups: &Cgroups, ids: Ids) -> Layers {
         abi => LayerState::active(format!("ABI {abi}")),
     };
     set(Layer::Landlock, landlock);
+    let (first, count) = ids.shares().0;
     let distinct = match ids {
-        Ids::Range { start, count } => LayerState::active(format!("one of {count} from {start}")),
-        Ids::Spare { count } => LayerState::active(format!("one of {count} spare ids")),
+        Ids::Range { .. } => LayerState::active(format!("one of {count} from {first}")),
+        Ids::Spare { .. } => LayerState::active(format!("one of {count} spare ids")),
         Ids::Own => LayerState::absent(
             "this user has no spare ids, so that guests have the user's own outside",
             "install newuidmap (package uidmap) and give the user a range in /etc/subuid and /etc/subgid",

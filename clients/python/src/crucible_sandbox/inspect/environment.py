@@ -54,6 +54,8 @@ OUR_USERS = ("guest", "1000")
 
 # Looks for itself, where a path isn't one of those that the service reads and writes. Its exit codes are this module's own.
 _DIRECTORY, _MISSING, _FORBIDDEN, _FULL = 21, 22, 23, 28
+_DENIED = "Permission denied"
+"""What the service says of a file that nobody may use so. The sandbox's own shell may be root, who may all the same."""
 _READ = f"""
 [ -d "$1" ] && exit {_DIRECTORY}
 [ -e "$1" ] || exit {_MISSING}
@@ -169,6 +171,8 @@ class CrucibleSandboxEnvironment(SandboxEnvironment):
         try:
             await self.sandbox.write_file(self._path(file), contents)
         except (errors.Refused, errors.InvalidInput) as error:
+            if _DENIED in error.message:
+                raise PermissionError(errno.EACCES, error.message, file) from error
             data = contents.encode() if isinstance(contents, str) else contents
             path = self._path(file)
             result = await self._by_itself(_WRITE, file, error, path, posixpath.dirname(path), input=data)
@@ -203,6 +207,8 @@ class CrucibleSandboxEnvironment(SandboxEnvironment):
                 raise self._gone(str(error)) from error
             raise FileNotFoundError(errno.ENOENT, error.message, file) from error
         except (errors.Refused, errors.InvalidInput) as error:
+            if _DENIED in error.message:
+                raise PermissionError(errno.EACCES, error.message, file) from error
             try:
                 result = await self._by_itself(_READ, file, error, path, output_limit=limit)
             except errors.OutputLimitExceeded as over:
