@@ -11,18 +11,29 @@ use crucible_jail::plan::{Ended, FIND_USER, Ids, JailPlan, Privilege, RootEntry,
 use std::os::unix::fs::MetadataExt;
 use support::{finish, plan, shell};
 
-const FIRST: u32 = 1_900_100_000;
 const COUNT: u32 = 2000;
 
-/// Only root can map a range of ids without the system's helpers.
-fn is_root() -> bool {
-    let is_root = host::effective_user() == 0;
-    let required = std::env::var("CRUCIBLE_REQUIRE").is_ok_and(|required| required.contains("root"));
-    assert!(is_root || !required, "this needs root");
-    if !is_root {
-        eprintln!("skipped: only root can map a range of ids here");
+/// Where a sandbox's ids come from.
+#[derive(Clone, Copy)]
+struct Source {
+    spare: Option<host::SpareIds>,
+    /// As numbered in the launcher's user namespace.
+    first: u32,
+    /// The same on the host, as a user and as a group.
+    on_host: (u32, u32),
+}
+
+/// Root has ids to give, and an ordinary user with enough spare ones.
+fn source() -> Option<Source> {
+    if host::effective_user() == 0 {
+        let first = 1_900_100_000;
+        return Some(Source { spare: None, first, on_host: (first, first) });
     }
-    is_root
+    let spare = host::spare_ids().filter(|((_, users), (_, groups))| *users.min(groups) > 20_000);
+    if spare.is_none() {
+        eprintln!("skipped: this user has too few spare ids");
+    }
+    spare.map(|spare| Source { spare: Some(spare), first: 1, on_host: (spare.0.0, spare.1.0) })
 }
 
 fn root_entries() -> Vec<RootEntry> {
@@ -44,8 +55,12 @@ fn root_entries() -> Vec<RootEntry> {
     entries
 }
 
-async fn launcher() -> Launcher {
-    let launcher = Launcher::start(Privilege::Root, None).await.unwrap();
+async fn launcher(source: Source) -> Launcher {
+    let privilege = match source.spare {
+        None => Privilege::Root,
+        Some(_) => Privilege::Ordinary { spare_ids: true },
+    };
+    let launcher = Launcher::start(privilege, source.spare).await.unwrap();
     launcher.prepare_root(1, root_entries()).await.unwrap();
     launcher
 }
@@ -59,8 +74,13 @@ async fn start(launcher: &Launcher, first: u32) -> Started {
     launcher.start_sandbox(SandboxPlan::Jailed(plan), &[]).await.unwrap()
 }
 
+/// Whose the streams are, where the supervisor may give them away.
+fn owner() -> Option<u32> {
+    source().filter(|source| source.spare.is_none()).map(|source| source.first)
+}
+
 async fn run(sandbox: &Sandbox, user: Option<&str>, script: &str) -> (String, String) {
-    let command = Command { user: user.map(str::to_owned), stream_owner: Some(FIRST), ..shell(script) };
+    let command = Command { user: user.map(str::to_owned), stream_owner: owner(), ..shell(script) };
     let (output, error, ended) = finish(sandbox.exec(command).await.unwrap()).await;
     assert!(matches!(ended, Ended::Exited(_)), "{ended:?}");
     (output, error)
@@ -68,41 +88,40 @@ async fn run(sandbox: &Sandbox, user: Option<&str>, script: &str) -> (String, St
 
 #[tokio::test]
 async fn root_inside_makes_users_and_becomes_them_and_is_nobody_outside() {
-    if !is_root() {
-        return;
-    }
-    let launcher = launcher().await;
-    let started = start(&launcher, FIRST).await;
+    let Some(source) = source() else { return };
+    let launcher = launcher(source).await;
+    let started = start(&launcher, source.first).await;
     let script = "id -u; echo 'ann:x:1001:1001::/home/ann:/bin/sh' >> /etc/passwd; echo 'ann:x:1001:' >> /etc/group; \
         mkdir /home/ann && chown 1001:1001 /home/ann && stat -c %u:%g /home/ann; stat -c %a /etc/shadow; \
-        readlink /var/tmp; grep -E '^(Cap(Prm|Eff|Bnd)|NoNewPrivs)' /proc/self/status | tr -d '\\t\\n'";
+        readlink /var/tmp; \
+        touch /x 2>/dev/null; chmod 777 / 2>/dev/null; chown 5 / 2>/dev/null; rmdir /work 2>/dev/null; stat -c %a / /usr; grep -E '^(Cap(Prm|Eff|Bnd)|NoNewPrivs)' /proc/self/status | tr -d '\\t\\n'";
     let (output, error) = run(&started.sandbox, None, script).await;
     let caps = "CapPrm:00000000000000ebCapEff:00000000000000ebCapBnd:00000000000000ebNoNewPrivs:1";
-    assert_eq!(output, format!("0\n1001:1001\n600\n/tmp\n{caps}"), "{error}");
+    assert_eq!(output, format!("0\n1001:1001\n600\n/tmp\n755\n755\n{caps}"), "{error}");
 
     let script = "id -u; id -g; echo $HOME $USER; touch /home/ann/hers; cat /etc/shadow; touch /etc/x; \
         grep -E '^Cap(Prm|Eff)' /proc/self/status | tr -d '\\t\\n'; echo again > /proc/self/fd/1";
     let (output, error) = run(&started.sandbox, Some("ann"), script).await;
     let none = "CapPrm:0000000000000000CapEff:0000000000000000";
     assert_eq!(output, format!("1001\n1001\n/home/ann ann\n{none}again\n"), "{error}");
-    assert_eq!(error.matches("Permission denied").count(), 2, "{error}");
+    assert_eq!(error.matches("Permission denied").count(), if owner().is_some() { 2 } else { 3 }, "{error}");
     let (output, _) = run(&started.sandbox, Some("guest"), "id -G").await;
     assert_eq!(output, "1000 1500\n");
 
-    // The host's view: the file belongs to the sandbox's own ids, and so does the process that made it.
-    let seen = std::fs::metadata(format!("/proc/{}/root/home/ann/hers", started.pid)).unwrap();
-    assert_eq!((seen.uid(), seen.gid()), (FIRST + 1001, FIRST + 1001));
-    let init = std::fs::metadata(format!("/proc/{}/root/etc/passwd", started.pid)).unwrap();
-    assert_eq!(init.uid(), FIRST);
+    // The host's view: the file belongs to the sandbox's own ids. Only root may look there.
+    if owner().is_some() {
+        let inside = |path: &str| std::fs::metadata(format!("/proc/{}/root{path}", started.pid)).unwrap();
+        let hers = inside("/home/ann/hers");
+        assert_eq!((hers.uid(), hers.gid()), (source.on_host.0 + 1001, source.on_host.1 + 1001));
+        assert_eq!(inside("/etc/passwd").uid(), source.on_host.0);
+    }
 }
 
 #[tokio::test]
 async fn a_user_who_is_not_there_or_has_ids_of_others_is_an_error() {
-    if !is_root() {
-        return;
-    }
-    let launcher = launcher().await;
-    let started = start(&launcher, FIRST).await;
+    let Some(source) = source() else { return };
+    let launcher = launcher(source).await;
+    let started = start(&launcher, source.first).await;
     let failed = async |user: &str| {
         let command = Command { user: Some(user.to_owned()), ..shell("id") };
         match started.sandbox.exec(command).await {
@@ -119,11 +138,9 @@ async fn a_user_who_is_not_there_or_has_ids_of_others_is_an_error() {
 
 #[tokio::test]
 async fn root_inside_reaches_neither_the_host_nor_another_sandbox() {
-    if !is_root() {
-        return;
-    }
-    let launcher = launcher().await;
-    let (one, other) = (start(&launcher, FIRST).await, start(&launcher, FIRST + 10_000).await);
+    let Some(source) = source() else { return };
+    let launcher = launcher(source).await;
+    let (one, other) = (start(&launcher, source.first).await, start(&launcher, source.first + 10_000).await);
     run(&other.sandbox, None, "echo secret > /root/canary; chmod 644 /root/canary").await;
     let sleeper = other.sandbox.exec(shell("exec sleep 60")).await.unwrap();
     let outside = tempfile::tempdir().unwrap();
@@ -133,9 +150,10 @@ async fn root_inside_reaches_neither_the_host_nor_another_sandbox() {
         "ls /root; cat {canary}; touch /usr/x; chown 1 /usr/bin/env; chmod 777 /usr; chown 0 /dev/null; \
          mknod /tmp/disk b 254 0; mount -t tmpfs none /mnt; unshare -U true; chroot /work /bin/true; hostname other; \
          kill -9 {pid}; kill -9 1; nsenter -t 1 -m true; cat /proc/1/environ /proc/1/mem; ls /proc/1/fd; \
-         chown 70000 /tmp; chown {FIRST} /tmp; ls /proc | grep -c '^[0-9]'",
+         chown 70000 /tmp; chown {first} /tmp; ls /proc | grep -c '^[0-9]'",
         canary = outside.path().join("canary").display(),
         pid = other.pid,
+        first = source.first.max(3000),
     );
     let (output, error) = run(&one.sandbox, None, &script).await;
     assert!(!output.contains("secret") && !output.contains("outside") && !output.contains("canary"), "{output}");
@@ -151,11 +169,9 @@ async fn root_inside_reaches_neither_the_host_nor_another_sandbox() {
 
 #[tokio::test]
 async fn one_command_of_a_user_is_ended_with_all_that_came_of_it() {
-    if !is_root() {
-        return;
-    }
-    let launcher = launcher().await;
-    let started = start(&launcher, FIRST).await;
+    let Some(source) = source() else { return };
+    let launcher = launcher(source).await;
+    let started = start(&launcher, source.first).await;
     let live = |user: &str, script: &str| Command {
         user: Some(user.to_owned()),
         orphans: crucible_jail::plan::Orphans::ToCommand,
@@ -189,15 +205,22 @@ async fn an_ordinary_guest_is_refused_what_root_inside_may() {
 
 #[tokio::test]
 async fn seen_from_outside_root_inside_is_as_planned_and_nothing_else_is() {
-    if !is_root() {
-        return;
-    }
-    let launcher = launcher().await;
-    let (rooted, ordinary) =
-        (start(&launcher, FIRST).await, launcher.start_sandbox(SandboxPlan::Jailed(plan()), &[]).await.unwrap());
-    let maps = |ids: Vec<Ids>| Planned::IdMaps { users: ids.clone(), groups: ids };
-    let of_root = || vec![Planned::RootsCapabilities, maps(ids(FIRST)), Planned::Filter, Planned::NoNewPrivileges];
-    let of_guest = || vec![Planned::NoCapabilities, maps(vec![(1000, plan().outside_id, 1)]), Planned::Filter];
+    let Some(source) = source() else { return };
+    let launcher = launcher(source).await;
+    let guest = source.first + 15_000;
+    let ordinary = JailPlan { outside_id: guest, ..plan() };
+    let ordinary = launcher.start_sandbox(SandboxPlan::Jailed(ordinary), &[]).await.unwrap();
+    let rooted = start(&launcher, source.first).await;
+    let shown = |ids: Vec<Ids>, to: u32| {
+        ids.into_iter().map(|(inside, first, count)| (inside, first - source.first + to, count)).collect::<Vec<_>>()
+    };
+    let maps = |ids: Vec<Ids>| Planned::IdMaps {
+        users: shown(ids.clone(), source.on_host.0),
+        groups: shown(ids, source.on_host.1),
+    };
+    let of_root =
+        || vec![Planned::RootsCapabilities, maps(ids(source.first)), Planned::Filter, Planned::NoNewPrivileges];
+    let of_guest = || vec![Planned::NoCapabilities, maps(vec![(1000, guest, 1)]), Planned::Filter];
     let differing = |started: &Started, planned: Vec<Planned>| {
         let facts = Look::new(started, planned, None).look(&[Aspect::Privileges, Aspect::Reach]);
         let differing = facts.into_iter().filter(|fact| fact.state != Seen::AsPlanned);

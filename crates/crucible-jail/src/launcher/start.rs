@@ -68,6 +68,7 @@ impl Launcher {
         self.inits.insert(pid, network);
         // The child waits for this before it does anything that needs an id.
         map_ids(pid, &plan.id_map())?;
+        give_root_folder(&plan.users, pid, &root)?;
         come_first_when_memory_runs_out(pid)?;
         (&std::fs::File::from(go_write)).write_all(&[1]).step("let the sandbox go on")?;
         Ok((LauncherReply::Started { pid, device }, [pidfd, storage].into_iter().chain(door).collect()))
@@ -119,6 +120,21 @@ pub(super) fn map_ids(pid: i32, map: &str) -> Result<(), Failure> {
         std::fs::write(format!("/proc/{pid}/{file}"), map).step(&format!("write the sandbox's {file}"))?;
     }
     Ok(())
+}
+
+/// Has the root folder belong to root inside, whose programs ask whose it is. It is as read-only as before. Where the kernel
+/// can't (before 6.3), it is nobody's.
+pub(super) fn give_root_folder(users: &Users, pid: i32, root: &OwnedFd) -> Result<(), Failure> {
+    if *users == Users::Guest {
+        return Ok(());
+    }
+    let namespace = format!("/proc/{pid}/ns/user");
+    let namespace = rustix::fs::open(namespace, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+        .step("open the sandbox's user namespace")?;
+    match sys::map_mount_ids(root, &namespace) {
+        Ok(()) | Err(Errno::INVAL) => Ok(()),
+        Err(errno) => Err(errno).step("give the root folder to root inside"),
+    }
 }
 
 /// Gives a sandbox the first place among those that the kernel kills when memory runs out.
