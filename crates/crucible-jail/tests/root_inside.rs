@@ -1,14 +1,15 @@
 //! Sandboxes with root inside, for real: what root can do in its own sandbox, and that it can do nothing to any other, nor to
 //! the host, nor in a sandbox that has no root.
 
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::print_stderr, reason = "helpers of tests fail as tests do")]
 
 mod support;
 
-use crucible_jail::host::posture::{Aspect, Look, Planned, Seen};
+use crucible_jail::host::posture::{Aspect, Look, Planned, PlannedMounts, Seen};
 use crucible_jail::host::{self, Command, JailError, Launcher, Sandbox, Started};
 use crucible_jail::plan::{Ended, FIND_USER, Ids, JailPlan, Privilege, RootEntry, SandboxPlan, Users};
 use std::os::unix::fs::MetadataExt;
+use std::sync::Arc;
 use support::{finish, plan, shell};
 
 const COUNT: u32 = 2000;
@@ -50,6 +51,10 @@ fn root_entries() -> Vec<RootEntry> {
         ("/etc/shadow", "root:*:19000::::::\n"),
     ] {
         entries.push(RootEntry::File { path: path.to_owned(), content: content.as_bytes().to_vec() });
+    }
+    // Of the host, below folders that are the sandbox's own.
+    for (source, target) in [("/usr/lib", "/root/of-the-host"), ("/usr/bin/env", "/var/lib/of-the-host")] {
+        entries.push(RootEntry::Bind { source: source.to_owned(), target: target.to_owned() });
     }
     entries.push(RootEntry::Symlink { path: "/var/tmp".to_owned(), points_to: "/tmp".to_owned() });
     entries
@@ -163,10 +168,33 @@ async fn root_inside_reaches_neither_the_host_nor_another_sandbox() {
         assert!(error.contains(step), "{step}: {error}");
     }
     // Its own init, this shell, and the two of the pipe.
-    assert!(output.trim().parse::<u32>().unwrap() <= 4, "{output}");
+    assert!(output.lines().last().unwrap().parse::<u32>().unwrap() <= 4, "{output}");
     assert!(!one.sandbox.is_dead().unwrap() && !other.sandbox.is_dead().unwrap());
     assert_eq!(std::fs::metadata("/usr/bin/env").unwrap().uid(), 0);
     drop(sleeper);
+}
+
+#[tokio::test]
+async fn what_is_the_hosts_below_its_own_folders_stays_read_only() {
+    let Some(source) = source() else { return };
+    let launcher = launcher(source).await;
+    let started = start(&launcher, source.first).await;
+    let script = "ls /root/of-the-host | head -1 | wc -l; /var/lib/of-the-host echo runs; \
+        for file in /root/of-the-host/x /root/of-the-host /var/lib/of-the-host; do \
+        touch $file && echo touched; chmod 777 $file && echo changed; chown 5 $file && echo given; \
+        rm -rf $file && echo removed; done 2>/dev/null; \
+        echo x > /var/lib/own && cat /var/lib/own";
+    let (output, error) = run(&started.sandbox, None, script).await;
+    // `rm -f` of what isn't there has nothing to complain of.
+    assert_eq!(output, "1\nruns\nremoved\nx\n", "{error}");
+    let mounts = PlannedMounts::of(&root_entries()).with_roots_folders().with_processes().with_terminals();
+    let look = |mounts: PlannedMounts| {
+        let facts = Look::new(&started, vec![Planned::Mounts(Arc::new(mounts))], None).look(&[Aspect::Surroundings]);
+        facts.into_iter().map(|fact| (fact.name, fact.state)).collect::<Vec<_>>()
+    };
+    assert_eq!(look(mounts), [("mounts", Seen::AsPlanned)]);
+    let of_a_guest = PlannedMounts::of(&root_entries()).with_processes().with_terminals();
+    assert_eq!(look(of_a_guest), [("mounts", Seen::Differs)]);
 }
 
 #[tokio::test]
