@@ -223,7 +223,9 @@ def attested(binary: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     folder.chmod(0o700)
     env = {"CRUCIBLE_EVIDENCE_FOLDER": str(folder)}
     known = {name: value for name, value in os.environ.items() if name != "CRUCIBLE_BINARY"}
-    attack = subprocess.run([binary, "attack", "-b", "jail", "--policy", "inspect", "--json"], env={**known, **env}, capture_output=True, timeout=900)
+    attack = subprocess.run(
+        [binary, "attack", "-b", "jail", "--policy", "inspect", "--json"], env={**known, **env}, capture_output=True, timeout=900
+    )
     assert attack.returncode in (0, 3), attack.stderr
     with LocalServer(binary, env=env) as server:
         yield server, folder
