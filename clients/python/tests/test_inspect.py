@@ -131,14 +131,14 @@ def test_inspects_own_tools_work_in_it(tmp_path: Path) -> None:
         call("bash_session", action="type_submit", input="cd /tmp; x=5"),
         call("bash_session", action="type_submit", input="echo $PWD-$x"),
         call("bash_session", action="type_submit", input="echo one > /work/a.txt"),
+        call("text_editor", command="str_replace", path="/work/a.txt", old_str="one", new_str="two"),
         call("text_editor", command="view", path="/work/a.txt"),
     ]
     log = run(task, mock(*steps, "done"), tmp_path)
     assert log.status == "success", log.error
     texts = said(log)
     assert "/tmp-5" in texts[1], texts
-    # What it edits it keeps a history of, for which it trusts the root folder's owner only where it knows them: docs/inspect.md.
-    assert "one" in texts[-1], texts
+    assert "two" in texts[-1], texts
 
 
 def test_a_touched_tripwire_makes_the_result_suspect(tmp_path: Path) -> None:
@@ -223,7 +223,9 @@ def attested(binary: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     folder.chmod(0o700)
     env = {"CRUCIBLE_EVIDENCE_FOLDER": str(folder)}
     known = {name: value for name, value in os.environ.items() if name != "CRUCIBLE_BINARY"}
-    attack = subprocess.run([binary, "attack", "-b", "jail", "--json"], env={**known, **env}, capture_output=True, timeout=900)
+    attack = subprocess.run(
+        [binary, "attack", "-b", "jail", "--policy", "inspect", "--json"], env={**known, **env}, capture_output=True, timeout=900
+    )
     assert attack.returncode in (0, 3), attack.stderr
     with LocalServer(binary, env=env) as server:
         yield server, folder

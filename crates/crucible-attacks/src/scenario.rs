@@ -2,7 +2,7 @@
 //!
 //! The default set is embedded; a folder of files in the same format can take its place or stand beside it.
 
-use crucible_core::{ByteSize, Error, ErrorKind, Expected, Layer, LimitKind, Limits, Result, TimeSpan};
+use crucible_core::{ByteSize, Error, ErrorKind, Expected, Layer, LimitKind, Limits, Result, TimeSpan, Users};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -30,6 +30,9 @@ pub struct Scenario {
     /// The backends that it is about; all if empty.
     #[serde(default)]
     pub backends: Vec<String>,
+    /// Who is in the sandboxes that it is about; anybody if nothing is said.
+    #[serde(default)]
+    pub users: Option<Users>,
     /// What is tried.
     pub probe: Probe,
     /// What it is tried on, and how the host sees whether it succeeded.
@@ -328,6 +331,8 @@ pub enum Held {
     PidNamespace,
     /// Any capability.
     Capabilities,
+    /// Any capability but those of root inside.
+    CapabilitiesBeyondRoots,
     /// That privileges can be gained.
     NoNewPrivs,
     /// That calls aren't filtered.
@@ -393,9 +398,15 @@ impl Scenario {
     pub fn place(&self) -> Place {
         let must_look = match &self.canary {
             // Everybody may read a process's status.
-            Canary::Held { what: Some(what), .. } => {
-                !matches!(what, Held::Capabilities | Held::NoNewPrivs | Held::Seccomp | Held::UidZero | Held::Groups)
-            }
+            Canary::Held { what: Some(what), .. } => !matches!(
+                what,
+                Held::Capabilities
+                    | Held::CapabilitiesBeyondRoots
+                    | Held::NoNewPrivs
+                    | Held::Seccomp
+                    | Held::UidZero
+                    | Held::Groups
+            ),
             Canary::Held { .. } | Canary::SharedFile {} | Canary::SupervisorImage {} => true,
             _ => false,
         };

@@ -6,7 +6,7 @@ use crate::scenario::{Arm, Canary, Place, Scenario};
 use crate::subject::Subject;
 use crucible_core::{
     ArmResult, ControlResult, Error, ErrorKind, HeldBy, Isolation, Layer, LayerState, Layers, NetworkKind,
-    PropertyResult, Reach, Result, SuiteResult, Verdict, nearest,
+    PropertyResult, Reach, Result, SuiteResult, Users, Verdict, nearest,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Instant, SystemTime};
@@ -68,6 +68,8 @@ pub struct Target<'a> {
     pub known_as: &'a str,
     /// How strong it says its wall is.
     pub isolation: Isolation,
+    /// Who is in its sandboxes, by the policy.
+    pub users: Users,
     /// The layers it says it has.
     pub layers: &'a Layers,
     /// The kinds of network that it says it can give.
@@ -217,6 +219,9 @@ async fn in_range(scenario: &Scenario, target: &Target<'_>, ranges: &mut Ranges)
 fn not_applicable(scenario: &Scenario, target: &Target<'_>) -> Option<String> {
     if !scenario.is_about(target.known_as) {
         return Some(format!("it is about {}", scenario.backends.join(", ")));
+    }
+    if let Some(users) = scenario.users.filter(|users| *users != target.users) {
+        return Some(format!("it is about policies with users = {:?}", users.as_str()));
     }
     if let Node::HereAlone { reason, .. } = target.node
         && scenario.needs_a_range()

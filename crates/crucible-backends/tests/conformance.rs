@@ -60,6 +60,19 @@ async fn warm_gvisor() -> Result<ConformanceSubject, Unavailable> {
     gvisor().await.map(warm)
 }
 
+/// The jail with root inside, where there can be one.
+async fn jail_with_root() -> Result<ConformanceSubject, Unavailable> {
+    let jail = jail().await?;
+    let policy = Policy::inspect();
+    match jail.backend.capabilities().admit("jail", &policy) {
+        Err(error) if !rustix::process::geteuid().is_root() => {
+            // Under another name: it isn't the jail that is missing.
+            Err(unavailable("jail with root inside", &error))
+        }
+        _ => Ok(ConformanceSubject { policy, ..jail }),
+    }
+}
+
 async fn subprocess() -> Result<ConformanceSubject, Unavailable> {
     let backend = SubprocessBackend::start(SubprocessConfig::default())
         .await
@@ -174,6 +187,10 @@ mod warm_docker_conforms {
 
 mod warm_gvisor_conforms {
     crucible_testkit::conformance_suite!(super::warm_gvisor);
+}
+
+mod jail_with_root_conforms {
+    crucible_testkit::conformance_suite!(super::jail_with_root);
 }
 
 mod jail_conforms {

@@ -1,12 +1,12 @@
 //! What a backend can do on this machine, and the check that refuses what it can't. Fails closed.
 
 use crate::error::{Error, ErrorKind};
-use crate::layer::{LayerState, Layers};
+use crate::layer::{Layer, LayerState, Layers};
 use crate::limits::LimitKind;
 use crate::live::LiveFeature;
 use crate::monitor::Monitoring;
 use crate::network::NetworkKind;
-use crate::policy::{Policy, UnenforcedLimits};
+use crate::policy::{Policy, UnenforcedLimits, Users};
 use crate::tripwire::TripwireKind;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -105,9 +105,39 @@ pub struct Capabilities {
     pub monitoring: Monitoring,
     /// What a sandbox can do that stays open, beyond commands one after the other and whole files.
     pub live: BTreeSet<LiveFeature>,
+    /// Whether there can be root inside: [`Users::Root`].
+    pub root_inside: LayerState,
 }
 
 impl Capabilities {
+    /// The layers that a sandbox of this policy will have: root inside has some capabilities.
+    #[must_use]
+    pub fn layers_under(&self, policy: &Policy) -> Layers {
+        let mut layers = self.layers.clone();
+        if policy.users == Users::Root
+            && let Some(capabilities) = layers.get_mut(&Layer::Capabilities)
+        {
+            let reason = match &self.root_inside {
+                LayerState::Active { detail } => format!("policy '{}' has root inside: {detail}", policy.name),
+                LayerState::Absent { reason, .. } => reason.clone(),
+            };
+            *capabilities = LayerState::absent(reason, "take a policy with users = \"guest\"");
+        }
+        layers
+    }
+
+    /// What a sandbox of this policy can do that stays open.
+    #[must_use]
+    pub fn live_under(&self, policy: &Policy) -> BTreeSet<LiveFeature> {
+        let mut live = self.live.clone();
+        if policy.users == Users::Root {
+            live.insert(LiveFeature::Users);
+            // A copy of files by their names and bytes would lose whose they are.
+            live.remove(&LiveFeature::Forks);
+        }
+        live
+    }
+
     /// How a limit is enforced.
     #[must_use]
     pub fn enforcement(&self, limit: LimitKind) -> Enforcement {
@@ -120,8 +150,16 @@ impl Capabilities {
     /// [`ErrorKind::Refused`], naming what is missing and the mend.
     pub fn admit(&self, backend: &str, policy: &Policy) -> Result<(), Error> {
         let refuse = |message: String| Error::new(ErrorKind::Refused, "check the policy against the backend", message);
+        if let (Users::Root, LayerState::Absent { reason, mend }) = (policy.users, &self.root_inside) {
+            let message = format!(
+                "policy '{}' has root inside, which backend '{backend}' can't give here: {reason}",
+                policy.name
+            );
+            return Err(refuse(message).with_hint(mend.as_str()));
+        }
+        let layers = self.layers_under(policy);
         for layer in &policy.require {
-            let (reason, mend) = match self.layers.get(layer) {
+            let (reason, mend) = match layers.get(layer) {
                 Some(LayerState::Active { .. }) => continue,
                 Some(LayerState::Absent { reason, mend }) => (reason.as_str(), mend.as_str()),
                 None => ("the backend doesn't have it", "choose a backend that has it, or another policy"),
@@ -157,7 +195,6 @@ impl Capabilities {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::layer::Layer;
 
     fn nothing() -> Capabilities {
         Capabilities {
@@ -171,6 +208,7 @@ mod tests {
             tripwires: BTreeSet::new(),
             monitoring: Monitoring::new(),
             live: BTreeSet::new(),
+            root_inside: LayerState::absent("it isolates nothing", "use the jail"),
         }
     }
 
@@ -189,6 +227,26 @@ mod tests {
         let error = capabilities.admit("jail", &Policy::built_in("default").unwrap()).unwrap_err();
         assert!(error.to_string().contains("seccomp") && error.to_string().contains("no filter support"));
         assert_eq!(error.hint(), Some("use another kernel"));
+    }
+
+    #[test]
+    fn root_inside_is_refused_where_it_can_t_be_and_is_never_without_capabilities() {
+        let mut capabilities = nothing();
+        capabilities.layers = Layer::ALL.into_iter().map(|layer| (layer, LayerState::active(""))).collect();
+        let inspect = Policy::inspect();
+        let error = capabilities.admit("jail", &inspect).unwrap_err();
+        assert!(
+            error.to_string().contains("'inspect' has root inside") && error.hint() == Some("use the jail"),
+            "{error}"
+        );
+        capabilities.root_inside = LayerState::active("six capabilities");
+        capabilities.admit("jail", &inspect).unwrap();
+        assert!(!capabilities.layers_under(&inspect)[&Layer::Capabilities].is_active());
+        assert!(capabilities.layers_under(&Policy::default())[&Layer::Capabilities].is_active());
+        let both = Policy { users: Users::Root, ..Policy::default() };
+        assert!(capabilities.admit("jail", &both).unwrap_err().to_string().contains("requires the layer capabilities"));
+        assert!(capabilities.live_under(&inspect).contains(&LiveFeature::Users));
+        assert!(!capabilities.live_under(&Policy::default()).contains(&LiveFeature::Users));
     }
 
     #[test]

@@ -78,7 +78,7 @@ pub use outcome::{
     ValidityReason,
 };
 pub use path::{GuestPath, HostPath};
-pub use policy::{During, Policy, UnenforcedLimits, UnseenPosture, Unwatched};
+pub use policy::{During, Policy, UnenforcedLimits, UnseenPosture, Unwatched, Users};
 pub use queue::{
     CancelledTask, DeadTask, Enqueued, Flow, GivenBack, Lease, LeaseKey, LeaseRequest, LeaseState, LeaseToken,
     Priority, Queue, QueueStatistics, Task, TaskCounts,

@@ -33,6 +33,29 @@ pub enum UnseenPosture {
     Record,
 }
 
+/// Who is in a sandbox.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Users {
+    /// One user without any privilege.
+    #[default]
+    Guest,
+    /// Root, and whoever it makes: over ids, files and processes of the sandbox's own, and nobody outside. A wider guest, so that a
+    /// policy says it in so many words.
+    Root,
+}
+
+impl Users {
+    /// The name in policies and records.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Guest => "guest",
+            Self::Root => "root",
+        }
+    }
+}
+
 /// What is done about what is seen during a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -87,6 +110,9 @@ pub struct Policy {
     /// Whether no sandbox is used for more than one run, also where nothing is left of the one before, which was the same project's.
     #[serde(default)]
     pub fresh: bool,
+    /// Who is in a sandbox.
+    #[serde(default)]
+    pub users: Users,
 }
 
 const fn yes() -> bool {
@@ -121,6 +147,7 @@ impl Default for Policy {
             during: During::default(),
             warm: true,
             fresh: false,
+            users: Users::Guest,
         }
     }
 }
@@ -145,6 +172,7 @@ impl Policy {
             during: During::default(),
             warm: false,
             fresh: true,
+            users: Users::Guest,
         }
     }
 
@@ -152,6 +180,16 @@ impl Policy {
     #[must_use]
     pub fn research() -> Self {
         Self { name: "research".to_owned(), ..Self::default() }
+    }
+
+    /// Root inside, for [Inspect](https://inspect.aisi.org.uk), whose tools and tasks take it for granted. The wall is that of
+    /// `default`, but for the capabilities of root inside, and what it rests on is required.
+    #[must_use]
+    pub fn inspect() -> Self {
+        let Self { mut require, .. } = Self::default();
+        require.remove(&Layer::Capabilities);
+        require.extend([Layer::UserNamespace, Layer::DistinctUid, Layer::CgroupPids]);
+        Self { name: "inspect".to_owned(), require, warm: false, fresh: true, users: Users::Root, ..Self::default() }
     }
 
     /// Nothing at all: for the subprocess backend.
@@ -168,11 +206,12 @@ impl Policy {
             during: During::default(),
             warm: true,
             fresh: false,
+            users: Users::Guest,
         }
     }
 
     /// The names of the policies that need no file.
-    pub const BUILT_IN: [&'static str; 4] = ["default", "strict", "research", "unisolated"];
+    pub const BUILT_IN: [&'static str; 5] = ["default", "strict", "research", "inspect", "unisolated"];
 
     /// The policy of that name, if it is one of [`Policy::BUILT_IN`].
     #[must_use]
@@ -181,6 +220,7 @@ impl Policy {
             "default" => Some(Self::default()),
             "strict" => Some(Self::strict()),
             "research" => Some(Self::research()),
+            "inspect" => Some(Self::inspect()),
             "unisolated" => Some(Self::unisolated()),
             _ => None,
         }
@@ -204,6 +244,9 @@ impl Policy {
             text.push_str("warm=false\n");
         } else if self.fresh {
             text.push_str("fresh=true\n");
+        }
+        if self.users != Users::Guest {
+            let _never_fails = writeln!(text, "users={}", self.users.as_str());
         }
         text
     }
@@ -245,6 +288,11 @@ mod tests {
         assert_eq!(Policy::built_in("lax"), None);
         let (default, strict) = (Policy::built_in("default").unwrap(), Policy::built_in("strict").unwrap());
         assert!(default.require.is_subset(&strict.require) && default.require.len() < strict.require.len());
+        let with_root = Policy::BUILT_IN.map(|name| Policy::built_in(name).unwrap()).into_iter();
+        assert_eq!(
+            with_root.filter(|policy| policy.users == Users::Root).map(|policy| policy.name).collect::<Vec<_>>(),
+            ["inspect"]
+        );
     }
 
     #[test]
@@ -261,6 +309,8 @@ mod tests {
         other = Policy { limits: Some(Limits::default()), ..Policy::strict() };
         assert_ne!(other.canonical(), strict.canonical());
         assert_eq!(other.of_protection().canonical_protection(), strict.canonical_protection());
+        other.users = Users::Root;
+        assert_ne!(other.canonical_protection(), strict.canonical_protection());
         assert!(!other.of_protection().before.needs_findings() && other.of_protection().limits.is_none());
     }
 

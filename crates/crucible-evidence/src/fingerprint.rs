@@ -148,6 +148,7 @@ pub(crate) mod tests {
                     tripwires: std::collections::BTreeSet::new(),
                     monitoring: crucible_core::Monitoring::new(),
                     live: std::collections::BTreeSet::new(),
+                    root_inside: LayerState::absent("it has one user", ""),
                 },
             }
         }

@@ -14,8 +14,25 @@ pub const WRITABLE: [&str; 3] = [WORK, "/tmp", "/dev/shm"];
 /// The same: where they are inside, what they are called on the writable file system, and their permissions.
 pub(crate) const GUEST_FOLDERS: &[(&str, &str, u32)] =
     &[("/work", "work", 0o755), ("/tmp", "tmp", 0o1777), ("/dev/shm", "shm", 0o1777)];
+/// Where root inside has folders of its own besides: where they are inside, what they are called on the writable file system,
+/// and their permissions.
+pub(crate) const ROOTS_FOLDERS: &[(&str, &str, u32)] = &[
+    ("/etc", "etc", 0o755),
+    ("/home", "home", 0o755),
+    ("/root", "root", 0o700),
+    ("/run", "run", 0o755),
+    ("/var", "var", 0o755),
+];
 /// The id that the guest has inside, as user and as group.
 pub const GUEST_ID: u32 = 1000;
+/// What root inside may do, over the ids and processes of its own sandbox alone: give files away, read and change anybody's,
+/// as if they were its own, signal anybody, and become anybody.
+pub const ROOTS_CAPABILITIES: u64 = 1 << 0 // CAP_CHOWN
+    | 1 << 1 // CAP_DAC_OVERRIDE
+    | 1 << 3 // CAP_FOWNER
+    | 1 << 5 // CAP_KILL
+    | 1 << 6 // CAP_SETGID
+    | 1 << 7; // CAP_SETUID
 /// The host name inside.
 pub const HOST_NAME: &str = "crucible";
 
@@ -153,6 +170,8 @@ pub struct JailPlan {
     pub root: u32,
     /// The id that the guest has outside, as user and as group, in the launcher's user namespace.
     pub outside_id: u32,
+    /// Who is in it.
+    pub users: Users,
     /// Bytes on the writable file system.
     pub disk_bytes: u64,
     /// Inodes on the writable file system.
@@ -177,6 +196,22 @@ pub struct JailPlan {
     pub without: Vec<Protection>,
 }
 
+/// First inside, first outside and count, for users and groups alike.
+pub type Ids = (u32, u32, u32);
+
+/// Who is in a sandbox.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Users {
+    /// One, who is called [`GUEST_ID`] and has no privilege.
+    #[default]
+    Guest,
+    /// Root, with [`ROOTS_CAPABILITIES`], and whoever it makes.
+    Root {
+        /// Ids that no other sandbox has, and no process outside. Those of the plan's `outside_id` are root's.
+        ids: Vec<Ids>,
+    },
+}
+
 /// An interpreter from which sandboxes are forked, with it in them. It is root of a user namespace of its own and nobody
 /// outside, and sees of the host what its language's programs see, and `/proc`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -185,8 +220,8 @@ pub struct ZygotePlan {
     pub root: u32,
     /// The prepared root of its sandboxes, which have to name the same one.
     pub guest_root: u32,
-    /// First inside, first outside and count, for users and groups alike. User 0 inside is the zygote's own.
-    pub ids: Vec<(u32, u32, u32)>,
+    /// User 0 inside is the zygote's own.
+    pub ids: Vec<Ids>,
     /// The interpreter and its arguments, as if it were to run the program.
     pub argv: Vec<String>,
     /// `NAME=value` each, as for the program.
@@ -228,6 +263,11 @@ pub enum Reports {
 
 /// The step that fails, without stopping the start, where reports can't be heard.
 pub const HEAR_REPORTS: &str = "hear of refused system calls";
+
+/// The step that fails where a command is to be somebody's whom the sandbox's tables don't have.
+pub const FIND_USER: &str = "find the user";
+/// The step that fails where the tables give a user ids that the sandbox doesn't have.
+pub const BECOME_USER: &str = "become the user";
 
 /// A protection that can be left off a sandbox in a range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -275,8 +315,8 @@ pub enum Protection {
 pub struct RangePlan {
     /// The prepared root.
     pub root: u32,
-    /// First inside, first outside and count, for users and groups alike.
-    pub ids: Vec<(u32, u32, u32)>,
+    /// Its ids.
+    pub ids: Vec<Ids>,
     /// Bytes on the writable file system.
     pub disk_bytes: u64,
     /// Inodes on the writable file system.
@@ -358,6 +398,8 @@ pub enum InitRequest {
         argv: Vec<String>,
         /// `NAME=value` each.
         env: Vec<String>,
+        /// Whose it is, by the name that the sandbox's own tables have; nobody's but the sandbox's own without one.
+        user: Option<String>,
         /// Where it starts.
         directory: String,
         /// Limits per process.

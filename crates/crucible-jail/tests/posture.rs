@@ -6,7 +6,7 @@ use crucible_jail::host::posture::{
     Aspect, Fact, Look, Namespace, Planned, PlannedGroups, PlannedMounts, PlannedRules, Seen,
 };
 use crucible_jail::host::{self, Launcher, Started};
-use crucible_jail::plan::{JailPlan, Need, Network, Privilege, RootEntry, SandboxPlan};
+use crucible_jail::plan::{JailPlan, Need, Network, Privilege, RootEntry, SandboxPlan, Users};
 use std::sync::Arc;
 
 const ALL: &[Aspect] = &[Aspect::Privileges, Aspect::Reach, Aspect::Surroundings];
@@ -36,6 +36,7 @@ async fn sandbox(launcher: &Launcher) -> Started {
     let plan = JailPlan {
         root: 1,
         outside_id: if is_root() { GUEST } else { 0 },
+        users: Users::Guest,
         disk_bytes: 8 << 20,
         inodes: 100,
         clone_into_cgroup: false,

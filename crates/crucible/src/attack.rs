@@ -75,8 +75,9 @@ pub async fn attack(
             name: backend,
             known_as: backend,
             isolation: under_attack.capabilities().isolation,
+            users: policy.users,
             networks: &under_attack.capabilities().networks,
-            layers: &under_attack.capabilities().layers,
+            layers: &under_attack.capabilities().layers_under(policy),
             removable: &removable,
             node: Node::Here { subject: &subject, world: &world },
         };
@@ -90,11 +91,13 @@ pub async fn attack(
         let (removable, subject) = (BTreeMap::new(), Subject::Protected(Arc::clone(&under_attack)));
         // Of what a stock container lacks nothing is excused.
         let nothing = Layers::new();
-        let layers = if backend == DOCKER_STOCK { &nothing } else { &under_attack.capabilities().layers };
+        let all = under_attack.capabilities().layers_under(policy);
+        let layers = if backend == DOCKER_STOCK { &nothing } else { &all };
         let target = Target {
             name: backend,
             known_as: DOCKER,
             isolation: under_attack.capabilities().isolation,
+            users: policy.users,
             networks: &under_attack.capabilities().networks,
             layers,
             removable: &removable,
@@ -111,8 +114,9 @@ pub async fn attack(
             name: backend,
             known_as: backend,
             isolation: under_attack.capabilities().isolation,
+            users: policy.users,
             networks: &under_attack.capabilities().networks,
-            layers: &under_attack.capabilities().layers,
+            layers: &under_attack.capabilities().layers_under(policy),
             removable: &removable,
             node: Node::Here { subject: &subject, world: &world },
         };
@@ -127,8 +131,9 @@ pub async fn attack(
             name: backend,
             known_as: backend,
             isolation: under_attack.capabilities().isolation,
+            users: policy.users,
             networks: &under_attack.capabilities().networks,
-            layers: &under_attack.capabilities().layers,
+            layers: &under_attack.capabilities().layers_under(policy),
             removable: &removable,
             node: Node::Here { subject: &subject, world: &world },
         };
@@ -140,6 +145,7 @@ pub async fn attack(
             name: backend,
             known_as: backend,
             isolation: under_attack.capabilities().isolation,
+            users: policy.users,
             networks: &under_attack.capabilities().networks,
             layers: &layers,
             removable: &removable,
@@ -234,7 +240,7 @@ pub async fn serve_in_range(backend: &str, policy: &str) -> Result<()> {
     };
     let mut world = world(&protected, &policy, &configuration, site)?;
     world.interpreter = interpreter.or(world.interpreter);
-    let has = protected.capabilities().layers.clone();
+    let has = protected.capabilities().layers_under(&policy);
     // A jail's protected arm must never stand for a container's.
     let subject = (!matches!(backend, DOCKER | DOCKER_STOCK)).then_some(Subject::Protected(protected));
     range::serve(&world, subject.as_ref(), arms, &has, tokio::io::stdin(), tokio::io::stdout()).await

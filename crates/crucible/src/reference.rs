@@ -111,7 +111,8 @@ fn needs(scenario: &Scenario) -> String {
     let root = needs.root.then(|| "root".to_owned());
     let path = needs.path.as_ref().map(|path| format!("`{path}`"));
     let zero = needs.zero.as_ref().map(|path| format!("0 in `{path}`"));
-    root.into_iter().chain(path).chain(zero).collect::<Vec<_>>().join(", ")
+    let users = scenario.users.map(|users| format!("a policy with `users = \"{}\"`", users.as_str()));
+    root.into_iter().chain(path).chain(zero).chain(users).collect::<Vec<_>>().join(", ")
 }
 
 #[test]

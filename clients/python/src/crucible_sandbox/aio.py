@@ -327,6 +327,10 @@ class AsyncClient:
         """Who asks: key, project, role."""
         return _wire.parse(models.Me, await self._send(Request("GET", "/v1/me")))
 
+    async def policies(self) -> list[models.PolicyEntry]:
+        """The policies that requests may name, and which holds where none is named."""
+        return _wire.parse(models.PolicyList, await self._send(Request("GET", "/v1/policies"))).policies
+
     async def _send(self, request: Request, timeout: float | None = None) -> httpx.Response:
         attempt = 0
         headers = {"content-type": "application/json"} if request.body is not None else {}

@@ -315,6 +315,10 @@ class Client:
         """Who asks: key, project, role."""
         return _wire.parse(models.Me, self._send(Request("GET", "/v1/me")))
 
+    def policies(self) -> list[models.PolicyEntry]:
+        """The policies that requests may name, and which holds where none is named."""
+        return _wire.parse(models.PolicyList, self._send(Request("GET", "/v1/policies"))).policies
+
     def _send(self, request: Request, timeout: float | None = None) -> httpx.Response:
         attempt = 0
         headers = {"content-type": "application/json"} if request.body is not None else {}

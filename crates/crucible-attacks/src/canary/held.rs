@@ -29,6 +29,9 @@ pub(super) fn look(what: Option<Held>, inode: Option<&str>, paths: &[String], he
     last
 }
 
+/// chown, dac_override, fowner, kill, setgid and setuid.
+const OF_ROOT_INSIDE: u64 = 0b1110_1011;
+
 fn one(what: Held, paths: &[String], process: &HeldProcess) -> Looked {
     match what {
         Held::Descriptors => descriptors(process, None),
@@ -41,6 +44,11 @@ fn one(what: Held, paths: &[String], process: &HeldProcess) -> Looked {
         Held::Capabilities => status(process, &["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"], |value| {
             value.bytes().any(|digit| digit != b'0')
         }),
+        Held::CapabilitiesBeyondRoots => {
+            status(process, &["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"], |value| {
+                u64::from_str_radix(value, 16).map_or(true, |set| set & !OF_ROOT_INSIDE != 0)
+            })
+        }
         Held::NoNewPrivs => status(process, &["NoNewPrivs"], |value| value != "1"),
         Held::Seccomp => status(process, &["Seccomp"], |value| value != "2"),
         Held::UidZero => status(process, &["Uid", "Gid"], |value| value.split_ascii_whitespace().any(|id| id == "0")),

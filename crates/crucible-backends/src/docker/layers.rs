@@ -26,6 +26,10 @@ pub(super) fn capabilities(facts: &Facts, hardening: Hardening) -> Capabilities 
         limits,
         networks,
         live: live_features(),
+        root_inside: LayerState::absent(
+            "its containers have one user",
+            "take the jail (-b jail), or a policy with users = \"guest\"",
+        ),
         absolute_paths: true,
         arbitrary_commands: true,
         abilities: Ability::ALL.into(),

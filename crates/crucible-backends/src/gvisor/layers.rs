@@ -21,6 +21,10 @@ pub(super) fn capabilities(runsc: &Runsc, cgroups: &Cgroups) -> Capabilities {
         limits: limits(cgroups),
         networks: [NetworkKind::None, NetworkKind::AllowList].into(),
         live: live_features(),
+        root_inside: LayerState::absent(
+            "its sandboxes have one user",
+            "take the jail (-b jail), or a policy with users = \"guest\"",
+        ),
         absolute_paths: true,
         arbitrary_commands: true,
         abilities: Ability::ALL.into(),

@@ -69,6 +69,7 @@ pub(super) async fn start(
         argv,
         // It looks for nothing of its own but helpers.
         env: vec!["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".to_owned()],
+        user: None,
         directory: WORK.to_owned(),
         limits: Vec::new(),
         orphans: Orphans::ToInit,

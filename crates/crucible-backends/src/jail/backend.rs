@@ -2,7 +2,7 @@
 
 use super::layers::{self, Ids};
 use super::place::{GuestId, Place, Places, Shape};
-use super::posture::{self, HostIds};
+use super::posture::{self, HostIds, PlannedUsers};
 use super::zygotes::Of;
 use super::{JailConfig, Watch, control, root, self_test};
 use crate::native::{
@@ -14,6 +14,7 @@ use async_trait::async_trait;
 use crucible_core::{
     Backend, Capabilities, Component, ControlSandbox, Error, ErrorKind, HostPath, Language, Layer, Layers, Limits,
     Monitoring, NetworkPolicy, Policy, ProjectId, Readiness, Result, Sandbox, SandboxId, SandboxRequest, SelfTest,
+    Users,
 };
 use crucible_jail::host::cgroup::{CgroupLimits, Cgroups};
 use crucible_jail::host::posture::{Look, PlannedMounts};
@@ -68,6 +69,7 @@ pub(crate) enum Furnishing {
 /// A root folder that the launcher holds ready.
 struct PreparedRoot {
     of: Furnishing,
+    users: Users,
     number: u32,
     entries: Vec<RootEntry>,
     mounts: PlannedMounts,
@@ -95,7 +97,7 @@ impl JailBackend {
             launcher.watch_nothing();
         }
         let capabilities = layers::capabilities(&launcher, &cgroups, ids, config.watch);
-        let places = Arc::new(Places::new(launcher, cgroups, ids, &config));
+        let places = Arc::new(Places::new(launcher, cgroups, ids, host_ids, &config));
         let interpreter_cache = config.interpreter_cache;
         Ok(Self { places, capabilities, ids, host_ids, interpreter_cache, roots: Mutex::default() })
     }
@@ -112,9 +114,9 @@ impl JailBackend {
     }
 
     /// Finds the prepared root of a language or of a program of ours, or prepares it.
-    async fn root(&self, of: Furnishing) -> Result<Arc<PreparedRoot>> {
+    async fn root(&self, of: Furnishing, users: Users) -> Result<Arc<PreparedRoot>> {
         let mut roots = self.roots.lock().await;
-        if let Some(root) = roots.prepared.iter().find(|root| root.of == of) {
+        if let Some(root) = roots.prepared.iter().find(|root| root.of == of && root.users == users) {
             return Ok(Arc::clone(root));
         }
         let runtime = match &of {
@@ -124,11 +126,11 @@ impl JailBackend {
             Furnishing::Own(runtime) => Arc::clone(runtime),
         };
         let number = roots.next();
-        let entries = root::entries(&runtime)?;
+        let entries = root::entries(&runtime, users)?;
         let mounts = PlannedMounts::of(&entries);
         self.places.prepare_root(number, entries.clone()).await?;
         let interpreter = runtime.interpreter.clone();
-        let root = Arc::new(PreparedRoot { of, number, entries, mounts, interpreter, zygotes: OnceCell::new() });
+        let root = Arc::new(PreparedRoot { of, users, number, entries, mounts, interpreter, zygotes: OnceCell::new() });
         roots.prepared.push(Arc::clone(&root));
         Ok(root)
     }
@@ -140,7 +142,7 @@ impl JailBackend {
         if self.places.has_zygote(&of) {
             return Ok(());
         }
-        let base = environment(Some(&interpreter.path));
+        let base = environment(Some(&interpreter.path), Users::Guest);
         let Some(command) = AheadCommand::of(language, &interpreter.path, &base) else { return Ok(()) };
         let program = native::program(language, root.number).inspect_err(|error| self.places.no_zygote(&of, error))?;
         let Some(program) = program else { return Ok(()) };
@@ -282,8 +284,10 @@ impl JailBackend {
         without: &BTreeSet<Layer>,
     ) -> Result<NativeSandbox> {
         let SandboxRequest { id, limits, policy, readiness, project, .. } = request;
-        let root = self.root(furnishing).await?;
-        if readiness == Readiness::Interpreter && without.is_empty() {
+        let root = self.root(furnishing, policy.users).await?;
+        // Whoever forks from an interpreter has its one user.
+        let forks = without.is_empty() && policy.users == Users::Guest;
+        if readiness == Readiness::Interpreter && forks {
             // Without one, the interpreter starts when the program does.
             let _made = self.make_zygote(&root, project.clone()).await.is_ok();
         }
@@ -306,11 +310,16 @@ impl JailBackend {
             without: Vec::new(),
             id: GuestId::Distinct,
             // A weakened one is never a fork: its launcher is what is looked at.
-            interpreter: (readiness != Readiness::Bare && without.is_empty()).then_some(project),
+            interpreter: (readiness != Readiness::Bare && forks).then_some(project),
+            users: policy.users,
         };
         let recipe = Recipe {
             places: Arc::clone(&self.places),
-            capabilities: self.capabilities.clone(),
+            capabilities: Capabilities {
+                layers: self.capabilities.layers_under(&policy),
+                live: self.capabilities.live_under(&policy),
+                ..self.capabilities.clone()
+            },
             ids: self.ids,
             host_ids: self.host_ids,
             root,
@@ -352,6 +361,7 @@ impl JailBackend {
             folder: None,
             nests: Nests::Yes,
             outside_id: None,
+            ids_held: None,
             features: BTreeSet::new(),
             again: None,
             waiting: None,
@@ -381,7 +391,7 @@ impl Recipe {
             control::weaken(without, &mut layers, &mut process_limits);
             control::weakened(shape, without)
         };
-        let Place { zygote, started, cgroup, outside_id } = self.places.make(&shape).await?;
+        let Place { zygote, started, cgroup, outside_id, ids, held } = self.places.make(&shape).await?;
         let waiting = zygote.map(|zygote| Waiting::new(zygote.command, zygote.launcher, zygote.until));
         let interpreter = self.root.interpreter.as_ref().map(|interpreter| interpreter.path.clone());
         let mut monitoring = self.capabilities.monitoring.clone();
@@ -389,7 +399,8 @@ impl Recipe {
             watching_with_a_door(&mut monitoring);
         }
         let layers = layers::of_sandbox(&layers, started.sandbox.without());
-        let planned = posture::planned(&layers, self.host_ids, outside_id, &self.root.mounts);
+        let users = PlannedUsers { users: shape.users, own: outside_id, ids: &ids };
+        let planned = posture::planned(&layers, self.host_ids, &users, &self.root.mounts);
         Ok(NativeSandbox::new(NativeParts {
             id,
             look: Some(Arc::new(Look::new(&started, planned, Some(&cgroup)))),
@@ -397,7 +408,7 @@ impl Recipe {
             monitoring,
             started,
             env: match self.root.of {
-                Furnishing::Language(_) => environment(interpreter.as_deref()),
+                Furnishing::Language(_) => environment(interpreter.as_deref(), shape.users),
                 Furnishing::Own(_) => Vec::new(),
             },
             interpreter,
@@ -406,8 +417,9 @@ impl Recipe {
             folder: None,
             nests: Nests::No,
             outside_id: matches!(self.ids, Ids::Range { .. }).then_some(outside_id),
+            ids_held: held,
             features: self.capabilities.live.clone(),
-            again: without.is_empty().then(|| Arc::clone(&self) as Arc<dyn Again>),
+            again: (without.is_empty() && shape.users == Users::Guest).then(|| Arc::clone(&self) as Arc<dyn Again>),
             waiting,
         }))
     }
@@ -429,15 +441,19 @@ pub(super) fn furnishing(request: &SandboxRequest) -> Result<Furnishing> {
 }
 
 /// The few variables that every command gets.
-fn environment(interpreter: Option<&str>) -> Vec<(String, String)> {
-    let mut path = "/usr/local/bin:/usr/bin:/bin".to_owned();
+fn environment(interpreter: Option<&str>, users: Users) -> Vec<(String, String)> {
+    let (folders, home, user) = match users {
+        Users::Guest => ("/usr/local/bin:/usr/bin:/bin", "/work", "guest"),
+        Users::Root => ("/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "/root", "root"),
+    };
+    let mut path = folders.to_owned();
     // So that a program finds the interpreter that runs it, where it has a folder of its own.
     if let Some((folder, _)) = interpreter.and_then(|interpreter| interpreter.rsplit_once('/'))
         && !path.split(':').any(|known| known == folder)
     {
         path = format!("{folder}:{path}");
     }
-    [("PATH", path.as_str()), ("HOME", "/work"), ("USER", "guest"), ("TMPDIR", "/tmp"), ("LANG", "C.UTF-8")]
+    [("PATH", path.as_str()), ("HOME", home), ("USER", user), ("TMPDIR", "/tmp"), ("LANG", "C.UTF-8")]
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .to_vec()
 }

@@ -31,6 +31,36 @@ pub(super) enum Ids {
     Own,
 }
 
+/// How many ids a sandbox with root inside has: those of the system, some hundred people's, and nobody's.
+pub(super) const IDS_OF_A_ROOT: u32 = 2048;
+/// What programs take for nobody's id.
+const NOBODY: u32 = 65_534;
+
+/// Some ids, as numbered in the launcher's user namespace: the first, and how many.
+pub(super) type Stretch = (u32, u32);
+
+impl Ids {
+    /// The ids of guests without root, one each, and those of sandboxes with root inside, [`IDS_OF_A_ROOT`] each. They have none in
+    /// common. The very first is that of interpreters from which sandboxes are forked, where there are others.
+    pub(super) fn shares(self) -> (Stretch, Stretch) {
+        let (first, count) = match self {
+            Self::Range { start, count } => (start, count),
+            Self::Spare { count } => (1, count),
+            Self::Own => return ((0, 1), (0, 0)),
+        };
+        let (first, count) = if count > 1 { (first.saturating_add(1), count - 1) } else { (first, count) };
+        let roots = (count - count / 4) / IDS_OF_A_ROOT * IDS_OF_A_ROOT;
+        let guests = count - roots;
+        ((first, guests), (first.saturating_add(guests), roots))
+    }
+}
+
+/// The ids of a sandbox with root inside: first inside, first outside and count.
+pub(super) fn ids_of_a_root(first: u32) -> Vec<(u32, u32, u32)> {
+    let last = IDS_OF_A_ROOT - 1;
+    vec![(0, first, last), (NOBODY, first.saturating_add(last), 1)]
+}
+
 /// What a jail can do here.
 pub(super) fn capabilities(launcher: &Launcher, cgroups: &Cgroups, ids: Ids, watch: Watch) -> Capabilities {
     Capabilities {
@@ -47,6 +77,30 @@ pub(super) fn capabilities(launcher: &Launcher, cgroups: &Cgroups, ids: Ids, wat
             Watch::Nothing => unwatched("the jail is set to watch nothing"),
         },
         live: live_features().into_iter().chain([LiveFeature::Forks]).collect(),
+        root_inside: root_inside(cgroups, ids),
+    }
+}
+
+/// Whether there can be root inside.
+fn root_inside(cgroups: &Cgroups, ids: Ids) -> LayerState {
+    let mend = format!(
+        "give the user at least {} ids in /etc/subuid and /etc/subgid, and install newuidmap (package uidmap); as root, raise \
+         jail.uid_count",
+        2 * IDS_OF_A_ROOT
+    );
+    match (ids, ids.shares().1.1) {
+        (Ids::Own, _) => LayerState::absent("this user has no spare ids, and it takes a range of them", mend),
+        (_, 0) => {
+            LayerState::absent(format!("there are fewer ids than the {IDS_OF_A_ROOT} that each such sandbox has"), mend)
+        }
+        _ if !cgroups.limits_pids() => LayerState::absent(
+            "no control group limits the number of processes here, and without it each user inside could have as many as \
+             the limit says",
+            "`crucible doctor` says how control groups can be had",
+        ),
+        _ => LayerState::active(format!(
+            "chown, dac_override, fowner, kill, setgid and setuid, over {IDS_OF_A_ROOT} ids of the sandbox's own"
+        )),
     }
 }
 
@@ -87,9 +141,10 @@ fn layers(launcher: &Launcher, cgroups: &Cgroups, ids: Ids) -> Layers {
         abi => LayerState::active(format!("ABI {abi}")),
     };
     set(Layer::Landlock, landlock);
+    let (first, count) = ids.shares().0;
     let distinct = match ids {
-        Ids::Range { start, count } => LayerState::active(format!("one of {count} from {start}")),
-        Ids::Spare { count } => LayerState::active(format!("one of {count} spare ids")),
+        Ids::Range { .. } => LayerState::active(format!("one of {count} from {first}")),
+        Ids::Spare { .. } => LayerState::active(format!("one of {count} spare ids")),
         Ids::Own => LayerState::absent(
             "this user has no spare ids, so that guests have the user's own outside",
             "install newuidmap (package uidmap) and give the user a range in /etc/subuid and /etc/subgid",
@@ -155,4 +210,31 @@ pub(super) fn of_sandbox(machine: &Layers, without: &[Failure]) -> Layers {
         layers.insert(layer, LayerState::absent(reason, mend));
     }
     layers
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn guests_and_roots_have_no_id_in_common_and_none_beyond_the_range() {
+        for count in [1, 2, 3, 2731, 2732, 4096, 65_535, 65_536, 268_435_455] {
+            for (ids, first) in [(Ids::Range { start: 70_000, count }, 70_000_u32), (Ids::Spare { count }, 1)] {
+                let ((guests, number), (roots, of_roots)) = ids.shares();
+                assert!(number > 0 && guests >= first && guests + number <= roots, "{ids:?}");
+                assert_eq!((roots + of_roots, of_roots % IDS_OF_A_ROOT), (first + count, 0), "{ids:?}");
+                assert!(guests > first || count == 1, "{ids:?}");
+            }
+        }
+        assert_eq!(Ids::Own.shares().1.1, 0);
+        assert_eq!(Ids::Spare { count: 65_536 }.shares().1.1 / IDS_OF_A_ROOT, 24);
+    }
+
+    #[test]
+    fn a_root_has_its_range_and_nothing_else() {
+        let mapped: u32 = ids_of_a_root(100_000).iter().map(|(.., count)| count).sum();
+        let outside = ids_of_a_root(100_000).into_iter().map(|(_, first, count)| (first, first + count));
+        assert_eq!(mapped, IDS_OF_A_ROOT);
+        assert!(outside.into_iter().all(|(first, end)| first >= 100_000 && end <= 100_000 + IDS_OF_A_ROOT));
+    }
 }

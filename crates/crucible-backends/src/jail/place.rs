@@ -2,20 +2,23 @@
 //!
 //! Invariant: a place is fresh, and used once.
 
-use super::layers::Ids;
+use super::layers::{self, IDS_OF_A_ROOT, Ids as Sources, Stretch};
+use super::posture::HostIds;
 use super::zygotes::{self, Of, Zygote, Zygotes};
 use super::{JailConfig, Watch};
 use crate::native::{AheadCommand, start_error, translate};
-use crucible_core::{Error, ErrorKind, ProjectId, Result};
+use crucible_core::{Error, ErrorKind, ProjectId, Result, Users};
 use crucible_jail::host::cgroup::{Cgroup, CgroupLimits, Cgroups, Entry};
 use crucible_jail::host::{self, Launcher, Started};
 use crucible_jail::plan::{
-    JailPlan, Need, Network, Protection, RangePlan, Reports, RootEntry, SandboxPlan, ZygotePlan,
+    self, GUEST_ID, Ids, JailPlan, Need, Network, Protection, RangePlan, Reports, RootEntry, SandboxPlan, ZygotePlan,
 };
 use crucible_jail::seccomp::{self, Connections};
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::linux::net::SocketAddrExt as _;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::sync::OnceLock;
 
 /// What all the files of a range may take.
@@ -46,6 +49,8 @@ pub(super) struct Shape {
     pub(super) without: Vec<Protection>,
     /// Whether the guest has a host id of its own.
     pub(super) id: GuestId,
+    /// Who is in it.
+    pub(super) users: Users,
     /// Whose interpreter it is forked from, where that is wished for.
     pub(super) interpreter: Option<Option<ProjectId>>,
 }
@@ -67,6 +72,17 @@ pub(super) struct Place {
     pub(super) cgroup: Cgroup,
     /// The host id of its guest, as numbered in the launcher's user namespace.
     pub(super) outside_id: u32,
+    /// The ids of its user namespace, numbered like that.
+    pub(super) ids: Vec<Ids>,
+    /// While this is open, nobody else takes its range of ids.
+    pub(super) held: Option<OwnedFd>,
+}
+
+/// Whose a place's guests are outside.
+struct Identity {
+    outside_id: u32,
+    users: plan::Users,
+    held: Option<OwnedFd>,
 }
 
 /// Makes places.
@@ -75,21 +91,29 @@ pub(super) struct Places {
     zygotes: Zygotes,
     launcher: Launcher,
     cgroups: Cgroups,
-    ids: Ids,
+    ids: Sources,
     landlock_abi: u32,
     filter: Vec<seccomp::Instruction>,
     /// The filter of a sandbox that has a way out, compiled when one is first asked for.
     filter_with_door: OnceLock<Vec<seccomp::Instruction>>,
     reports: Reports,
+    /// How its ids show on the host.
+    host_ids: HostIds,
 }
 
 impl Places {
-    pub(super) fn new(launcher: Launcher, cgroups: Cgroups, ids: Ids, config: &JailConfig) -> Self {
+    pub(super) fn new(
+        launcher: Launcher,
+        cgroups: Cgroups,
+        ids: Sources,
+        host_ids: HostIds,
+        config: &JailConfig,
+    ) -> Self {
         let (landlock_abi, filter) = (host::landlock_abi(), seccomp::compile(Connections::Refused));
         let hears = config.watch == Watch::Everything && host::can_report_calls();
         let reports = if hears { Reports::Heard } else { Reports::Silenced };
         let (zygotes, filter_with_door) = (Zygotes::default(), OnceLock::new());
-        Self { zygotes, launcher, cgroups, ids, landlock_abi, filter, filter_with_door, reports }
+        Self { zygotes, launcher, cgroups, ids, landlock_abi, filter, filter_with_door, reports, host_ids }
     }
 
     pub(super) const fn cgroups(&self) -> &Cgroups {
@@ -151,20 +175,21 @@ impl Places {
 
     /// First inside, first outside and count, as in the launcher's user namespace: its own id is one that no guest gets, and
     /// those of its guests are called the same as where there is no interpreter.
-    fn ids_of_zygotes(&self) -> Vec<(u32, u32, u32)> {
+    fn ids_of_zygotes(&self) -> Vec<Ids> {
         let (own, guests) = match self.ids {
-            Ids::Range { start, count } => (start, count.saturating_sub(1)),
-            Ids::Spare { count } => (1, count.saturating_sub(1)),
-            Ids::Own => (0, 0),
+            Sources::Range { start, count } => (start, count.saturating_sub(1)),
+            Sources::Spare { count } => (1, count.saturating_sub(1)),
+            Sources::Own => (0, 0),
         };
         let guests = (guests > 0).then(|| (own.saturating_add(1), own.saturating_add(1), guests));
         std::iter::once((0, own, 1)).chain(guests).collect()
     }
 
     async fn make_by(&self, launcher: &Launcher, entry: Entry, shape: &Shape) -> Result<Place> {
-        let outside_id = match shape.id {
-            GuestId::Distinct => self.choose_id()?,
-            GuestId::Root => 0,
+        let Identity { outside_id, users, held } = self.identity(shape)?;
+        let ids = match &users {
+            plan::Users::Guest => vec![(GUEST_ID, outside_id, 1)],
+            plan::Users::Root { ids } => ids.clone(),
         };
         let cgroup =
             self.cgroups.create(&shape.cgroup).map_err(|error| translate("make the sandbox's control group", error))?;
@@ -173,6 +198,7 @@ impl Places {
         let plan = JailPlan {
             root: shape.root,
             outside_id,
+            users,
             disk_bytes: shape.disk_bytes,
             inodes: shape.inodes,
             clone_into_cgroup: clone_into.is_some(),
@@ -192,7 +218,7 @@ impl Places {
         let descriptors: Vec<_> = clone_into.iter().chain(&join).map(AsFd::as_fd).collect();
         let started = launcher.start_sandbox(SandboxPlan::Jailed(plan), &descriptors).await;
         let started = started.map_err(|error| start_error("start the sandbox", error))?;
-        Ok(Place { zygote: None, started, cgroup, outside_id })
+        Ok(Place { zygote: None, started, cgroup, outside_id, ids, held })
     }
 
     /// Starts a range with the limits given.
@@ -202,9 +228,9 @@ impl Places {
             cgroup.entrances(Entry::Cloned).map_err(|error| translate("open the range's control group", error))?;
         // Never the host's root: it owns files that take no capability to write, such as most of /proc/sys.
         let (root_outside, spare) = match self.ids {
-            Ids::Range { start, count } => (start, Some((start.saturating_add(1), count.saturating_sub(1)))),
-            Ids::Spare { count } => (0, Some((1, count))),
-            Ids::Own => (0, None),
+            Sources::Range { start, count } => (start, Some((start.saturating_add(1), count.saturating_sub(1)))),
+            Sources::Spare { count } => (0, Some((1, count))),
+            Sources::Own => (0, None),
         };
         let mut ids = vec![(0, root_outside, 1)];
         ids.extend(spare.map(|(first, count)| (1, first, count.min(RANGE_IDS))));
@@ -228,21 +254,55 @@ impl Places {
         Ok((started.map_err(|error| start_error("start the range", error))?, cgroup))
     }
 
-    /// A host id for a guest. Chosen at random, so that supervisors who know nothing of each other don't meet.
-    fn choose_id(&self) -> Result<u32> {
-        let random = |count| {
-            host::random_below(count).map_err(|error| {
-                Error::new(ErrorKind::Infrastructure, "choose a user id", "the kernel gives no random numbers")
-                    .with_source(error)
-            })
+    fn identity(&self, shape: &Shape) -> Result<Identity> {
+        let ((first, count), roots) = self.ids.shares();
+        let (outside_id, users, held) = match (shape.users, shape.id) {
+            // Chosen at random, so that supervisors who know nothing of each other don't meet.
+            (Users::Guest, GuestId::Distinct) => (first.saturating_add(random(count)?), plan::Users::Guest, None),
+            (Users::Guest, GuestId::Root) => (0, plan::Users::Guest, None),
+            (Users::Root, GuestId::Distinct) => {
+                let (first, held) = self.hold_range(roots)?;
+                (first, plan::Users::Root { ids: layers::ids_of_a_root(first) }, Some(held))
+            }
+            (Users::Root, GuestId::Root) => (0, plan::Users::Root { ids: vec![(0, 0, 1)] }, None),
         };
-        // The first is that of interpreters from which sandboxes are forked.
-        match self.ids {
-            Ids::Range { start, count: 1 } => Ok(start),
-            Ids::Range { start, count } => Ok(start.saturating_add(1 + random(count - 1)?)),
-            Ids::Spare { count: 1 } => Ok(1),
-            Ids::Spare { count } => Ok(2 + random(count - 1)?),
-            Ids::Own => Ok(0),
-        }
+        Ok(Identity { outside_id, users, held })
     }
+
+    /// Takes a range of ids that no sandbox has, of this supervisor's or of another one's on this machine. Each holds a name of the
+    /// machine's network for every range that it has taken, which the kernel frees when the supervisor ends.
+    fn hold_range(&self, (first, count): Stretch) -> Result<(u32, OwnedFd)> {
+        let operation = "take a range of user ids";
+        let ranges = count / IDS_OF_A_ROOT;
+        if ranges == 0 {
+            return Err(Error::new(ErrorKind::Refused, operation, "there is none for root inside"));
+        }
+        let start = random(ranges)?;
+        for step in 0..ranges.min(MOST_RANGES_TRIED) {
+            let first = first.saturating_add((start.saturating_add(step) % ranges).saturating_mul(IDS_OF_A_ROOT));
+            let name = SocketAddr::from_abstract_name(format!("crucible-ids-{}", self.host_ids.of(first).0));
+            match name.and_then(|name| UnixDatagram::bind_addr(&name)) {
+                Ok(held) => return Ok((first, held.into())),
+                Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {}
+                Err(error) => {
+                    let message = "its name can't be held";
+                    return Err(Error::new(ErrorKind::Infrastructure, operation, message).with_source(error));
+                }
+            }
+        }
+        let message = "every range of ids is some other sandbox's that has root inside";
+        Err(Error::new(ErrorKind::Unavailable, operation, message).with_hint(format!(
+            "each takes {IDS_OF_A_ROOT}: give the user more in /etc/subuid and /etc/subgid, or end other sandboxes"
+        )))
+    }
+}
+
+/// How many ranges are tried before all are taken for taken.
+const MOST_RANGES_TRIED: u32 = 4096;
+
+fn random(count: u32) -> Result<u32> {
+    host::random_below(count).map_err(|error| {
+        Error::new(ErrorKind::Infrastructure, "choose a user id", "the kernel gives no random numbers")
+            .with_source(error)
+    })
 }

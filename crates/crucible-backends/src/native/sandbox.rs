@@ -14,11 +14,12 @@ use crucible_jail::host::observe::{Kind, Word};
 use crucible_jail::host::posture::{Aspect, Fact, Look, Seen};
 use crucible_jail::host::tripwire::{Place, Touch, Watch};
 use crucible_jail::host::{self, JailError, Running, Started};
-use crucible_jail::plan::{DOOR, Ended, Entry, EntryKind, Orphans, ProcessLimit};
+use crucible_jail::plan::{BECOME_USER, DOOR, Ended, Entry, EntryKind, FIND_USER, Orphans, ProcessLimit};
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{Read, Write};
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
@@ -52,6 +53,8 @@ pub(crate) struct NativeParts {
     pub(crate) nests: Nests,
     /// The id that the guest has on the host, where it has one of its own.
     pub(crate) outside_id: Option<u32>,
+    /// What keeps others from its range of ids, where it has one. Dropped when it is gone.
+    pub(crate) ids_held: Option<OwnedFd>,
     /// What it can do while it stays open.
     pub(crate) features: BTreeSet<LiveFeature>,
     /// Makes another one like it.
@@ -182,8 +185,10 @@ impl Sandbox for NativeSandbox {
     async fn exec(&self, command: Command) -> Result<Execution> {
         command.check(&self.parts.features)?;
         let sandbox = &self.parts.started.sandbox;
-        let Command { argv, env, directory, user: _, terminal, tree } = command;
-        let base = self.parts.env.iter().filter(|(name, _)| !env.contains_key(name));
+        let Command { argv, env, directory, user, terminal, tree } = command;
+        // Whose home is where the sandbox's own tables say.
+        let is_theirs = |name: &str| user.is_some() && matches!(name, "HOME" | "USER");
+        let base = self.parts.env.iter().filter(|(name, _)| !env.contains_key(name) && !is_theirs(name));
         let env: Vec<String> = base
             .map(|(name, value)| format!("{name}={value}"))
             .chain(env.iter().map(|(name, value)| format!("{name}={value}")))
@@ -195,6 +200,7 @@ impl Sandbox for NativeSandbox {
         let command = host::Command {
             argv: program.unwrap_or(argv),
             env,
+            user: user.clone(),
             directory: directory.as_str().to_owned(),
             limits: self.parts.limits.clone(),
             stream_owner: self.parts.outside_id,
@@ -205,7 +211,17 @@ impl Sandbox for NativeSandbox {
             },
         };
         let running = if is_waited_for { sandbox.interpret(command).await } else { sandbox.exec(command).await };
-        let running = running.map_err(|error| translate("start the command", error))?;
+        let operation = "start the command";
+        let running = running.map_err(|error| match (&error, &user) {
+            (JailError::NotStarted { step, .. }, Some(user)) if step == FIND_USER => {
+                Error::new(ErrorKind::NotFound, operation, format!("there is no user {user:?} in the sandbox"))
+            }
+            (JailError::NotStarted { step, .. }, Some(user)) if step == BECOME_USER => {
+                let message = format!("the sandbox's tables give the user {user:?} ids that it doesn't have");
+                Error::new(ErrorKind::InvalidInput, operation, message)
+            }
+            _ => translate(operation, error),
+        })?;
         let Running { stdin, stdout, stderr, ended, control } = running;
         let process = Box::new(NativeProcess { ended, known: None, control });
         let readiness = if is_waited_for { Readiness::Interpreter } else { Readiness::Bare };
@@ -466,7 +482,7 @@ impl Sandbox for NativeSandbox {
 
     async fn destroy(self: Box<Self>) -> Result<()> {
         let operation = "remove the sandbox";
-        let NativeParts { started, cgroup, folder, nests, .. } = self.parts;
+        let NativeParts { started, cgroup, folder, nests, ids_held, .. } = self.parts;
         if !started.sandbox.ends_with_its_init() {
             // Nothing but its init knows what it started; with a process namespace the kernel does.
             match started.sandbox.end_processes().await {
@@ -479,7 +495,8 @@ impl Sandbox for NativeSandbox {
         }
         started.sandbox.kill();
         started.sandbox.wait_until_dead().await.map_err(|error| translate(operation, error))?;
-        drop(started);
+        // Nothing has its ids any more.
+        drop((started, ids_held));
         if let Some(cgroup) = cgroup {
             if nests == Nests::Yes {
                 cgroup.remove_below();

@@ -70,6 +70,10 @@ impl SubprocessBackend {
             tripwires: [TripwireKind::Credentials, TripwireKind::File, TripwireKind::Environment].into(),
             monitoring: monitoring(&launcher),
             live: live_features(),
+            root_inside: LayerState::absent(
+                "it isolates nothing, so that there is no inside",
+                "take the jail (-b jail), or a policy with users = \"guest\"",
+            ),
         };
         Ok(Self { launcher, capabilities, config })
     }
@@ -177,6 +181,7 @@ impl Backend for SubprocessBackend {
             look: None,
             folder: Some(folder),
             outside_id: None,
+            ids_held: None,
             features: live_features(),
             again: None,
             waiting: None,

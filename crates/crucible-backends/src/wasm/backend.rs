@@ -340,6 +340,7 @@ fn capabilities(jail: &Capabilities) -> Capabilities {
     capabilities.networks = [NetworkKind::None].into();
     // A worker says on its standard output that it is ready, and the guest's root has its runtimes in it.
     capabilities.live = [LiveFeature::Signals, LiveFeature::CommandTrees, LiveFeature::Files].into();
+    capabilities.root_inside = LayerState::absent("WebAssembly programs have no users", "take the jail (-b jail)");
     // A guest without sockets can't call anybody.
     capabilities.tripwires.remove(&TripwireKind::Listener);
     capabilities

@@ -127,6 +127,7 @@ pub struct Session {
     evaluation: EvaluationSpec,
     backend: Arc<dyn Backend>,
     language: Option<(String, Arc<Language>)>,
+    features: BTreeSet<LiveFeature>,
     layers: Layers,
     interpreter: Option<String>,
     tripwires: Tripwires,
@@ -304,6 +305,7 @@ impl Draft {
         };
         let Self { spec, evaluation, backend, language, maximum, witness, events } = self;
         let (asks, asked) = mpsc::channel(1);
+        let features = backend.capabilities().live_under(&spec.policy);
         let session = Arc::new(Session {
             id,
             record: evaluation.id,
@@ -311,6 +313,7 @@ impl Draft {
             evaluation,
             backend,
             language,
+            features,
             layers: sandbox.layers().clone(),
             interpreter: sandbox.interpreter().map(str::to_owned),
             tripwires,
@@ -398,7 +401,7 @@ impl Session {
     /// What its backend can do in it.
     #[must_use]
     pub fn features(&self) -> &BTreeSet<LiveFeature> {
-        &self.backend.capabilities().live
+        &self.features
     }
 
     /// The layers as they were applied.

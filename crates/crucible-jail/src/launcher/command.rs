@@ -1,5 +1,6 @@
 //! What a fork of the init does to become a command.
 
+use super::user::{self, User};
 use super::{Interpreter, Step};
 use crate::plan::{Failure, InitRequest, Orphans, ProcessLimit, Streams, WORK};
 use crate::socket::{self, Longest};
@@ -14,6 +15,7 @@ use std::ffi::CString;
 pub(super) struct Command {
     pub(super) argv: Vec<String>,
     pub(super) env: Vec<String>,
+    pub(super) user: Option<String>,
     pub(super) directory: String,
     pub(super) limits: Vec<(ProcessLimit, u64)>,
     pub(super) streams: Streams,
@@ -31,7 +33,7 @@ impl Command {
     ) -> (Failure, Option<&'a OwnedFd>) {
         let failure = match leave_init().and_then(|()| self.prepare(descriptors, bare_work, leaked)) {
             Err(failure) => failure,
-            Ok(()) => self.execute(),
+            Ok(user) => self.execute(&user.map(|user| user.variables(&self.env)).unwrap_or_default()),
         };
         (failure, descriptors.get(3))
     }
@@ -41,7 +43,7 @@ impl Command {
         descriptors: &[OwnedFd],
         bare_work: Option<&OwnedFd>,
         leaked: Option<&OwnedFd>,
-    ) -> Result<(), Failure> {
+    ) -> Result<Option<User>, Failure> {
         let [input, output, error, _report] = descriptors else {
             return Err(Errno::BADF).step("take four descriptors");
         };
@@ -55,6 +57,14 @@ impl Command {
         if self.orphans == Orphans::ToCommand {
             // Holds beyond the exec, and for this process alone.
             rustix::process::set_child_subreaper(Some(rustix::process::getpid())).step("take in orphans")?;
+        }
+        let user = self.user.as_deref().map(user::find).transpose()?;
+        if let Some(user) = &user {
+            // So that it can open them again by name. Refused where they are the supervisor's own user's, who isn't inside.
+            for stream in [input, output, error] {
+                let _given = user.give(stream).is_ok();
+            }
+            user.become_it()?;
         }
         match bare_work {
             Some(work) => {
@@ -77,15 +87,17 @@ impl Command {
         if let Some(leaked) = leaked {
             rustix::io::fcntl_setfd(leaked, FdFlags::empty()).step("leak a descriptor")?;
         }
-        Ok(())
+        Ok(user)
     }
 
-    fn execute(&self) -> Failure {
+    /// Executes the program, with more variables than were asked for.
+    fn execute(&self, more: &[String]) -> Failure {
         let strings = |list: &[String]| -> Option<Vec<CString>> {
             list.iter().map(|text| CString::new(text.as_str()).ok()).collect()
         };
+        let all = [self.env.as_slice(), more].concat();
         let failure = |errno: Errno| Failure { step: "execute the program".to_owned(), errno: errno.raw_os_error() };
-        let (Some(arguments), Some(environment)) = (strings(&self.argv), strings(&self.env)) else {
+        let (Some(arguments), Some(environment)) = (strings(&self.argv), strings(&all)) else {
             return failure(Errno::INVAL);
         };
         let Some(program) = self.argv.first() else {
@@ -134,10 +146,12 @@ pub(super) fn wait_for_program(socket: OwnedFd, interpreter: Interpreter) -> ! {
     let received =
         sys::take_inherited(PLACE).map(|socket| socket::receive::<InitRequest>(&socket, Longest::MemoryFile));
     let Ok(Ok((request, descriptors))) = received else { sys::exit_now(0) };
-    let InitRequest::Exec { argv, env, directory, limits, streams, orphans, .. } = request else { sys::exit_now(0) };
-    let command = Command { argv, env, directory, limits, streams, orphans };
+    let InitRequest::Exec { argv, env, user, directory, limits, streams, orphans, .. } = request else {
+        sys::exit_now(0)
+    };
+    let command = Command { argv, env, user, directory, limits, streams, orphans };
     match settled.and_then(|()| command.prepare(&descriptors, None, None)) {
-        Ok(()) => {
+        Ok(_) => {
             // With the report's end the supervisor knows that the program runs.
             drop(descriptors);
             (interpreter.run)(&command.argv, &command.env)

@@ -1,11 +1,12 @@
 //! What a fresh init does to itself, in order, before it listens to anyone: cgroups, ids, mounts, then the loss of every
 //! privilege. Each step is a system call or a few of one purpose, and its failure stops the start.
 
+use super::fill::{self, Mounted};
 use super::realm::PLACE_OF_ROOT;
 use super::root::{self, NO_DEV, NO_EXEC, NO_SUID, NO_SYMLINK_FOLLOW};
 use super::{Step, command, landlock};
 use crate::plan::{
-    Failure, GUEST_FOLDERS, GUEST_ID, HEAR_REPORTS, HOST_NAME, JailPlan, Need, ProcessLimit, Reports, WRITABLE,
+    Failure, HEAR_REPORTS, HOST_NAME, JailPlan, Need, ProcessLimit, ROOTS_FOLDERS, Reports, Users, WRITABLE,
 };
 use crate::seccomp;
 use crate::sys;
@@ -65,7 +66,7 @@ pub(super) fn confine(plan: &JailPlan, surroundings: Surroundings<'_>, control: 
     // After entry, so that the sandbox's own cgroup is the root that it sees.
     sys::unshare(libc::CLONE_NEWCGROUP).step("make a cgroup namespace")?;
     wait_for_ids(&surroundings.go)?;
-    take_id(GUEST_ID)?;
+    take_id(plan.users.own_id())?;
     die_with(surroundings.launcher)?;
     rustix::process::setsid().step("make a session")?;
     sys::join_new_session_keyring().step("make a session keyring")?;
@@ -73,11 +74,11 @@ pub(super) fn confine(plan: &JailPlan, surroundings: Surroundings<'_>, control: 
 
     let (mut without, terminals) = enter_root(plan, &surroundings)?;
 
-    let ruleset = if plan.landlock_abi > 0 { Some(landlock::ruleset(plan.landlock_abi, plan.network)?) } else { None };
+    let ruleset = if plan.landlock_abi > 0 { Some(landlock::ruleset(plan)?) } else { None };
     let folders = open_folders(&WRITABLE)?;
     drop(surroundings);
     close_others(&folders, ruleset.iter().chain(&terminals), control)?;
-    drop_capabilities()?;
+    reduce_capabilities(&plan.users)?;
     forbid_privileges()?;
     // At 0 the kernel would still hand a core to the host's helper, where one is set up; 1 is its word for never.
     command::set_limit(ProcessLimit::Core, 1)?;
@@ -150,10 +151,10 @@ pub(super) fn die_with(launcher: &OwnedFd) -> Result<(), Failure> {
 /// and couldn't be had, and the folder of terminals.
 fn enter_root(plan: &JailPlan, surroundings: &Surroundings<'_>) -> Result<(Vec<Failure>, Option<OwnedFd>), Failure> {
     attach_root(&surroundings.root)?;
-    attach_writable(&surroundings.writable, &guest_binds())?;
+    attach_folders(&plan.users, &surroundings.writable)?;
     let mut without = Vec::new();
-    keep(plan.proc, mount_proc(&PRIVATE_PROC), &mut without)?;
-    let terminals = keep(plan.terminals, mount_terminals(GUEST_ID), &mut without)?;
+    keep(plan.proc, mount_private_proc(&plan.users), &mut without)?;
+    let terminals = keep(plan.terminals, mount_terminals(plan.users.own_id()), &mut without)?;
     leave_old_root()?;
     Ok((without, terminals))
 }
@@ -198,13 +199,32 @@ pub(super) fn inside(path: &str) -> Result<OwnedFd, Errno> {
 pub(super) type WritableBind = (&'static str, &'static str, u64);
 
 /// How a guest's folders are bound.
-pub(super) fn guest_binds() -> Vec<WritableBind> {
+fn guest_binds(users: &Users) -> Vec<WritableBind> {
     let extra = |path| match path {
         "/work" => NO_SUID | NO_SYMLINK_FOLLOW,
         "/dev/shm" => NO_SUID | NO_EXEC,
         _ => NO_SUID,
     };
-    GUEST_FOLDERS.iter().map(|(path, name, _)| (*path, *name, extra(*path))).collect()
+    users.folders().map(|(path, name, _)| (*path, *name, extra(*path))).collect()
+}
+
+/// Binds the writable folders, with what the root has where root inside has folders of its own.
+pub(super) fn attach_folders(users: &Users, writable: &OwnedFd) -> Result<(), Failure> {
+    let mounted = if *users == Users::Guest { Mounted::default() } else { fill_roots_folders(writable)? };
+    attach_writable(writable, &guest_binds(users))?;
+    mounted.attach().step("mount again what was covered")
+}
+
+fn fill_roots_folders(writable: &OwnedFd) -> Result<Mounted, Failure> {
+    let mut mounted = Mounted::default();
+    for (path, name, _) in ROOTS_FOLDERS {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let step = format!("copy {path} into the sandbox");
+        let from = rustix::fs::open(path.trim_start_matches('/'), flags, Mode::empty()).step(&step)?;
+        let to = rustix::fs::openat(writable, *name, flags, Mode::empty()).step(&step)?;
+        fill::fill(path.trim_start_matches('/'), &from, &to, &mut mounted).step(&step)?;
+    }
+    Ok(mounted)
 }
 
 /// Binds the writable folders. One file system is behind all, so that one quota covers them. Its folders can be bound only
@@ -227,7 +247,16 @@ pub(super) fn attach_writable(writable: &OwnedFd, folders: &[WritableBind]) -> R
 }
 
 /// What a guest's `/proc` shows: its own processes, and nothing of the kernel.
-pub(super) const PRIVATE_PROC: [(&str, &str); 2] = [("hidepid", "invisible"), ("subset", "pid")];
+const PRIVATE_PROC: [(&str, &str); 2] = [("hidepid", "invisible"), ("subset", "pid")];
+
+pub(super) fn mount_private_proc(users: &Users) -> Result<(), Failure> {
+    let mut options = PRIVATE_PROC.to_vec();
+    if *users != Users::Guest {
+        // Root's group sees everybody's, as the init has to, which ends them.
+        options.push(("gid", "0"));
+    }
+    mount_proc(&options)
+}
 
 pub(super) fn mount_proc(options: &[(&str, &str)]) -> Result<(), Failure> {
     mount_new("proc", options, NO_SUID | NO_DEV | NO_EXEC, "/proc").map(drop).step("mount /proc")
@@ -285,28 +314,33 @@ pub(super) fn close_others<'a>(
     sys::close_range(next, u32::MAX).step("close descriptors")
 }
 
-/// Gives up every capability for good.
-pub(super) fn drop_capabilities() -> Result<(), Failure> {
+/// Gives up every capability for good but those of root inside, where there is one.
+pub(super) fn reduce_capabilities(users: &Users) -> Result<(), Failure> {
+    let kept = CapabilitySet::from_bits_retain(users.capabilities());
     for number in 0..64 {
-        match rustix::thread::remove_capability_from_bounding_set(CapabilitySet::from_bits_retain(1 << number)) {
+        let one = CapabilitySet::from_bits_retain(1 << number);
+        if kept.contains(one) {
+            continue;
+        }
+        match rustix::thread::remove_capability_from_bounding_set(one) {
             Ok(()) => {}
             // Beyond the last capability that this kernel knows.
             Err(Errno::INVAL) => break,
             Err(errno) => return Err(errno).step("drop a capability from the bounding set"),
         }
     }
-    let bits = CapabilitiesSecureBits::NO_ROOT
-        | CapabilitiesSecureBits::NO_ROOT_LOCKED
-        | CapabilitiesSecureBits::NO_SETUID_FIXUP
+    let mut bits = CapabilitiesSecureBits::NO_ROOT_LOCKED
         | CapabilitiesSecureBits::NO_SETUID_FIXUP_LOCKED
         | CapabilitiesSecureBits::KEEP_CAPS_LOCKED
         | CapabilitiesSecureBits::NO_CAP_AMBIENT_RAISE
         | CapabilitiesSecureBits::NO_CAP_AMBIENT_RAISE_LOCKED;
+    if *users == Users::Guest {
+        bits |= CapabilitiesSecureBits::NO_ROOT | CapabilitiesSecureBits::NO_SETUID_FIXUP;
+    }
     rustix::thread::set_capabilities_secure_bits(bits).step("lock the way capabilities are counted")?;
     rustix::thread::clear_ambient_capability_set().step("clear the ambient capabilities")?;
-    let none = CapabilitySet::empty();
-    rustix::thread::set_capabilities(None, CapabilitySets { effective: none, permitted: none, inheritable: none })
-        .step("drop all capabilities")
+    let sets = CapabilitySets { effective: kept, permitted: kept, inheritable: CapabilitySet::empty() };
+    rustix::thread::set_capabilities(None, sets).step("drop all other capabilities")
 }
 
 /// Forbids gaining privileges by executing something, and being looked into.

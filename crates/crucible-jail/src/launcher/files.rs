@@ -48,22 +48,30 @@ fn open_beneath(folder: &OwnedFd, path: &str, flags: OFlags, mode: u32) -> Resul
     }
 }
 
-fn check_regular(file: OwnedFd) -> Result<OwnedFd, Refusal> {
+/// That it is a regular file which somebody may use in this way: whoever may everything, as root inside, keeps to what a file says
+/// that nobody may.
+fn check_regular(file: OwnedFd, anybody: Mode) -> Result<OwnedFd, Refusal> {
     let seen = rustix::fs::fstat(&file)?;
     match FileType::from_raw_mode(seen.st_mode) {
+        FileType::RegularFile if !Mode::from_raw_mode(seen.st_mode).intersects(anybody) => Err(Errno::ACCESS.into()),
         FileType::RegularFile if seen.st_nlink == 1 => Ok(file),
         FileType::RegularFile => Err(Refusal::SeveralNames),
         _ => Err(Refusal::NotRegular),
     }
 }
 
+/// Who may read, and who may write.
+const READERS: Mode = Mode::RUSR.union(Mode::RGRP).union(Mode::ROTH);
+const WRITERS: Mode = Mode::WUSR.union(Mode::WGRP).union(Mode::WOTH);
+
 /// Opens a regular file for reading.
 pub(super) fn open(folders: &Folders, path: &str) -> Result<OwnedFd, Refusal> {
     let (folder, path) = locate(folders, path)?;
     // Looked at before it is opened: opening a pipe or a device can have effects.
     let seen = open_beneath(folder, path, OFlags::PATH, 0).map_err(link_is_not_regular)?;
-    drop(check_regular(seen)?);
-    check_regular(open_beneath(folder, path, OFlags::RDONLY | OFlags::NONBLOCK, 0).map_err(link_is_not_regular)?)
+    drop(check_regular(seen, READERS)?);
+    let opened = open_beneath(folder, path, OFlags::RDONLY | OFlags::NONBLOCK, 0).map_err(link_is_not_regular)?;
+    check_regular(opened, READERS)
 }
 
 fn link_is_not_regular(errno: Errno) -> Refusal {
@@ -82,10 +90,13 @@ pub(super) fn create(folders: &Folders, path: &str, mode: u32) -> Result<OwnedFd
         }
     }
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::NONBLOCK;
-    let file = check_regular(open_beneath(folder, path, flags, mode).map_err(|errno| match errno {
-        Errno::LOOP | Errno::ISDIR | Errno::NXIO => Refusal::NotRegular,
-        other => other.into(),
-    })?)?;
+    let file = check_regular(
+        open_beneath(folder, path, flags, mode).map_err(|errno| match errno {
+            Errno::LOOP | Errno::ISDIR | Errno::NXIO => Refusal::NotRegular,
+            other => other.into(),
+        })?,
+        WRITERS,
+    )?;
     rustix::fs::ftruncate(&file, 0)?;
     rustix::fs::fchmod(&file, Mode::from_raw_mode(mode))?;
     Ok(file)

@@ -144,8 +144,8 @@ impl Init {
 
     fn handle(&mut self, request: InitRequest, descriptors: Vec<OwnedFd>) -> Result<(), MessageError> {
         match request {
-            InitRequest::Exec { number, argv, env, directory, limits, streams, orphans } => {
-                let command = command::Command { argv, env, directory, limits, streams, orphans };
+            InitRequest::Exec { number, argv, env, user, directory, limits, streams, orphans } => {
+                let command = command::Command { argv, env, user, directory, limits, streams, orphans };
                 self.start(number, &command, descriptors)
             }
             InitRequest::Await => {

@@ -1,10 +1,10 @@
 //! The Landlock rules of a guest, for the ABI at hand.
 //!
-//! Everything inside may be read and executed, the three writable folders changed. TCP, abstract sockets and signals to
+//! Everything inside may be read and executed, the writable folders changed. TCP, abstract sockets and signals to
 //! others are refused where the ABI knows of them, though the namespaces keep them apart already.
 
 use super::Step;
-use crate::plan::{DOOR, Failure, Network, WRITABLE};
+use crate::plan::{DOOR, Failure, JailPlan, Network};
 use crate::sys;
 use rustix::fd::OwnedFd;
 use rustix::fs::{Mode, OFlags};
@@ -39,13 +39,14 @@ const fn known_accesses(abi: u32) -> u64 {
 }
 
 /// Makes the ruleset, from inside the sandbox's own root.
-pub(super) fn ruleset(abi: u32, network: Network) -> Result<OwnedFd, Failure> {
+pub(super) fn ruleset(plan: &JailPlan) -> Result<OwnedFd, Failure> {
+    let (abi, network) = (plan.landlock_abi, plan.network);
     let known = known_accesses(abi);
     let tcp = if abi >= 4 { ALL_TCP } else { 0 };
     let scopes = if abi >= 6 { ALL_SCOPES } else { 0 };
     let ruleset = sys::create_ruleset(known, tcp, scopes).step("make the Landlock ruleset")?;
     let read = EXECUTE | READ_FILE | READ_DIR;
-    let writable = WRITABLE.iter().map(|path| (*path, known & !(MAKE_CHAR | MAKE_BLOCK | IOCTL_DEV)));
+    let writable = plan.users.folders().map(|(path, ..)| (*path, known & !(MAKE_CHAR | MAKE_BLOCK | IOCTL_DEV)));
     for (path, access) in [("/", read), ("/dev", read | WRITE_FILE | TRUNCATE | IOCTL_DEV)].into_iter().chain(writable)
     {
         let folder =

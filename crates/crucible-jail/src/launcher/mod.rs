@@ -8,6 +8,7 @@ mod command;
 mod confine;
 mod copy;
 mod files;
+mod fill;
 mod init;
 mod landlock;
 mod network;
@@ -16,6 +17,7 @@ mod realm;
 mod root;
 mod start;
 mod tree;
+mod user;
 mod weaken;
 mod zygote;
 

@@ -57,8 +57,7 @@ impl Launcher {
             init::run_confined(set_up(plan, surroundings, &control), Reach::Namespace, control)
         };
         self.inits.insert(pid, None);
-        let line = |(inside, outside, count): &(u32, u32, u32)| format!("{inside} {outside} {count}\n");
-        start::map_ids(pid, &plan.ids.iter().map(line).collect::<String>())?;
+        start::map_ids(pid, &start::id_lines(&plan.ids))?;
         start::come_first_when_memory_runs_out(pid)?;
         (&std::fs::File::from(go_write)).write_all(&[1]).step("let the range go on")?;
         Ok((LauncherReply::Started { pid, device }, vec![pidfd, storage]))

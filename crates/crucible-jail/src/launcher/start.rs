@@ -2,7 +2,10 @@
 
 use super::network::NetworkPool;
 use super::{Launcher, Step, confine, init, root};
-use crate::plan::{Failure, GUEST_FOLDERS, GUEST_ID, JailPlan, LauncherReply, Network, SandboxPlan};
+use crate::plan::{
+    Failure, GUEST_FOLDERS, GUEST_ID, Ids, JailPlan, LauncherReply, Network, ROOTS_CAPABILITIES, ROOTS_FOLDERS,
+    SandboxPlan, Users,
+};
 use crate::sys::{self, Forked};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{Mode, OFlags};
@@ -44,7 +47,7 @@ impl Launcher {
         let cgroup = (plan.clone_into_cgroup && !cgroups.is_empty()).then(|| cgroups.remove(0));
         let root = self.copy_root(plan.root)?;
         let writable = writable_file_system(plan.disk_bytes, plan.inodes, SetIds::Ignored)?;
-        for (_, name, mode) in GUEST_FOLDERS {
+        for (_, name, mode) in plan.users.folders() {
             root::make_guest_folder(&writable, name, *mode, plan.outside_id).step("make the guest's folders")?;
         }
         let storage = rustix::io::fcntl_dupfd_cloexec(&writable, 3).step("keep the writable file system in view")?;
@@ -64,7 +67,8 @@ impl Launcher {
         };
         self.inits.insert(pid, network);
         // The child waits for this before it does anything that needs an id.
-        map_ids(pid, &format!("{GUEST_ID} {} 1", plan.outside_id))?;
+        map_ids(pid, &plan.id_map())?;
+        give_root_folder(&plan.users, pid, &root)?;
         come_first_when_memory_runs_out(pid)?;
         (&std::fs::File::from(go_write)).write_all(&[1]).step("let the sandbox go on")?;
         Ok((LauncherReply::Started { pid, device }, [pidfd, storage].into_iter().chain(door).collect()))
@@ -95,8 +99,9 @@ pub(super) enum SetIds {
 /// launcher's user namespace, so that nobody inside can remount it.
 pub(super) fn writable_file_system(disk_bytes: u64, inodes: u64, set_ids: SetIds) -> Result<OwnedFd, Failure> {
     let context = rustix::mount::fsopen("tmpfs", FsOpenFlags::FSOPEN_CLOEXEC).step("open the writable file system")?;
-    // The file system's own root and the three folders take an inode each.
-    let (size, inodes) = (disk_bytes.to_string(), (inodes + 4).to_string());
+    // The file system's own root and the folders that are bound take an inode each.
+    let own = 1 + GUEST_FOLDERS.len() as u64;
+    let (size, inodes) = (disk_bytes.to_string(), (inodes + own).to_string());
     for (key, value) in [("size", size.as_str()), ("nr_inodes", inodes.as_str()), ("mode", "755")] {
         rustix::mount::fsconfig_set_string(context.as_fd(), key, value).step("bound the writable file system")?;
     }
@@ -117,7 +122,64 @@ pub(super) fn map_ids(pid: i32, map: &str) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Has the root folder belong to root inside, whose programs ask whose it is. It is as read-only as before. Where the kernel
+/// can't (before 6.3), it is nobody's.
+pub(super) fn give_root_folder(users: &Users, pid: i32, root: &OwnedFd) -> Result<(), Failure> {
+    if *users == Users::Guest {
+        return Ok(());
+    }
+    let namespace = format!("/proc/{pid}/ns/user");
+    let namespace = rustix::fs::open(namespace, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+        .step("open the sandbox's user namespace")?;
+    match sys::map_mount_ids(root, &namespace) {
+        Ok(()) | Err(Errno::INVAL) => Ok(()),
+        Err(errno) => Err(errno).step("give the root folder to root inside"),
+    }
+}
+
 /// Gives a sandbox the first place among those that the kernel kills when memory runs out.
 pub(super) fn come_first_when_memory_runs_out(pid: i32) -> Result<(), Failure> {
     std::fs::write(format!("/proc/{pid}/oom_score_adj"), "1000").step("write the sandbox's oom_score_adj")
+}
+
+impl Users {
+    /// The id inside that commands have unless they name another.
+    pub(super) const fn own_id(&self) -> u32 {
+        match self {
+            Self::Guest => GUEST_ID,
+            Self::Root { .. } => 0,
+        }
+    }
+
+    /// The folders that can be written to, as in [`GUEST_FOLDERS`].
+    pub(super) fn folders(&self) -> impl Iterator<Item = &'static (&'static str, &'static str, u32)> {
+        let roots = match self {
+            Self::Guest => &[][..],
+            Self::Root { .. } => ROOTS_FOLDERS,
+        };
+        GUEST_FOLDERS.iter().chain(roots)
+    }
+
+    /// The capabilities that commands begin with.
+    pub(super) const fn capabilities(&self) -> u64 {
+        match self {
+            Self::Guest => 0,
+            Self::Root { .. } => ROOTS_CAPABILITIES,
+        }
+    }
+}
+
+/// Ids as the kernel takes them.
+pub(super) fn id_lines(ids: &[Ids]) -> String {
+    ids.iter().map(|(inside, outside, count)| format!("{inside} {outside} {count}\n")).collect()
+}
+
+impl JailPlan {
+    /// The ids of its user namespace, as the kernel takes them.
+    pub(super) fn id_map(&self) -> String {
+        match &self.users {
+            Users::Guest => format!("{GUEST_ID} {} 1", self.outside_id),
+            Users::Root { ids } => id_lines(ids),
+        }
+    }
 }

@@ -7,10 +7,7 @@ use super::confine::{self, Confined, Descriptors};
 use super::init::{self, Reach};
 use super::start::SetIds;
 use super::{Launcher, Step, command, landlock, network, root, start};
-use crate::plan::{
-    Failure, GUEST_FOLDERS, GUEST_ID, HOST_NAME, JailPlan, LauncherReply, Need, ProcessLimit, Protection, WORK,
-    WRITABLE,
-};
+use crate::plan::{Failure, HOST_NAME, JailPlan, LauncherReply, Need, ProcessLimit, Protection, Users, WORK, WRITABLE};
 use crate::sys::{self, Forked};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{Mode, OFlags};
@@ -76,7 +73,7 @@ impl Launcher {
         let cgroup = (plan.clone_into_cgroup && !cgroups.is_empty()).then(|| cgroups.remove(0));
         let (writable, shown) = if plan.has(Protection::MountNamespace) {
             let writable = start::writable_file_system(plan.disk_bytes, plan.inodes, SetIds::Ignored)?;
-            for (_, name, mode) in GUEST_FOLDERS {
+            for (_, name, mode) in plan.users.folders() {
                 root::make_guest_folder(&writable, name, *mode, plan.outside_id).step("make the guest's folders")?;
             }
             let shown = rustix::io::fcntl_dupfd_cloexec(&writable, 3).step("keep the writable file system in view")?;
@@ -107,7 +104,7 @@ impl Launcher {
         };
         self.inits.insert(pid, network);
         if plan.has(Protection::UserNamespace) {
-            start::map_ids(pid, &format!("{GUEST_ID} {} 1", plan.outside_id))?;
+            start::map_ids(pid, &plan.id_map())?;
         }
         start::come_first_when_memory_runs_out(pid)?;
         (&std::fs::File::from(go_write)).write_all(&[1]).step("let the sandbox go on")?;
@@ -145,13 +142,13 @@ fn confine_weakened(plan: &JailPlan, surroundings: Surroundings<'_>, control: &O
     let (mut without, terminals) = enter_root(plan, &surroundings)?;
 
     let has_landlock = plan.has(Protection::Landlock) && plan.landlock_abi > 0;
-    let ruleset = has_landlock.then(|| landlock::ruleset(plan.landlock_abi, plan.network)).transpose()?;
+    let ruleset = has_landlock.then(|| landlock::ruleset(plan)).transpose()?;
     let folders = confine::open_folders(&WRITABLE)?;
     drop(surroundings);
     confine::close_others(&folders, ruleset.iter().chain(&terminals), control)?;
     let descriptors = if plan.has(Protection::CleanStart) { Descriptors::Closed } else { Descriptors::Leaked };
     if plan.has(Protection::Capabilities) {
-        confine::drop_capabilities()?;
+        confine::reduce_capabilities(&plan.users)?;
     } else {
         keep_capabilities()?;
     }
@@ -168,7 +165,7 @@ fn confine_weakened(plan: &JailPlan, surroundings: Surroundings<'_>, control: &O
 
 /// The guest's id in the user namespace that it is in.
 fn guest_id(plan: &JailPlan) -> u32 {
-    if plan.has(Protection::UserNamespace) { GUEST_ID } else { plan.outside_id }
+    if plan.has(Protection::UserNamespace) { plan.users.own_id() } else { plan.outside_id }
 }
 
 fn enter_root(plan: &JailPlan, surroundings: &Surroundings<'_>) -> Result<(Vec<Failure>, Option<OwnedFd>), Failure> {
@@ -180,9 +177,9 @@ fn enter_root(plan: &JailPlan, surroundings: &Surroundings<'_>) -> Result<(Vec<F
             if let Some(devices) = &surroundings.devices {
                 root::attach(devices, &confine::inside("/dev").step("open /dev")?).step("attach /dev")?;
             }
-            confine::attach_writable(writable, &confine::guest_binds())?;
+            confine::attach_folders(&plan.users, writable)?;
             if has_proc {
-                confine::keep(plan.proc, confine::mount_proc(&confine::PRIVATE_PROC), &mut without)?;
+                confine::keep(plan.proc, confine::mount_private_proc(&plan.users), &mut without)?;
             } else {
                 let proc = root::copy_tree("/proc").step("copy /proc")?;
                 root::attach(&proc, &confine::inside("/proc").step("open /proc")?).step("attach /proc")?;
@@ -197,9 +194,9 @@ fn enter_root(plan: &JailPlan, surroundings: &Surroundings<'_>) -> Result<(Vec<F
             rustix::mount::mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
                 .step("make the mounts private")?;
             rustix::process::chdir("/").step("enter the root")?;
-            confine::attach_writable(writable, &confine::guest_binds())?;
+            confine::attach_folders(&Users::Guest, writable)?;
             if has_proc {
-                confine::keep(Need::Preferred, confine::mount_proc(&confine::PRIVATE_PROC), &mut without)?;
+                confine::keep(Need::Preferred, confine::mount_private_proc(&Users::Guest), &mut without)?;
             }
         }
         (_, None) => {

@@ -48,8 +48,7 @@ impl Launcher {
             sys::exit_now(70)
         };
         self.inits.insert(pid, None);
-        let line = |(inside, outside, count): &(u32, u32, u32)| format!("{inside} {outside} {count}\n");
-        start::map_ids(pid, &plan.ids.iter().map(line).collect::<String>())?;
+        start::map_ids(pid, &start::id_lines(&plan.ids))?;
         (&std::fs::File::from(go_write)).write_all(&[1]).step("let the zygote go on")?;
         Ok((LauncherReply::ZygoteStarted { pid }, vec![pidfd]))
     }

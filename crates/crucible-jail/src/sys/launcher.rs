@@ -136,6 +136,23 @@ pub(crate) fn join_new_session_keyring() -> Result<(), Errno> {
 
 /// Sets flags on a mount, and on those below it if `recursive_flag` is `AT_RECURSIVE`.
 pub(crate) fn set_mount_attributes(mount: impl AsFd, path: &CString, at_flags: u32, set: u64) -> Result<(), Errno> {
+    mount_setattr(mount.as_fd(), path, at_flags, set, 0)
+}
+
+/// Has the files of a mount that isn't attached anywhere belong to the ids of a user namespace that have the numbers of their own.
+pub(crate) fn map_mount_ids(mount: impl AsFd, user_namespace: impl AsFd) -> Result<(), Errno> {
+    const MOUNT_ATTR_IDMAP: u64 = 0x0010_0000;
+    let number = u64::from(user_namespace.as_fd().as_raw_fd().unsigned_abs());
+    mount_setattr(mount.as_fd(), &CString::default(), libc::AT_EMPTY_PATH.unsigned_abs(), MOUNT_ATTR_IDMAP, number)
+}
+
+fn mount_setattr(
+    mount: BorrowedFd<'_>,
+    path: &CString,
+    at_flags: u32,
+    set: u64,
+    user_namespace: u64,
+) -> Result<(), Errno> {
     #[repr(C)]
     struct MountAttributes {
         set: u64,
@@ -143,13 +160,13 @@ pub(crate) fn set_mount_attributes(mount: impl AsFd, path: &CString, at_flags: u
         propagation: u64,
         user_namespace: u64,
     }
-    let attributes = MountAttributes { set, clear: 0, propagation: 0, user_namespace: 0 };
+    let attributes = MountAttributes { set, clear: 0, propagation: 0, user_namespace };
     // SAFETY: the descriptor is open, the path is null-terminated, and the size is that of the live structure, which the
     // kernel only reads.
     check(unsafe {
         libc::syscall(
             libc::SYS_mount_setattr,
-            mount.as_fd().as_raw_fd(),
+            mount.as_raw_fd(),
             path.as_ptr(),
             at_flags,
             &raw const attributes,

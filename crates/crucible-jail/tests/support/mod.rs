@@ -4,7 +4,7 @@
 #![allow(dead_code, reason = "each test program uses what it needs")]
 
 use crucible_jail::host::{self, Command, Launcher, Running, Sandbox};
-use crucible_jail::plan::{Ended, JailPlan, Need, Network, Orphans, Privilege, Reports, RootEntry, SandboxPlan};
+use crucible_jail::plan::{Ended, JailPlan, Need, Network, Orphans, Privilege, Reports, RootEntry, SandboxPlan, Users};
 use crucible_jail::seccomp::Connections;
 use tokio::io::AsyncReadExt;
 
@@ -39,6 +39,7 @@ pub(crate) fn plan() -> JailPlan {
     JailPlan {
         root: 1,
         outside_id: if host::effective_user() == 0 { 1_900_000_000 } else { 0 },
+        users: Users::Guest,
         disk_bytes: 8 << 20,
         inodes: 100,
         clone_into_cgroup: false,
@@ -67,6 +68,7 @@ pub(crate) fn shell(script: &str) -> Command {
     Command {
         argv: ["sh", "-c", script].map(str::to_owned).to_vec(),
         env: vec!["PATH=/usr/bin:/bin".to_owned()],
+        user: None,
         directory: "/work".to_owned(),
         limits: Vec::new(),
         stream_owner: None,

@@ -42,7 +42,7 @@ async fn ends(execution: &mut Execution) -> Result<ExitStatus, Stop> {
 
 pub(super) async fn what_a_backend_cannot_do_is_refused(subject: &ConformanceSubject) -> Checked {
     let guest = Guest::python(subject).await?;
-    let can = &subject.backend.capabilities().live;
+    let can = subject.backend.capabilities().live_under(&subject.policy);
     let plain = || guest.command("print('ran')", &[]);
     for (feature, command) in [
         (LiveFeature::Users, Command { user: Some("nobody".to_owned()), ..plain() }),

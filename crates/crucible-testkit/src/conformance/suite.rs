@@ -70,8 +70,8 @@ pub enum Need {
 }
 
 impl Need {
-    /// Why a backend isn't asked, if it isn't.
-    fn lacking(self, backend: &dyn Backend) -> Option<String> {
+    /// Why a backend isn't asked under this policy, if it isn't.
+    fn lacking(self, backend: &dyn Backend, policy: &Policy) -> Option<String> {
         let can = backend.capabilities();
         let (met, lack) = match self {
             Self::Isolation => (can.isolation != Isolation::None, "isolates nothing".to_owned()),
@@ -83,7 +83,7 @@ impl Need {
                 (can.enforcement(limit) != Enforcement::None, format!("doesn't enforce the limit {limit} here"))
             }
             Self::Layer(layer) => {
-                let met = can.layers.get(&layer).is_some_and(crucible_core::LayerState::is_active);
+                let met = can.layers_under(policy).get(&layer).is_some_and(crucible_core::LayerState::is_active);
                 (met, format!("doesn't have the layer {layer} here"))
             }
             Self::ArbitraryCommands => (can.arbitrary_commands, "doesn't run any command".to_owned()),
@@ -94,7 +94,9 @@ impl Need {
                 let met = matches!(can.monitoring.get(&part), Some(Coverage::Events | Coverage::Sampled { .. }));
                 (met, format!("doesn't watch {} here", part.as_str()))
             }
-            Self::Live(feature) => (can.live.contains(&feature), format!("doesn't have the feature {feature}")),
+            Self::Live(feature) => {
+                (can.live_under(policy).contains(&feature), format!("doesn't have the feature {feature}"))
+            }
             Self::Ability(ability) => {
                 (can.abilities.contains(&ability), format!("gives its programs no {}", ability.as_str()))
             }
@@ -136,7 +138,8 @@ pub enum Verdict {
 
 /// Puts one behaviour to the test. A hang is a failure.
 pub async fn check(behaviour: &Behaviour, subject: &ConformanceSubject, deadline: Duration) -> Verdict {
-    if let Some(lack) = behaviour.needs.iter().find_map(|need| need.lacking(subject.backend.as_ref())) {
+    if let Some(lack) = behaviour.needs.iter().find_map(|need| need.lacking(subject.backend.as_ref(), &subject.policy))
+    {
         return Verdict::Skipped(lack);
     }
     match tokio::time::timeout(deadline, (behaviour.run)(subject)).await {

@@ -28,6 +28,7 @@ pub fn everything() -> Capabilities {
         tripwires: TripwireKind::ALL.into(),
         monitoring: Watchable::ALL.into_iter().map(|part| (part, Coverage::Events)).collect(),
         live: BTreeSet::new(),
+        root_inside: LayerState::active("six capabilities"),
     }
 }
 

@@ -33,7 +33,7 @@ Examples:
   crucible policy show strict > mine.toml     a file of your own to begin with
   crucible policy show mine.toml              with all that it extends")]
 pub(crate) struct PolicyShowArguments {
-    /// default, strict, research, unisolated, or a file
+    /// default, strict, research, inspect, unisolated, or a file
     #[arg(value_name = "NAME|FILE")]
     pub(crate) policy: String,
     /// JSON on standard output
@@ -69,7 +69,7 @@ pub(crate) struct PolicyExplainArguments {
     /// The program and its files; - is standard input
     #[arg(value_name = "FILE", required = true)]
     pub(crate) files: Vec<PathBuf>,
-    /// The policy: default, strict, research, unisolated, or a file [default: the one in force]
+    /// The policy: default, strict, research, inspect, unisolated, or a file [default: the one in force]
     #[arg(long, value_name = "NAME|FILE")]
     pub(crate) policy: Option<String>,
     /// The language of files whose names don't tell

@@ -11,7 +11,7 @@ pub(crate) struct SettingFlags {
     /// What keeps the program apart: auto, jail, docker, gvisor, or subprocess (which needs --unsafe)
     #[arg(short, long, value_name = "NAME", help_heading = "Isolation")]
     backend: Option<String>,
-    /// What protects the run and what is let in: default, strict, research, unisolated, or a file
+    /// What protects the run and what is let in: default, strict, research, inspect, unisolated, or a file
     #[arg(long, value_name = "NAME|FILE", help_heading = "Isolation")]
     policy: Option<String>,
     /// Limits and settings under one name, from the configuration or a file

@@ -54,6 +54,7 @@ pub(crate) const POLICY: Node = Node::Section(&[
     ("unseen_posture", Node::Text),
     ("warm", Node::Text),
     ("fresh", Node::Text),
+    ("users", Node::Text),
     ("before", BEFORE),
     ("limits", LIMITS),
     ("during", Node::Section(&[("end_on", Node::List), ("unwatched", Node::Text)])),

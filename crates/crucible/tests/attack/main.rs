@@ -9,6 +9,7 @@ mod backends;
 mod bad_input;
 mod forged;
 mod report;
+mod root_inside;
 mod scenarios;
 mod subprocess;
 #[path = "../command/support.rs"]

@@ -38,7 +38,7 @@ class SandboxService(BaseModel):
     language: str | None = None
     """Whose interpreter it is to have. Without one it has the ordinary programs, which Inspect's tools need."""
     policy: str | None = None
-    """A policy's name."""
+    """A policy's name. Without one `inspect`, with root inside, where the backend has that and the service's own is `default`."""
     network: str = "none"
     """`none`. A sandbox that stays open has no way out."""
     limits: dict[str, Any] = Field(default_factory=dict)

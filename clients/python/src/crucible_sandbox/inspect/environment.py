@@ -39,7 +39,7 @@ from typing_extensions import override
 
 from .. import errors, models
 from .._wire import ExecResult as Result
-from ..aio import AsyncSandbox
+from ..aio import AsyncClient, AsyncSandbox
 from . import servers
 from .config import CONFIG_FILES, CrucibleSandboxConfig, SandboxService, load
 
@@ -54,6 +54,8 @@ OUR_USERS = ("guest", "1000")
 
 # Looks for itself, where a path isn't one of those that the service reads and writes. Its exit codes are this module's own.
 _DIRECTORY, _MISSING, _FORBIDDEN, _FULL = 21, 22, 23, 28
+_DENIED = "Permission denied"
+"""What the service says of a file that nobody may use so. The sandbox's own shell may be root, who may all the same."""
 _READ = f"""
 [ -d "$1" ] && exit {_DIRECTORY}
 [ -e "$1" ] || exit {_MISSING}
@@ -169,6 +171,8 @@ class CrucibleSandboxEnvironment(SandboxEnvironment):
         try:
             await self.sandbox.write_file(self._path(file), contents)
         except (errors.Refused, errors.InvalidInput) as error:
+            if _DENIED in error.message:
+                raise PermissionError(errno.EACCES, error.message, file) from error
             data = contents.encode() if isinstance(contents, str) else contents
             path = self._path(file)
             result = await self._by_itself(_WRITE, file, error, path, posixpath.dirname(path), input=data)
@@ -203,6 +207,8 @@ class CrucibleSandboxEnvironment(SandboxEnvironment):
                 raise self._gone(str(error)) from error
             raise FileNotFoundError(errno.ENOENT, error.message, file) from error
         except (errors.Refused, errors.InvalidInput) as error:
+            if _DENIED in error.message:
+                raise PermissionError(errno.EACCES, error.message, file) from error
             try:
                 result = await self._by_itself(_READ, file, error, path, output_limit=limit)
             except errors.OutputLimitExceeded as over:
@@ -329,16 +335,7 @@ class CrucibleSandboxEnvironment(SandboxEnvironment):
         made: dict[str, SandboxEnvironment] = {}
 
         async def make(name: str, service: SandboxService) -> None:
-            sandbox = await client.sandbox(
-                backend=service.backend,
-                language=service.language,
-                policy=service.policy,
-                limits=service.all_limits(),
-                env=service.env,
-                tripwires=service.tripwires,
-                idle_timeout=service.idle_timeout,
-                lifetime=service.lifetime,
-            )
+            sandbox = await _create(client, service)
             made[name] = cls(sandbox, service)
             _note(sandbox)
             if service.working_dir not in ("/work", "/tmp"):
@@ -417,6 +414,38 @@ class CrucibleSandboxEnvironment(SandboxEnvironment):
                 print(f"{note['id']} is no more: {error}")
             path.unlink(missing_ok=True)
         await servers.end_task()
+
+
+ROOTS_POLICY = "inspect"
+"""The policy with root inside, which Inspect's tools take for granted."""
+
+
+async def _create(client: AsyncClient, service: SandboxService) -> AsyncSandbox:
+    """A sandbox with root inside, where nothing else is said: neither by the task, nor by whoever set the service's policy."""
+
+    async def create(policy: str | None) -> AsyncSandbox:
+        return await client.sandbox(
+            backend=service.backend,
+            language=service.language,
+            policy=policy,
+            limits=service.all_limits(),
+            env=service.env,
+            tripwires=service.tripwires,
+            idle_timeout=service.idle_timeout,
+            lifetime=service.lifetime,
+        )
+
+    policies = [] if service.policy else await client.policies()
+    in_force = {policy.name for policy in policies if policy.in_force}
+    if in_force != {"default"} or ROOTS_POLICY not in {policy.name for policy in policies}:
+        return await create(service.policy)
+    try:
+        return await create(ROOTS_POLICY)
+    except errors.Refused as error:
+        if error.operation != "check the policy against the backend":
+            raise
+        logger.info("%s; sandboxes have one user", error.message)
+        return await create(None)
 
 
 ASKED = "it was removed"

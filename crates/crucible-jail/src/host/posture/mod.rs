@@ -15,6 +15,7 @@ pub use mounts::PlannedMounts;
 
 use super::Started;
 use super::cgroup::Cgroup;
+use crate::plan::{Ids, ROOTS_CAPABILITIES};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
@@ -114,6 +115,8 @@ pub enum PlannedRules {
 pub enum Planned {
     /// All five capability sets are empty.
     NoCapabilities,
+    /// Those of root inside, [`ROOTS_CAPABILITIES`], and no others. They can't be inherited.
+    RootsCapabilities,
     /// No privilege can be gained by executing something.
     NoNewPrivileges,
     /// One system call filter more than the supervisor has.
@@ -124,6 +127,13 @@ pub enum Planned {
         user: u32,
         /// The group.
         group: u32,
+    },
+    /// The ids of its user namespace, as the supervisor sees them.
+    IdMaps {
+        /// Users.
+        users: Vec<Ids>,
+        /// Groups.
+        groups: Vec<Ids>,
     },
     /// Supplementary groups.
     Groups(PlannedGroups),
@@ -262,7 +272,8 @@ impl Look {
         let status = if read { Status::parse(buffer) } else { Status::default() };
         for planned in &self.planned {
             match planned {
-                Planned::NoCapabilities => status.capabilities(facts),
+                Planned::NoCapabilities => status.capabilities(0, facts),
+                Planned::RootsCapabilities => status.capabilities(ROOTS_CAPABILITIES, facts),
                 Planned::NoNewPrivileges => facts.compare("no_new_privs", status.no_new_privs, |seen| seen == "1"),
                 Planned::Filter => status.filter(facts, supervisor().filters),
                 Planned::Ids { user, group } => {
@@ -270,7 +281,7 @@ impl Look {
                     status::ids_are(facts, "group", status.group, *group);
                 }
                 Planned::Groups(planned) => status.supplementary(facts, *planned, supervisor().groups.as_deref()),
-                Planned::Namespace(_) | Planned::Descriptors(_) | Planned::Mounts(_) => {}
+                Planned::IdMaps { .. } | Planned::Namespace(_) | Planned::Descriptors(_) | Planned::Mounts(_) => {}
             }
         }
         facts.compare("tracer", status.tracer, |seen| seen == "0");
@@ -281,8 +292,15 @@ impl Look {
         for planned in &self.planned {
             match planned {
                 Planned::Namespace(namespace) => look_at_namespace(links.as_ref(), *namespace, folder, buffer, facts),
+                Planned::IdMaps { users, groups } => {
+                    for (name, planned) in [("uid_map", users), ("gid_map", groups)] {
+                        let read = read(folder, name, buffer).is_ok();
+                        status::map_is(facts, name, read.then_some(buffer.as_slice()), planned);
+                    }
+                }
                 Planned::Descriptors(rules) => descriptors::look(folder, *rules, self.device, &self.listed, facts),
                 Planned::NoCapabilities
+                | Planned::RootsCapabilities
                 | Planned::NoNewPrivileges
                 | Planned::Filter
                 | Planned::Ids { .. }

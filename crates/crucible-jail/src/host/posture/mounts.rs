@@ -2,7 +2,7 @@
 //! sandbox's own, and none besides.
 
 use super::{Facts, Seen, shown};
-use crate::plan::{RootEntry, WRITABLE};
+use crate::plan::{ROOTS_FOLDERS, RootEntry, WRITABLE};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,6 +14,8 @@ const MOST_LINKS: u32 = 40;
 pub struct PlannedMounts {
     /// Files and folders of the host, and devices.
     places: BTreeSet<String>,
+    /// The folders that root inside has besides.
+    roots: &'static [(&'static str, &'static str, u32)],
     /// Whether `/proc` is there.
     kernel: Vec<KernelMount>,
 }
@@ -54,7 +56,14 @@ impl PlannedMounts {
             };
             places.insert(resolved(&place, &links));
         }
-        Self { places, kernel: Vec::new() }
+        Self { places, roots: &[], kernel: Vec::new() }
+    }
+
+    /// The same with the folders that root inside can write to.
+    #[must_use]
+    pub fn with_roots_folders(mut self) -> Self {
+        self.roots = ROOTS_FOLDERS;
+        self
     }
 
     /// The same with `/proc`.
@@ -161,7 +170,11 @@ pub(super) fn look(table: Option<&[u8]>, planned: &PlannedMounts, device: u64, f
 /// The number of mounts, or the first difference.
 fn compare(table: &str, planned: &PlannedMounts, device: &str) -> Result<usize, String> {
     let kernel = |place: &str| planned.kernel.iter().map(|kind| kind.describe()).find(|(at, ..)| *at == place);
-    let own = 1 + WRITABLE.len() + planned.kernel.len();
+    let folder = |place: &str| {
+        let all = WRITABLE.iter().chain(planned.roots.iter().map(|(path, ..)| path));
+        all.copied().find(|writable| *writable == place)
+    };
+    let own = 1 + WRITABLE.len() + planned.roots.len() + planned.kernel.len();
     let (mut count, mut found) = (0, BTreeSet::new());
     for line in table.lines() {
         let mount = Mount::parse(line).ok_or("a line can't be read")?;
@@ -170,7 +183,7 @@ fn compare(table: &str, planned: &PlannedMounts, device: &str) -> Result<usize, 
         let is_right = if place == "/" {
             // Attached once, and nothing over it.
             found.insert("/") && mount.kind == "tmpfs" && mount.device != device && mount.has("ro")
-        } else if let Some(writable) = WRITABLE.iter().copied().find(|writable| *writable == place) {
+        } else if let Some(writable) = folder(place) {
             found.insert(writable);
             mount.device == device && mount.has("nosuid") && mount.has("nodev")
         } else if let Some((at, kind, options)) = kernel(place) {
@@ -240,6 +253,9 @@ mod tests {
         }
         let without_work: String = TABLE.lines().filter(|line| !line.contains("/work")).collect::<Vec<_>>().join("\n");
         assert_eq!(compare(&without_work, &planned(), "0:42"), Err("4 of 5 of its own".to_owned()));
+        let roots = format!("{TABLE}108 82 0:42 /etc /etc rw,nosuid,nodev,noatime - tmpfs none rw\n");
+        assert_eq!(compare(&roots, &planned(), "0:42"), Err("not planned: /etc".to_owned()));
+        assert_eq!(compare(&roots, &planned().with_roots_folders(), "0:42"), Err("6 of 10 of its own".to_owned()));
         let twice = format!("{TABLE}110 82 0:50 / / ro,nosuid - tmpfs none rw\n");
         assert!(compare(&twice, &planned(), "0:42").is_err());
     }

@@ -1,6 +1,7 @@
 //! What `/proc/PID/status` says of a process's privileges. Reads a text and asks for nothing itself.
 
-use super::{Facts, PlannedGroups, Seen};
+use super::{Facts, PlannedGroups, Seen, shown};
+use crate::plan::Ids;
 
 /// The lines that count, each without its name.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -55,9 +56,12 @@ impl<'a> Status<'a> {
         status
     }
 
-    pub(super) fn capabilities(&self, facts: &mut Facts) {
-        for (name, set) in SETS.into_iter().zip(self.sets) {
-            facts.compare(name, set, |seen| !seen.is_empty() && seen.bytes().all(|digit| digit == b'0'));
+    /// The sets, of which none has any but these: permitted, effective and bounding have all of them, the others none.
+    pub(super) fn capabilities(&self, planned: u64, facts: &mut Facts) {
+        // Inheritable and ambient are the first and the last.
+        let planned = [0, planned, planned, planned, 0];
+        for ((name, set), planned) in SETS.into_iter().zip(self.sets).zip(planned) {
+            facts.compare(name, set, |seen| u64::from_str_radix(seen, 16) == Ok(planned));
         }
     }
 
@@ -101,6 +105,23 @@ pub(super) fn ids(text: &str) -> Option<Vec<u32>> {
     text.split_ascii_whitespace().map(|id| id.parse().ok()).collect()
 }
 
+/// Compares a map of ids, as its reader's user namespace sees it, with the planned one.
+pub(super) fn map_is(facts: &mut Facts, name: &'static str, map: Option<&[u8]>, planned: &[Ids]) {
+    let Some(map) = map.map(String::from_utf8_lossy) else {
+        return facts.hidden(name);
+    };
+    let seen: Option<Vec<Ids>> = map
+        .lines()
+        .map(|line| match ids(line)?.as_slice() {
+            [inside, outside, count] => Some((*inside, *outside, *count)),
+            _ => None,
+        })
+        .collect();
+    let state = if seen.as_deref() == Some(planned) { Seen::AsPlanned } else { Seen::Differs };
+    let lines: Vec<_> = map.lines().map(|line| line.split_ascii_whitespace().collect::<Vec<_>>().join(" ")).collect();
+    facts.add(name, shown(&lines.join(", ")), state);
+}
+
 /// Compares a line of real, effective, saved and file system id with the one id that all four have to be.
 pub(super) fn ids_are(facts: &mut Facts, name: &'static str, line: Option<&str>, planned: u32) {
     match line.map(ids) {
@@ -113,6 +134,7 @@ pub(super) fn ids_are(facts: &mut Facts, name: &'static str, line: Option<&str>,
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::ROOTS_CAPABILITIES;
     use proptest::prelude::*;
 
     const INIT: &str = "Name:\t13\nTracerPid:\t0\nUid:\t70000\t70000\t70000\t70000\nGid:\t70000\t70000\t70000\t70000\n\
@@ -120,9 +142,13 @@ mod tests {
         CapBnd:\t0000000000000000\nCapAmb:\t0000000000000000\nNoNewPrivs:\t1\nSeccomp:\t2\nSeccomp_filters:\t1\n";
 
     fn facts(text: &str) -> Vec<(&'static str, Seen)> {
+        facts_with(0, text)
+    }
+
+    fn facts_with(capabilities: u64, text: &str) -> Vec<(&'static str, Seen)> {
         let status = Status::parse(text.as_bytes());
         let mut facts = Facts(Vec::new());
-        status.capabilities(&mut facts);
+        status.capabilities(capabilities, &mut facts);
         status.filter(&mut facts, Some(0));
         status.supplementary(&mut facts, PlannedGroups::None, None);
         ids_are(&mut facts, "user", status.user, 70000);
@@ -156,6 +182,28 @@ mod tests {
     }
 
     #[test]
+    fn roots_capabilities_are_these_and_no_others_and_nobody_elses() {
+        let roots = INIT
+            .replace("CapPrm:\t0000000000000000", "CapPrm:\t00000000000000eb")
+            .replace("CapEff:\t0000000000000000", "CapEff:\t00000000000000eb")
+            .replace("CapBnd:\t0000000000000000", "CapBnd:\t00000000000000eb");
+        let differing = |capabilities, text: &str| {
+            let facts = facts_with(capabilities, text).into_iter();
+            facts.filter(|(_, state)| *state == Seen::Differs).map(|(name, _)| name).collect::<Vec<_>>()
+        };
+        assert_eq!(differing(ROOTS_CAPABILITIES, &roots), [""; 0]);
+        let all = ["capabilities.permitted", "capabilities.effective", "capabilities.bounding"];
+        assert_eq!(differing(0, &roots), all);
+        assert_eq!(differing(ROOTS_CAPABILITIES, INIT), all);
+        for (set, name) in [("CapInh", "capabilities.inheritable"), ("CapAmb", "capabilities.ambient")] {
+            let more = roots.replace(&format!("{set}:\t0000000000000000"), &format!("{set}:\t00000000000000eb"));
+            assert_eq!(differing(ROOTS_CAPABILITIES, &more), [name]);
+        }
+        let one_more = roots.replace("CapBnd:\t00000000000000eb", "CapBnd:\t00000000002000eb");
+        assert_eq!(differing(ROOTS_CAPABILITIES, &one_more), ["capabilities.bounding"]);
+    }
+
+    #[test]
     fn a_line_that_is_missing_is_not_claimed() {
         assert!(facts("").iter().all(|(_, state)| *state == Seen::NotVisible));
     }
@@ -185,6 +233,20 @@ mod tests {
         assert_eq!(kept("4 27", Some(&[4, 27, 100])), Seen::AsPlanned);
         assert_eq!(kept("4 28", Some(&[4, 27, 100])), Seen::Differs);
         assert_eq!(kept("4", None), Seen::NotVisible);
+    }
+
+    #[test]
+    fn a_map_is_the_planned_one_or_differs() {
+        let state = |map: Option<&[u8]>| {
+            let mut facts = Facts(Vec::new());
+            map_is(&mut facts, "uid_map", map, &[(0, 70000, 10), (65534, 70010, 1)]);
+            facts.0[0].state
+        };
+        assert_eq!(state(Some(b"         0      70000         10\n     65534 70010 1\n")), Seen::AsPlanned);
+        for other in ["", "0 70000 10\n", "0 70000 11\n65534 70010 1\n", "0 0 10\n65534 70010 1\n", "0 70000\n", "x"] {
+            assert_eq!(state(Some(other.as_bytes())), Seen::Differs, "{other}");
+        }
+        assert_eq!(state(None), Seen::NotVisible);
     }
 
     proptest! {

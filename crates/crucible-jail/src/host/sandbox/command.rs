@@ -25,6 +25,8 @@ pub struct Command {
     pub argv: Vec<String>,
     /// `NAME=value` each.
     pub env: Vec<String>,
+    /// Whose it is, by the name that the sandbox's own tables have. Only root inside can become somebody.
+    pub user: Option<String>,
     /// Where it starts.
     pub directory: String,
     /// Limits per process.
@@ -171,7 +173,7 @@ impl Sandbox {
     }
 
     async fn start(&self, command: Command, by: By) -> Result<Running, JailError> {
-        let Command { argv, env, directory, limits, stream_owner, terminal, orphans } = command;
+        let Command { argv, env, user, directory, limits, stream_owner, terminal, orphans } = command;
         let (theirs, ours, streams) = match terminal {
             Some(size) => {
                 let (ours, theirs) = self.terminal(size)?;
@@ -196,7 +198,7 @@ impl Sandbox {
             }
         };
         self.watching.begin_to_look();
-        let request = InitRequest::Exec { number, argv, env, directory, limits, streams, orphans };
+        let request = InitRequest::Exec { number, argv, env, user, directory, limits, streams, orphans };
         let descriptors: Vec<BorrowedFd<'_>> = theirs.iter().chain([&their_report]).map(AsFd::as_fd).collect();
         match &socket {
             Some(socket) => socket.send(&request, &descriptors).await.map_err(|_| JailError::SandboxLost)?,

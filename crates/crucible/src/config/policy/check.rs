@@ -2,7 +2,7 @@
 
 use crate::config::source::Origin;
 use crate::config::values::Values;
-use crucible_core::{Before, Error, ErrorKind, Isolation, Policy, nearest};
+use crucible_core::{Before, Error, ErrorKind, Isolation, Layer, Policy, Users, nearest};
 use std::collections::BTreeSet;
 use std::fmt;
 
@@ -48,7 +48,9 @@ impl Found<'_> {
 
 /// Contradictions, and what does nothing.
 pub(super) fn contradictions(policy: &Policy, values: &Values) -> (Vec<Problem>, Vec<Problem>) {
-    (mistakes(&policy.before, values), idle(policy, values))
+    let mut mistakes = mistakes(&policy.before, values);
+    mistakes.extend(root_without_capabilities(policy, values));
+    (mistakes, idle(policy, values))
 }
 
 /// The pairs of one item of `items` and one of `others` that covers it.
@@ -60,6 +62,16 @@ fn covered<'a>(
     let by =
         |item: &'a String| others.iter().find(|other| covers(other, item)).map(|other| (item.as_str(), other.as_str()));
     items.iter().filter_map(by).collect()
+}
+
+fn root_without_capabilities(policy: &Policy, values: &Values) -> Vec<Problem> {
+    let mut found = Found { values, problems: Vec::new() };
+    if policy.users == Users::Root && policy.require.contains(&Layer::Capabilities) {
+        let message =
+            "root inside has some capabilities, and the layer 'capabilities' is that there are none".to_owned();
+        found.add("users", message, Some("begin it with extends = \"inspect\"".to_owned()));
+    }
+    found.problems
 }
 
 fn mistakes(before: &Before, values: &Values) -> Vec<Problem> {

@@ -16,7 +16,7 @@ use super::values::{Values, wrong};
 use super::{limits, schema};
 use crucible_core::{
     Before, BehaviorKind, Decision, During, Error, ErrorKind, Isolation, Layer, Limits, NetworkPolicy, Policy, Result,
-    Severity, UnenforcedLimits, UnseenPosture, Unwatched, nearest,
+    Severity, UnenforcedLimits, UnseenPosture, Unwatched, Users, nearest,
 };
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -27,10 +27,11 @@ const NEVER: &str = "never";
 const LONGEST_NAME: usize = 200;
 
 /// The built-in policies as commented files: name and text. They say what [`Policy::built_in`] does.
-pub const BUILT_IN_POLICIES: [(&str, &str); 4] = [
+pub const BUILT_IN_POLICIES: [(&str, &str); 5] = [
     ("default", include_str!("../policies/default.toml")),
     ("strict", include_str!("../policies/strict.toml")),
     ("research", include_str!("../policies/research.toml")),
+    ("inspect", include_str!("../policies/inspect.toml")),
     ("unisolated", include_str!("../policies/unisolated.toml")),
 ];
 
@@ -129,6 +130,9 @@ impl Reader<'_> {
             during: self.during(base.during)?,
             warm: warm.unwrap_or(base.warm),
             fresh: fresh.unwrap_or(base.fresh),
+            users: self
+                .choice("users", &[Users::Guest, Users::Root].map(|users| (users.as_str(), users)))?
+                .unwrap_or(base.users),
         })
     }
 

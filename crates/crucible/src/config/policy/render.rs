@@ -16,8 +16,19 @@ pub fn policy_to_text(policy: &Policy) -> String {
 }
 
 fn write(policy: &Policy, out: &mut String) -> fmt::Result {
-    let Policy { name, require, network, unenforced_limits, unseen_posture, before, limits, during, warm, fresh } =
-        policy;
+    let Policy {
+        name,
+        require,
+        network,
+        unenforced_limits,
+        unseen_posture,
+        before,
+        limits,
+        during,
+        warm,
+        fresh,
+        users,
+    } = policy;
     writeln!(out, "name = {}", quoted(name))?;
     list(out, "require", require.iter().map(|layer| layer.as_str()))?;
     writeln!(out, "network = \"{network}\"")?;
@@ -32,6 +43,7 @@ fn write(policy: &Policy, out: &mut String) -> fmt::Result {
     };
     writeln!(out, "unseen_posture = \"{unseen}\"")?;
     writeln!(out, "warm = {warm}\nfresh = {fresh}")?;
+    writeln!(out, "users = \"{}\"", users.as_str())?;
 
     writeln!(out, "\n[before]")?;
     let threshold = |severity: Option<crucible_core::Severity>| severity.map_or("never", |severity| severity.as_str());

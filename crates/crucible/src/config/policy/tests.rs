@@ -32,6 +32,7 @@ fn every_key_says_what_it_means() {
     let text = "
         require = ['seccomp']
         unenforced_limits = 'record'
+        users = 'root'
         [before]
         deny = 'critical'
         hold = 'medium'
@@ -59,6 +60,7 @@ fn every_key_says_what_it_means() {
         unseen_posture: UnseenPosture::Record,
         warm: true,
         fresh: false,
+        users: Users::Root,
         before: Before {
             deny: Some(Severity::Critical),
             hold: Some(Severity::Medium),
@@ -116,6 +118,8 @@ fn a_mistake_is_named_with_its_line_and_the_nearest() {
         ("require = []\n[limits]\nmemroy = '1MiB'", 3, "unknown setting", "did you mean 'limits.memory'?"),
         ("require = []\n[limits]\nmemory = '1B'", 3, "memory of 1B is outside", ""),
         ("require = []\n[during]\nend_on = ['connect_refused']", 3, "unknown value", "'connection_refused'?"),
+        ("require = []\nusers = 'rot'", 2, "unknown value \"rot\"", "did you mean 'root'?"),
+        ("extends = 'default'\nusers = 'root'", 2, "users: root inside has some capabilities", "extends = \"inspect\""),
         ("require = []\n[during]\nunwatched = 'ignore'", 3, "unknown value", "known: refuse, record"),
     ] {
         let error = read(text).unwrap_err();
@@ -244,6 +248,8 @@ fn policies() -> impl Strategy<Value = Policy> {
             // Apart, so that they contradict each other nowhere.
             let begin =
                 |with: &str, items: &BTreeSet<String>| items.iter().map(|item| format!("{with}{item}")).collect();
+            // Root inside and the loss of all capabilities contradict each other.
+            let roots = flag && !layers.contains(&Layer::Capabilities);
             Policy {
                 name,
                 require: layers.into_iter().collect(),
@@ -252,6 +258,7 @@ fn policies() -> impl Strategy<Value = Policy> {
                 unseen_posture: if flag { UnseenPosture::Refuse } else { UnseenPosture::Record },
                 warm: flag,
                 fresh: !flag,
+                users: if roots { Users::Root } else { Users::Guest },
                 before: Before {
                     deny,
                     hold,

@@ -1,7 +1,9 @@
 //! What a policy does, in words.
 
 use super::render::limit_in_words;
-use crucible_core::{Before, Decision, Layer, LimitKind, Limits, Policy, UnenforcedLimits, UnseenPosture, Unwatched};
+use crucible_core::{
+    Before, Decision, Layer, LimitKind, Limits, Policy, UnenforcedLimits, UnseenPosture, Unwatched, Users,
+};
 use std::collections::BTreeSet;
 
 /// What a policy does, one sentence each, in the order of a program's life.
@@ -83,6 +85,12 @@ fn protection(policy: &Policy) -> Vec<String> {
         (_, 0) => "every layer of isolation is required".to_owned(),
         (required, _) => format!("{required} of {all} layers are required; not {}", names.join(", ")),
     }];
+    if policy.users == Users::Root {
+        lines.push(
+            "commands are root inside, over users, files and processes of the sandbox's own; a backend without that is refused"
+                .to_owned(),
+        );
+    }
     if policy.require.contains(&Layer::WebAssembly) {
         lines.push("only programs that are WebAssembly run".to_owned());
     }
