@@ -10,6 +10,7 @@ class CrucibleAlone:
     display, leave = sys.__excepthook__, SystemExit
     any_error, missing = BaseException, AttributeError
     has_last_error = sys.version_info >= (3, 12)
+    modules = sys.modules
 
     def serve(self, settle, run, guest_root):
         settle()
@@ -54,6 +55,8 @@ class CrucibleAlone:
 
     def exit(self, code, foreign):
         if foreign:
-            # What C libraries registered for the end is run by Python's own.
+            # What C libraries registered for the end is run by Python's own, which ends threads first, as has been done.
+            if self.modules.get("threading") is None:
+                self.modules.pop("threading", None)
             raise self.leave(code)
         self.posix._exit(code)

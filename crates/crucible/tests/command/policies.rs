@@ -15,7 +15,7 @@ fn the_built_in_policies_are_listed_and_shown_whole() {
     let listed = crucible(&["policy", "list", "--json"]).output().json();
     let policies = listed["policies"].as_array().unwrap();
     let names: Vec<_> = policies.iter().map(|policy| policy["name"].as_str().unwrap()).collect();
-    assert_eq!(names, ["default", "strict", "research", "unisolated"]);
+    assert_eq!(names, ["default", "strict", "research", "inspect", "unisolated"]);
     assert_eq!((&policies[0]["in_force"], &policies[1]["in_force"]), (&true.into(), &false.into()));
     let text = crucible(&["policy", "list"]).env("CRUCIBLE_RUN_POLICY", "strict").output().expect_success();
     assert!(text.contains("\n* strict      every layer there is"), "{text}");
