@@ -23,6 +23,7 @@ const KEYS: &[&str] = &[
     "limits",
     "control_limits",
     "needs",
+    "users",
 ];
 /// Those that every scenario has.
 const REQUIRED: usize = 10;
@@ -112,6 +113,8 @@ fn every_scenario_has_the_keys_that_are_known() {
         assert!((1..=88).contains(&scenario["property"].as_integer().unwrap()), "{id}");
         assert!(EXPECTED.contains(&text(&scenario, "expected")), "{id}");
         assert!(["host", "range"].contains(&text(&scenario, "place")), "{id}");
+        let users = scenario.get("users").map(|users| users.as_str().unwrap());
+        assert!(matches!(users, None | Some("guest" | "root")), "{id}: {users:?}");
         for backend in texts(&scenario, "backends") {
             assert!(BACKENDS.contains(&backend.as_str()), "{id}: {backend}");
         }
