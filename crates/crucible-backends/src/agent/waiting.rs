@@ -7,10 +7,11 @@
 
 use super::translate;
 use crate::native::{AheadCommand, program_alone};
+use async_trait::async_trait;
 use crucible_agent::host::{
     AgentClient, AgentError, Command as AgentCommand, ProcessLimit, Recipients, Running, WINDOW,
 };
-use crucible_core::{Error, ErrorKind, Language, Result, Signal};
+use crucible_core::{Error, ErrorKind, Language, Readiness, Result, Sandbox, Signal};
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -136,6 +137,16 @@ impl Waiting {
     }
 }
 
+/// A sandbox in which an interpreter can wait.
+#[async_trait]
+pub(crate) trait HasOneWait: Sandbox {
+    /// Has its language's interpreter wait in it, before it is used.
+    ///
+    /// # Errors
+    /// Why that can't be. It isn't to be used then.
+    async fn have_one_wait(&mut self, language: &Language) -> Result<()>;
+}
+
 /// The languages of a backend whose interpreters couldn't be made to wait, and why, for a minute each.
 #[derive(Default)]
 pub(crate) struct Unready(Mutex<BTreeMap<String, (Instant, String)>>);
@@ -148,13 +159,35 @@ impl Unready {
     }
 
     /// Whether it is worth a try.
-    pub(crate) fn may_be_tried(&self, language: &Language) -> bool {
+    fn may_be_tried(&self, language: &Language) -> bool {
         language.ready == Language::PYTHON && !self.known().contains_key(&key(language))
     }
 
     /// It couldn't.
-    pub(crate) fn note(&self, language: &Language, why: &Error) {
+    fn note(&self, language: &Language, why: &Error) {
         self.known().insert(key(language), (Instant::now(), format!("{}: {why}", language.title)));
+    }
+
+    /// Makes a sandbox as it is asked for: where an interpreter is to wait in it and can't, another one without.
+    ///
+    /// # Errors
+    /// As what makes them, and where one can't be removed.
+    pub(crate) async fn make<S: HasOneWait + 'static, F: Future<Output = Result<S>> + Send>(
+        &self,
+        readiness: Readiness,
+        language: &Language,
+        make: impl Fn() -> F + Send + Sync,
+    ) -> Result<Box<dyn Sandbox>> {
+        let mut sandbox = make().await?;
+        if readiness == Readiness::Interpreter
+            && self.may_be_tried(language)
+            && let Err(why) = sandbox.have_one_wait(language).await
+        {
+            self.note(language, &why);
+            Box::new(sandbox).destroy().await?;
+            sandbox = make().await?;
+        }
+        Ok(Box::new(sandbox))
     }
 
     /// Why, of each.

@@ -339,16 +339,7 @@ impl Backend for DockerBackend {
     async fn create(&self, request: SandboxRequest) -> Result<Box<dyn Sandbox>> {
         self.capabilities.admit(self.name(), &request.policy)?;
         let (language, image) = self.furnishing(&request).await?;
-        let mut sandbox = self.make(&request, &language, &image).await?;
-        if request.readiness == Readiness::Interpreter
-            && self.unready.may_be_tried(&language)
-            && let Err(why) = sandbox.have_one_wait(&language).await
-        {
-            self.unready.note(&language, &why);
-            Box::new(sandbox).destroy().await?;
-            sandbox = self.make(&request, &language, &image).await?;
-        }
-        Ok(Box::new(sandbox))
+        self.unready.make(request.readiness, &language, || self.make(&request, &language, &image)).await
     }
 }
 

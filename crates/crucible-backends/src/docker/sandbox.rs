@@ -3,7 +3,7 @@
 use super::Daemon;
 use super::evidence::Evidence;
 use super::made::Made;
-use crate::agent::AgentSide;
+use crate::agent::{AgentSide, HasOneWait};
 use async_trait::async_trait;
 use crucible_core::{
     Command, Counters, Door, Error, ErrorKind, Execution, FileContent, FileEntry, GuestPath, Language, Layers,
@@ -36,19 +36,6 @@ pub(super) struct Parts {
 pub(super) struct DockerSandbox(pub(super) Parts);
 
 impl DockerSandbox {
-    /// Has its language's interpreter wait in it, before it is used.
-    ///
-    /// # Errors
-    /// Why that can't be. It isn't to be used then.
-    pub(super) async fn have_one_wait(&mut self, language: &Language) -> Result<()> {
-        self.0.agent.have_one_wait(language, self.0.interpreter.as_deref()).await?;
-        // Nobody else knows of it yet.
-        if let Some(evidence) = Arc::get_mut(&mut self.0.evidence) {
-            evidence.begin_anew();
-        }
-        Ok(())
-    }
-
     /// What was seen, if the agent still lived when all was: else it may be another process that was looked at.
     async fn seen(&self, aspects: &'static [Aspect]) -> Result<Posture> {
         let evidence = Arc::clone(&self.0.evidence);
@@ -61,6 +48,18 @@ impl DockerSandbox {
             return Err(Error::new(ErrorKind::Infrastructure, LOOK, "the sandbox is lost"));
         }
         Ok(seen)
+    }
+}
+
+#[async_trait]
+impl HasOneWait for DockerSandbox {
+    async fn have_one_wait(&mut self, language: &Language) -> Result<()> {
+        self.0.agent.have_one_wait(language, self.0.interpreter.as_deref()).await?;
+        // Nobody else knows of it yet.
+        if let Some(evidence) = Arc::get_mut(&mut self.0.evidence) {
+            evidence.begin_anew();
+        }
+        Ok(())
     }
 }
 

@@ -122,16 +122,7 @@ impl Backend for GvisorBackend {
             Some(language) => Arc::clone(language),
             None => Arc::new(system_language()?),
         };
-        let mut sandbox = self.make(&request, &language).await?;
-        if request.readiness == Readiness::Interpreter
-            && self.unready.may_be_tried(&language)
-            && let Err(why) = sandbox.have_one_wait(&language).await
-        {
-            self.unready.note(&language, &why);
-            Box::new(sandbox).destroy().await?;
-            sandbox = self.make(&request, &language).await?;
-        }
-        Ok(Box::new(sandbox))
+        self.unready.make(request.readiness, &language, || self.make(&request, &language)).await
     }
 }
 

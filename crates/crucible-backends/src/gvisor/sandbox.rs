@@ -2,7 +2,7 @@
 
 use super::bundle::{GUEST_ID, Home, Root};
 use super::runsc::{self, Runsc, Top};
-use crate::agent::{AgentSide, WRITABLE, door_address, filter, greeting_error};
+use crate::agent::{AgentSide, HasOneWait, WRITABLE, door_address, filter, greeting_error};
 use crate::native::{start_error, translate};
 use async_trait::async_trait;
 use crucible_agent::host::{AgentClient, Beginning, Owner};
@@ -243,16 +243,6 @@ impl GvisorSandbox {
         Self { parts, cpu_before }
     }
 
-    /// Has its language's interpreter wait in it, before it is used.
-    ///
-    /// # Errors
-    /// Why that can't be. It isn't to be used then.
-    pub(super) async fn have_one_wait(&mut self, language: &Language) -> Result<()> {
-        self.parts.agent.have_one_wait(language, self.parts.interpreter.as_deref()).await?;
-        self.cpu_before = self.parts.machine.cpu();
-        Ok(())
-    }
-
     fn posture_of(&self, aspects: &[Aspect]) -> Result<Posture> {
         let Some(look) = &self.parts.look else {
             let hidden =
@@ -271,6 +261,15 @@ impl GvisorSandbox {
         };
         let facts = facts.into_iter().map(|fact| PostureFact::new(fact.name, fact.seen, state(fact.state)));
         Ok(Posture { facts: facts.collect() })
+    }
+}
+
+#[async_trait]
+impl HasOneWait for GvisorSandbox {
+    async fn have_one_wait(&mut self, language: &Language) -> Result<()> {
+        self.parts.agent.have_one_wait(language, self.parts.interpreter.as_deref()).await?;
+        self.cpu_before = self.parts.machine.cpu();
+        Ok(())
     }
 }
 

@@ -7,10 +7,10 @@ use super::{GvisorConfig, bundle, platform, runsc};
 use crate::native::system_language;
 use crate::runtime;
 use crucible_core::{ErrorKind, NetworkKind, SandboxId};
-use crucible_jail::host::Launcher;
+use crucible_jail::host::{Launcher, descendants};
 use crucible_jail::plan::Privilege;
 use std::os::unix::fs::PermissionsExt;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// What sandboxes are made with; `None` where gVisor can't be used, which `CRUCIBLE_REQUIRE` may forbid.
 async fn made_with() -> Option<(Launcher, Home, Runsc)> {
@@ -59,7 +59,16 @@ async fn an_agent_that_says_something_else_is_told_for_what_it_says_and_leaves_n
         let left = std::fs::read_dir(home.path()).unwrap().flatten();
         let left: Vec<_> = left.filter(|entry| entry.file_name().to_string_lossy().starts_with("sandbox-")).collect();
         assert!(left.is_empty(), "{says}: {left:?}");
-        let living = crucible_jail::host::descendants(i32::try_from(launcher.process_id()).unwrap());
-        assert!(living.is_empty(), "{says}: {living:?}");
+        // The dead remain for the moment until their launcher has waited for them.
+        let launcher = i32::try_from(launcher.process_id()).unwrap();
+        let patience = Instant::now() + Duration::from_secs(10);
+        loop {
+            let living = descendants(launcher);
+            if living.is_empty() {
+                break;
+            }
+            assert!(Instant::now() < patience, "{says}: {living:?}");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
     }
 }

@@ -285,8 +285,7 @@ impl JailBackend {
     ) -> Result<NativeSandbox> {
         let SandboxRequest { id, limits, policy, readiness, project, .. } = request;
         let root = self.root(furnishing, policy.users).await?;
-        // Whoever forks from an interpreter has its one user.
-        let forks = without.is_empty() && policy.users == Users::Guest;
+        let forks = may_be_a_fork(policy.users, without);
         if readiness == Readiness::Interpreter && forks {
             // Without one, the interpreter starts when the program does.
             let _made = self.make_zygote(&root, project.clone()).await.is_ok();
@@ -309,7 +308,6 @@ impl JailBackend {
             },
             without: Vec::new(),
             id: GuestId::Distinct,
-            // A weakened one is never a fork: its launcher is what is looked at.
             interpreter: (readiness != Readiness::Bare && forks).then_some(project),
             users: policy.users,
         };
@@ -419,7 +417,7 @@ impl Recipe {
             outside_id: matches!(self.ids, Ids::Range { .. }).then_some(outside_id),
             ids_held: held,
             features: self.capabilities.live.clone(),
-            again: (without.is_empty() && shape.users == Users::Guest).then(|| Arc::clone(&self) as Arc<dyn Again>),
+            again: may_be_a_fork(shape.users, without).then(|| Arc::clone(&self) as Arc<dyn Again>),
             waiting,
         }))
     }
@@ -430,6 +428,12 @@ impl Again for Recipe {
     async fn make(self: Arc<Self>, id: SandboxId) -> Result<NativeSandbox> {
         self.make_without(id, &BTreeSet::new()).await
     }
+}
+
+/// Whether a sandbox may be forked from an interpreter, and made anew for another run. Whoever forks from one has its one user,
+/// and of a weakened one its launcher is what is looked at.
+fn may_be_a_fork(users: Users, without: &BTreeSet<Layer>) -> bool {
+    without.is_empty() && users == Users::Guest
 }
 
 /// What a request's language needs.

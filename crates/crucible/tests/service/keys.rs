@@ -114,7 +114,7 @@ fn the_command_shows_its_key_and_makes_others_on_the_service() {
     let server = place.serve(&["--auth", "keys"]);
     let url = server.url();
     let with_key = |arguments: &[&str]| {
-        let output = place.command(arguments).env("CRUCIBLE_KEY", &admin).output().unwrap();
+        let output = place.run_with_key(&admin, arguments);
         assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()
     };

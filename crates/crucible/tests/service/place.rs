@@ -81,6 +81,11 @@ impl Place {
         self.command(arguments).output().unwrap()
     }
 
+    /// The same, which shows a key to a service.
+    pub(crate) fn run_with_key(&self, key: &str, arguments: &[&str]) -> Output {
+        self.command(arguments).env("CRUCIBLE_KEY", key).output().unwrap()
+    }
+
     /// Runs the command, which must end well and say nothing on standard error.
     #[track_caller]
     pub(crate) fn well(&self, arguments: &[&str]) -> String {

@@ -51,10 +51,8 @@ fn the_command_uses_sandboxes_of_a_service() {
     let (secret, _) = key(&place, "ci", "submitter", "ci");
     let server = place.serve(&["--auth", "keys"]);
     let url = server.url();
-    let with_key = |arguments: &[&str]| {
-        let mut command = place.command(&[&["sandbox", "--server", &url], arguments].concat());
-        command.env("CRUCIBLE_KEY", &secret).output().unwrap()
-    };
+    let with_key =
+        |arguments: &[&str]| place.run_with_key(&secret, &[&["sandbox", "--server", &url], arguments].concat());
     let well = |arguments: &[&str]| {
         let output = with_key(arguments);
         assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
