@@ -90,7 +90,9 @@ test("a backend that is switched off gets nothing, until it is switched on again
   await expect(wasm).toContainText("2 at most");
 
   const api = await as(service());
-  const id = await submit({ code: "print('waits')", backend: "wasm" }, false);
+  // An empty module, which needs no runtime to be installed.
+  const module = "AGFzbQEAAAABBAFgAAADAgEABwoBBl9zdGFydAAACgQBAgAL";
+  const id = await submit({ code_base64: module, language: "wasm", backend: "wasm" }, false);
   const state = async (): Promise<string> =>
     ((await (await api.get(`/v1/evaluations/${id}`)).json()) as { state: string }).state;
   await page.waitForTimeout(1_500);
