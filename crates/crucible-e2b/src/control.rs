@@ -157,8 +157,13 @@ pub(crate) async fn create(
     let lives = lives(timeout.unwrap_or(LIVES))?;
     let longest = format!("{}s", SessionSpec::LONGEST.get().as_secs());
     // The control plane's own clock ends it, because that can be set later.
-    let request =
-        CreateSandbox { env, idle_timeout: Some(longest.clone()), lifetime: Some(longest), ..CreateSandbox::default() };
+    let request = CreateSandbox {
+        env,
+        network: (allow_internet_access == Some(false)).then(|| NetworkPolicy::None.to_string()),
+        idle_timeout: Some(longest.clone()),
+        lifetime: Some(longest),
+        ..CreateSandbox::default()
+    };
     let session = e2b.0.sandboxes.open(&caller, &request).await?;
     if allow_internet_access == Some(true) && session.spec().policy.network == NetworkPolicy::None {
         session.destroy().await?;

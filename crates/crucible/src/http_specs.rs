@@ -1,7 +1,8 @@
 //! Reads requests for sandboxes and evaluations that came over HTTP: what they leave out comes from the configuration.
 //!
 //! Invariant: a request names backends and policies, never files of the host. It can't ask for a backend that isolates nothing
-//! where the operator doesn't admit that, nor for more than the maximum: the engine checks that.
+//! where the operator doesn't admit that, nor for more than the maximum: the engine checks that. Nor is anything let out by it
+//! to an address that isn't public, in no network that the operator admits.
 
 use crate::catalogue::named_policy;
 use crate::compose::{self, Unsafe};
@@ -10,9 +11,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use crucible_api::v1::{CreateSandbox, SubmitEvaluation, SubmittedFile};
 use crucible_core::{
-    Error, ErrorKind, EvaluationId, EvaluationSpec, GuestPath, InputFile, Limits, Policy, Program, Result, TimeSpan,
+    Destination, Error, ErrorKind, EvaluationId, EvaluationSpec, GuestPath, Host, InputFile, Limits, NetworkPolicy,
+    Policy, Program, Result, TimeSpan,
 };
-use crucible_engine::SessionSpec;
+use crucible_engine::{SessionSpec, is_public};
 use crucible_server::SpecReader;
 use std::collections::BTreeMap;
 
@@ -29,10 +31,39 @@ impl ConfiguredSpecs {
         Self { configuration, unsafe_backends }
     }
 
-    fn policy(&self, name: Option<&str>, backend: &str) -> Result<Policy> {
-        let Some(name) = name else { return compose::policy(&self.configuration, backend) };
-        // A file's path would be one of this machine.
-        within("policy", named_policy(&self.configuration, name))
+    fn policy(&self, name: Option<&str>, network: Option<&str>, backend: &str) -> Result<Policy> {
+        let policy = match name {
+            None => compose::policy(&self.configuration, backend),
+            // A file's path would be one of this machine.
+            Some(name) => within("policy", named_policy(&self.configuration, name)),
+        }?;
+        match network {
+            None => Ok(policy),
+            Some(network) => Ok(Policy { network: within("network", self.network(network))?, ..policy }),
+        }
+    }
+
+    /// A network that a request asks for. Whoever may send requests isn't let into networks of the operator's by that.
+    fn network(&self, asked: &str) -> Result<NetworkPolicy> {
+        let network = asked.parse()?;
+        if let NetworkPolicy::AllowList(destinations) = &network {
+            let admitted = self.configuration.request_networks()?;
+            let is_inside = |destination: &&Destination| match destination.host {
+                Host::Address(address) => {
+                    let address = address.to_canonical();
+                    !is_public(address) && !admitted.iter().any(|network| network.contains(&address))
+                }
+                // A name's address isn't gone to unless it is public, or named itself.
+                Host::Name(_) => false,
+            };
+            if let Some(destination) = destinations.iter().find(is_inside) {
+                let message = format!("{destination} has no public address, and a request lets nothing out to others");
+                return Err(Error::new(ErrorKind::Refused, "read the request", message).with_hint(
+                    "whoever runs the service can admit a network in serve.request_networks, or name the address in a policy",
+                ));
+            }
+        }
+        Ok(network)
     }
 }
 
@@ -49,10 +80,7 @@ impl SpecReader for ConfiguredSpecs {
             Program::Command { .. } => None,
         };
         let chosen = within("backend", compose::choose_for(asked, language.as_deref(), self.unsafe_backends))?;
-        let mut policy = self.policy(request.policy.as_deref(), chosen)?;
-        if let Some(network) = request.network {
-            policy.network = within("network", network.parse())?;
-        }
+        let policy = self.policy(request.policy.as_deref(), request.network.as_deref(), chosen)?;
         let mut env = self.configuration.env().clone();
         env.extend(request.env);
         let files = request.files.into_iter().enumerate().map(|(number, given)| file(number, given));
@@ -93,7 +121,7 @@ impl SpecReader for ConfiguredSpecs {
             backend: backend.to_owned(),
             language: request.language.clone(),
             limits: limits(self.configuration.limits(), &request.limits)?,
-            policy: self.policy(request.policy.as_deref(), backend)?,
+            policy: self.policy(request.policy.as_deref(), request.network.as_deref(), backend)?,
             env,
             tripwires: request.tripwires.iter().map(|text| within("tripwires", text.parse())).collect::<Result<_>>()?,
             command_timeout: time(request.command_timeout.as_deref(), "command_timeout")?,
@@ -219,6 +247,14 @@ mod tests {
     }
 
     #[test]
+    fn a_request_may_name_public_addresses_and_any_name() {
+        for network in ["none", "allow:example.org:443", "allow:1.1.1.1:53,localhost:80"] {
+            let spec = evaluation(json!({"code": "1", "network": network})).unwrap();
+            assert_eq!(spec.policy.network, network.parse().unwrap());
+        }
+    }
+
+    #[test]
     fn what_is_wrong_with_an_evaluation_is_named() {
         for (request, part) in [
             (json!({}), "neither code nor a command"),
@@ -230,6 +266,12 @@ mod tests {
             (json!({"code": "1", "backend": "subprocess"}), "backend: "),
             (json!({"code": "1", "policy": "/etc/passwd"}), "policy: "),
             (json!({"code": "1", "network": "all"}), "network: "),
+            (
+                json!({"code": "1", "network": "allow:example.org:443,10.0.0.5:80"}),
+                "network: 10.0.0.5:80 has no public",
+            ),
+            (json!({"code": "1", "network": "allow:[::ffff:127.0.0.1]:80"}), "has no public address"),
+            (json!({"code": "1", "network": "allow:169.254.169.254:80"}), "has no public address"),
             (json!({"code": "1", "limits": {"memroy": 1}}), "memroy"),
             (json!({"code": "1", "files": [{"path": "../x", "content": ""}]}), "files[0].path: "),
             (json!({"code": "1", "files": [{"path": "x"}]}), "files[0]: "),

@@ -269,6 +269,7 @@ class AsyncClient:
         backend: str | None = None,
         language: str | None = None,
         policy: str | None = None,
+        network: str | None = None,
         limits: Mapping[str, Any] | None = None,
         env: Mapping[str, str] | None = None,
         tripwires: Sequence[str] | None = None,
@@ -282,6 +283,7 @@ class AsyncClient:
             backend: A backend's name, or `auto`.
             language: Whose interpreter it is to have; without one it has the ordinary programs.
             policy: A policy's name.
+            network: `none`, or `allow:HOST:PORT,...`; without it, the policy's.
             limits: Limits by their names: `{"memory": "1GiB", "disk": "512MiB"}`.
             env: Variables of every command.
             tripwires: What to plant that an honest guest leaves alone: `file=.netrc`.
@@ -294,8 +296,8 @@ class AsyncClient:
             ConnectionFailed: the service couldn't be reached.
         """
         request = _wire.create(
-            backend=backend, language=language, policy=policy, limits=limits, env=env, tripwires=tripwires,
-            command_timeout=command_timeout, idle_timeout=idle_timeout, lifetime=lifetime,
+            backend=backend, language=language, policy=policy, network=network, limits=limits, env=env,
+            tripwires=tripwires, command_timeout=command_timeout, idle_timeout=idle_timeout, lifetime=lifetime,
         )  # fmt: skip
         return AsyncSandbox(self, _wire.parse(models.Sandbox, await self._send(request)))
 

@@ -257,6 +257,7 @@ class Client:
         backend: str | None = None,
         language: str | None = None,
         policy: str | None = None,
+        network: str | None = None,
         limits: Mapping[str, Any] | None = None,
         env: Mapping[str, str] | None = None,
         tripwires: Sequence[str] | None = None,
@@ -270,6 +271,7 @@ class Client:
             backend: A backend's name, or `auto`.
             language: Whose interpreter it is to have; without one it has the ordinary programs.
             policy: A policy's name.
+            network: `none`, or `allow:HOST:PORT,...`; without it, the policy's.
             limits: Limits by their names: `{"memory": "1GiB", "disk": "512MiB"}`.
             env: Variables of every command.
             tripwires: What to plant that an honest guest leaves alone: `file=.netrc`.
@@ -282,8 +284,8 @@ class Client:
             ConnectionFailed: the service couldn't be reached.
         """
         request = _wire.create(
-            backend=backend, language=language, policy=policy, limits=limits, env=env, tripwires=tripwires,
-            command_timeout=command_timeout, idle_timeout=idle_timeout, lifetime=lifetime,
+            backend=backend, language=language, policy=policy, network=network, limits=limits, env=env,
+            tripwires=tripwires, command_timeout=command_timeout, idle_timeout=idle_timeout, lifetime=lifetime,
         )  # fmt: skip
         return Sandbox(self, _wire.parse(models.Sandbox, self._send(request)))
 

@@ -213,6 +213,10 @@ class CreateSandbox(BaseModel):
     """
     A policy's name.
     """
+    network: str | None = None
+    """
+    The network inside: `none`, or `allow:HOST:PORT,...`; without it, the policy's.
+    """
     limits: dict[str, Any] | None = {}
     """
     Limits that differ from the usual ones, by their names in the configuration: `{"memory": "1GiB", "pids": 128}`.

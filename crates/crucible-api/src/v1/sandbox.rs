@@ -23,6 +23,8 @@ pub struct CreateSandbox {
     pub language: Option<String>,
     /// A policy's name.
     pub policy: Option<String>,
+    /// The network inside: `none`, or `allow:HOST:PORT,...`; without it, the policy's.
+    pub network: Option<String>,
     /// Limits that differ from the usual ones, by their names in the configuration: `{"memory": "1GiB", "pids": 128}`.
     #[schema(value_type = BTreeMap<String, Value>)]
     pub limits: BTreeMap<String, serde_json::Value>,

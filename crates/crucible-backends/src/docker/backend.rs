@@ -12,8 +12,8 @@ use crate::native::{built_in_language, system_language, watching_with_a_door};
 use async_trait::async_trait;
 use crucible_agent::host::{AGENT, AgentClient, Beginning, ProcessLimit, digest};
 use crucible_core::{
-    Backend, Capabilities, Component, Error, ErrorKind, Language, Limits, NetworkKind, Readiness, Result, Sandbox,
-    SandboxRequest, SelfTest,
+    Backend, Capabilities, Component, Error, ErrorKind, Language, Limits, NetworkKind, Result, Sandbox, SandboxRequest,
+    SelfTest,
 };
 use crucible_jail::host::random_below;
 use crucible_jail::seccomp::Connections;

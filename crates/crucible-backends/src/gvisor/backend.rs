@@ -11,8 +11,7 @@ use crate::runtime;
 use async_trait::async_trait;
 use crucible_agent::host::ProcessLimit;
 use crucible_core::{
-    Backend, Capabilities, Component, HostPath, Language, NetworkKind, Readiness, Result, Sandbox, SandboxRequest,
-    SelfTest,
+    Backend, Capabilities, Component, HostPath, Language, NetworkKind, Result, Sandbox, SandboxRequest, SelfTest,
 };
 use crucible_jail::host::Launcher;
 use crucible_jail::host::cgroup::Cgroups;

@@ -258,6 +258,9 @@ impl Session {
             languages::fill(template, self.interpreter.as_deref(), "")
         })?;
         all.extend(env);
+        for (name, value) in &self.way_out {
+            all.entry(name.clone()).or_insert_with(|| value.clone());
+        }
         self.check_texts(&argv, &all)?;
         let timeout = self.timeout_of(timeout)?;
         let features = self.features().clone();

@@ -13,7 +13,7 @@ mod streams;
 mod warden;
 
 use record::{Sight, Witness};
-use warden::Ask;
+use warden::{Ask, Watched};
 
 pub use command::{CommandEnd, CommandEnded, CommandFinished, CommandHandle, ExecSpec, OutputBound, RunningCommand};
 pub use files::Executable;
@@ -22,15 +22,16 @@ pub use registry::{MOST_SESSIONS, Sessions};
 pub use streams::CommandOutput;
 
 use crate::admission::{self, admit};
+use crate::egress::{Egress, Observing, Outside};
 use crate::engine::Engine;
 use crate::evaluation::{check_layers, check_watching};
 use crate::patience::{COPY, SET_UP, TEAR_DOWN, within};
 use crate::posture::{self, Looked};
-use crate::tripwire::{Armed, Tripwires};
+use crate::tripwire::Tripwires;
 use crucible_core::{
     Backend, BehaviorKind, Counters, Error, ErrorKind, EvaluationId, EvaluationSpec, Event, EventSink, Isolation,
-    Language, Layers, Limits, LiveFeature, Loss, NetworkPolicy, Observer, Policy, PostureSummary, Program, Readiness,
-    Result, Sandbox, SandboxId, SandboxRequest, TimeSpan, Tripwire, TripwireKind, Usage,
+    Language, Layers, Limits, LiveFeature, Loss, Policy, PostureSummary, Program, Readiness, Result, Sandbox,
+    SandboxId, SandboxRequest, TimeSpan, Tripwire, TripwireKind, Usage,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -131,6 +132,10 @@ pub struct Session {
     layers: Layers,
     interpreter: Option<String>,
     tripwires: Tripwires,
+    /// The outside that its allow-list may let it out to.
+    outside: Arc<dyn Outside>,
+    /// Variables that tell its commands of the way out, if there is one.
+    way_out: BTreeMap<String, String>,
     /// What was seen of it from outside before it was used.
     looked: PostureSummary,
     witness: Witness,
@@ -186,7 +191,7 @@ impl Engine {
     ///
     /// # Errors
     /// As [`Engine::evaluate`] before anything is started; `Refused` also for a policy that decides by what is found in a
-    /// program or has an allow-list, and where the sandbox isn't as planned. Nothing is left then.
+    /// program, and where the sandbox isn't as planned. Nothing is left then.
     pub async fn open_session(&self, spec: SessionSpec, events: Arc<dyn EventSink>) -> Result<Arc<Session>> {
         check_times(&spec)?;
         check_policy(&spec.policy)?;
@@ -210,6 +215,7 @@ impl Engine {
             backend: admitted.backend,
             language: admitted.language,
             maximum: self.maximum().clone(),
+            outside: Arc::clone(self.outside()),
             witness: Witness { kernel: self.node().kernel.clone(), attestations: self.attestations_shared() },
             events,
         };
@@ -236,15 +242,6 @@ fn check_policy(policy: &Policy) -> Result<()> {
         );
         return Err(Error::new(ErrorKind::Refused, "check the policy", message)
             .with_hint("use `crucible run`, or a policy without [before]"));
-    }
-    // Nobody would answer at the proxy's address, and a program that calls would wait for ever.
-    if policy.network != NetworkPolicy::None {
-        let message = format!(
-            "policy '{}' lets programs out by an allow-list, and a sandbox that stays open has no proxy for them",
-            policy.name
-        );
-        return Err(Error::new(ErrorKind::Refused, "check the policy", message)
-            .with_hint("use `crucible run`, or --network none"));
     }
     Ok(())
 }
@@ -288,6 +285,7 @@ struct Draft {
     backend: Arc<dyn Backend>,
     language: Option<(String, Arc<Language>)>,
     maximum: Limits,
+    outside: Arc<dyn Outside>,
     witness: Witness,
     events: Arc<dyn EventSink>,
 }
@@ -296,15 +294,19 @@ impl Draft {
     /// Looks at the sandbox and lets it be used, or destroys it.
     async fn open(self, id: SandboxId, sandbox: Box<dyn Sandbox>) -> Result<Arc<Session>> {
         let tripwires = Tripwires::new(&self.spec.tripwires);
-        let (looked, armed, observer) = match self.look(sandbox.as_ref(), &tripwires).await {
-            Ok(looked) => looked,
+        let (looked, watched) = match self.look(sandbox.as_ref(), &tripwires).await {
+            Ok(seen) => seen,
             Err(error) => {
                 within(TEAR_DOWN, "destroy the sandbox", sandbox.destroy()).await?;
                 return Err(error);
             }
         };
-        let Self { spec, evaluation, backend, language, maximum, witness, events } = self;
+        let Self { spec, evaluation, backend, language, maximum, outside, witness, events } = self;
         let (asks, asked) = mpsc::channel(1);
+        let mut way_out = BTreeMap::new();
+        if let Some(egress) = &watched.egress {
+            egress.add_variables(&mut way_out);
+        }
         let features = backend.capabilities().live_under(&spec.policy);
         let session = Arc::new(Session {
             id,
@@ -317,6 +319,8 @@ impl Draft {
             layers: sandbox.layers().clone(),
             interpreter: sandbox.interpreter().map(str::to_owned),
             tripwires,
+            outside,
+            way_out,
             looked,
             witness,
             last_sight: OnceLock::new(),
@@ -334,15 +338,11 @@ impl Draft {
         });
         session.tell(Event::BackendChosen { backend: session.backend.name().to_owned() }).await;
         session.tell(Event::SandboxCreated { sandbox: id }).await;
-        tokio::spawn(warden::guard(Arc::clone(&session), observer, armed, asked));
+        tokio::spawn(warden::guard(Arc::clone(&session), watched, asked));
         Ok(session)
     }
 
-    async fn look(
-        &self,
-        sandbox: &dyn Sandbox,
-        tripwires: &Tripwires,
-    ) -> Result<(PostureSummary, Armed, Box<dyn Observer>)> {
+    async fn look(&self, sandbox: &dyn Sandbox, tripwires: &Tripwires) -> Result<(PostureSummary, Watched)> {
         check_layers(sandbox.layers(), &self.spec.policy)?;
         let looked = match posture::before(sandbox, &self.spec.policy).await? {
             Looked::AsPlanned(summary) => summary,
@@ -355,9 +355,11 @@ impl Draft {
         };
         tripwires.plant(sandbox).await?;
         let armed = tripwires.arm(sandbox).await?;
+        let egress = Egress::open(&self.spec.policy.network, sandbox, &self.outside)?;
         let observer = within(SET_UP, "watch the sandbox", sandbox.observe()).await?;
         check_watching(observer.monitoring(), &self.spec.policy)?;
-        Ok((looked, armed, observer))
+        let observer = Box::new(Observing::new(observer, egress.as_ref().map(Egress::told)));
+        Ok((looked, Watched { observer, armed, egress }))
     }
 }
 
@@ -513,6 +515,7 @@ impl Session {
             backend: Arc::clone(&self.backend),
             language: self.language.clone(),
             maximum: self.maximum.clone(),
+            outside: Arc::clone(&self.outside),
             witness: self.witness.clone(),
             events: Arc::clone(&self.events),
         };

@@ -3,6 +3,7 @@
 
 use super::record::Sight;
 use super::{Clearing, EndReason, Session};
+use crate::egress::Egress;
 use crate::patience::{TEAR_DOWN, within};
 use crate::posture;
 use crate::tripwire::Armed;
@@ -18,15 +19,21 @@ const LOOK: Duration = Duration::from_millis(500);
 /// Somebody wants to know what was seen so far.
 pub(super) struct Ask(pub(super) oneshot::Sender<Sight>);
 
+/// What of a session is watched, and what ends with it.
+pub(super) struct Watched {
+    pub(super) observer: Box<dyn Observer>,
+    pub(super) armed: Armed,
+    /// The way out that its policy has.
+    pub(super) egress: Option<Egress>,
+}
+
 /// Guards a session and destroys it.
-pub(super) async fn guard(
-    session: Arc<Session>,
-    mut observer: Box<dyn Observer>,
-    mut armed: Armed,
-    asked: mpsc::Receiver<Ask>,
-) {
+pub(super) async fn guard(session: Arc<Session>, watched: Watched, asked: mpsc::Receiver<Ask>) {
+    let Watched { mut observer, mut armed, egress } = watched;
     watch(&session, observer.as_mut(), &mut armed, asked).await;
     session.closing.cancel();
+    // With every connection; what it has told stays.
+    drop(egress);
     // Whoever uses it has been told, and lets go of it soon.
     let sandbox = session.sandbox.write().await.take();
     if let Some(sandbox) = &sandbox {

@@ -179,6 +179,8 @@ pub async fn service(configuration: &Configuration, unsafe_backends: Unsafe) -> 
     };
     let service = Arc::new(Service::new(parts, service_settings(configuration)?));
     let sessions = Arc::new(Sessions::new(engine, Arc::new(Discard), MOST_SESSIONS));
+    // What is wrong there is told now, and not to who sends a request.
+    configuration.request_networks()?;
     let specs = Arc::new(ConfiguredSpecs::new(configuration.clone(), unsafe_backends));
     let catalogue = Arc::new(ConfiguredCatalogue::new(configuration.clone(), rules));
     let attack_runner = Arc::new(ConfiguredAttacks::new(configuration.clone(), unsafe_backends));

@@ -405,14 +405,26 @@ impl Configuration {
     /// # Errors
     /// `Configuration` for what is no network.
     pub fn webhook_networks(&self) -> Result<Vec<ipnet::IpNet>> {
-        let Some(Located { value: Value::List(networks), .. }) = self.values.get("serve.webhook_networks") else {
+        self.networks("serve.webhook_networks")
+    }
+
+    /// Networks that aren't public, of which requests may let their programs out to addresses.
+    ///
+    /// # Errors
+    /// `Configuration` for what is no network.
+    pub fn request_networks(&self) -> Result<Vec<ipnet::IpNet>> {
+        self.networks("serve.request_networks")
+    }
+
+    fn networks(&self, key: &'static str) -> Result<Vec<ipnet::IpNet>> {
+        let Some(Located { value: Value::List(networks), .. }) = self.values.get(key) else {
             return Ok(Vec::new());
         };
         let read = |text: &String| match text.parse::<std::net::IpAddr>() {
             Ok(address) => Ok(address.into()),
             Err(_) => text.parse().map_err(|_| {
                 let shown: String = text.chars().take(64).collect();
-                self.wrong("serve.webhook_networks", &format!("{shown:?} is no network, like 10.0.0.0/8"))
+                self.wrong(key, &format!("{shown:?} is no network, like 10.0.0.0/8"))
             }),
         };
         networks.iter().map(read).collect()

@@ -149,6 +149,7 @@ const SECTIONS: &[(&str, Node)] = &[
             ("most_queued", Node::Text),
             ("most_requests", Node::Text),
             ("webhook_networks", Node::List),
+            ("request_networks", Node::List),
             ("attempts", Node::Text),
             ("keep", Node::Text),
             ("page", Node::Text),

@@ -102,6 +102,22 @@ fn with_folder(arguments: &[&str], folder: &Path) -> Invocation {
 }
 
 #[test]
+fn a_sandbox_that_is_kept_has_the_way_out_that_it_was_made_with() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let Some(kept) = Kept::create(&["-l", "python", "--network", &format!("allow:127.0.0.1:{port}")]) else { return };
+    let answers = std::thread::spawn(move || {
+        let (mut caller, _) = listener.accept().unwrap();
+        caller.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nword\n").unwrap();
+        caller
+    });
+    let code = format!("import urllib.request; print(urllib.request.urlopen('http://127.0.0.1:{port}/').read())");
+    let said = kept.sandbox(&["exec", &kept.id, "--", "python3", "-c", &code]).output().expect_success();
+    assert_eq!(said, "b'word\\n'\n");
+    answers.join().unwrap();
+}
+
+#[test]
 fn commands_share_a_sandbox_with_their_own_streams_codes_folders_and_variables() {
     let Some(kept) = Kept::create(&["--env", "SHARED=1"]) else { return };
     let run = kept.sandbox(&[

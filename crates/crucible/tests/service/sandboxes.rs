@@ -3,6 +3,8 @@
 use crate::keys::key;
 use crate::place::{Place, shared};
 use serde_json::json;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
 
 #[test]
 fn a_sandbox_runs_commands_keeps_files_is_copied_and_goes() {
@@ -43,6 +45,75 @@ fn a_sandbox_runs_commands_keeps_files_is_copied_and_goes() {
         server.get(path).expect_problem(404, &[]);
         server.delete(path).expect_problem(404, &[]);
     }
+}
+
+/// Listens on the loopback: what it says to whoever calls, and the connection.
+fn listen() -> (u16, std::sync::mpsc::Receiver<TcpStream>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (sender, callers) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        for caller in listener.incoming() {
+            let mut caller = caller.unwrap();
+            let _hung_up = caller.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nword\n");
+            if sender.send(caller).is_err() {
+                break;
+            }
+        }
+    });
+    (port, callers)
+}
+
+#[test]
+fn a_sandbox_reaches_what_its_allow_list_names_as_its_copy_does_and_its_connections_end_with_it() {
+    let place = Place::new();
+    place.configure("[serve]\nrequest_networks = [\"127.0.0.0/8\"]\n", &[]);
+    let server = place.serve(&[]);
+    let ((listed, callers), (other, not_called)) = (listen(), listen());
+    server.post("/v1/sandboxes", &json!({"network": "all"})).expect_problem(400, &["network: "]);
+    let inside = json!({"network": "allow:10.0.0.5:80"});
+    server.post("/v1/sandboxes", &inside).expect_problem(403, &["10.0.0.5:80", "serve.request_networks"]);
+    let request = json!({"language": "python", "network": format!("allow:127.0.0.1:{listed}")});
+    let made = server.post("/v1/sandboxes", &request).expect(201);
+    let path = format!("/v1/sandboxes/{}", made["id"].as_str().unwrap());
+    let code = format!(
+        "import urllib.error, urllib.request\n\
+         for port in {listed}, {other}:\n\
+         \x20   try: print(urllib.request.urlopen(f'http://127.0.0.1:{{port}}/').read())\n\
+         \x20   except urllib.error.HTTPError as error: print(error.code)\n"
+    );
+    let copy = server.post(&format!("{path}/fork"), &json!({})).expect(201)["id"].as_str().unwrap().to_owned();
+    let copy = format!("/v1/sandboxes/{copy}");
+    for sandbox in [&path, &copy] {
+        let command = json!({"command": ["python3", "-c", code]});
+        let done = server.post(&format!("{sandbox}/exec"), &command).expect(200);
+        assert_eq!(done["stdout"], "b'word\\n'\n403\n", "{done}");
+        callers.recv().unwrap();
+        let record = server.get(&format!("{sandbox}/record")).expect(200);
+        let seen = |kind: &str| -> Vec<&str> {
+            let all = record["behavior"].as_array().unwrap().iter();
+            all.filter(|seen| seen["kind"] == kind).map(|seen| seen["name"].as_str().unwrap()).collect()
+        };
+        assert_eq!(seen("connection_made"), [format!("127.0.0.1:{listed}")], "{record}");
+        assert_eq!(seen("connection_refused"), [format!("127.0.0.1:{other}")], "{record}");
+    }
+    let holds = format!(
+        "import socket, time\n\
+         way = socket.create_connection(('127.0.0.1', 3128))\n\
+         way.sendall(b'CONNECT 127.0.0.1:{listed} HTTP/1.1\\r\\n\\r\\n')\n\
+         time.sleep(1000)\n"
+    );
+    std::thread::scope(|threads| {
+        let exec = format!("{path}/exec");
+        let server = &server;
+        threads.spawn(move || server.post(&exec, &json!({"command": ["python3", "-c", holds]})));
+        let mut caller = callers.recv().unwrap();
+        server.delete(&path).expect(204);
+        caller.set_read_timeout(Some(std::time::Duration::from_secs(30))).unwrap();
+        assert_eq!(caller.read(&mut [0]).unwrap(), 0);
+    });
+    server.delete(&copy).expect(204);
+    assert!(not_called.try_recv().is_err());
 }
 
 #[test]

@@ -220,4 +220,6 @@ fn what_is_no_network_keeps_the_service_from_starting() {
     let place = Place::new();
     place.configure("[serve]\nwebhook_networks = [\"10.0.0.0/99\"]\n", &[]);
     place.badly(&place.on_data(&["serve", "--listen", "127.0.0.1:0"]), 78, &["webhook_networks", "10.0.0.0/99"]);
+    place.configure("[serve]\nrequest_networks = [\"all\"]\n", &[]);
+    place.badly(&place.on_data(&["serve", "--listen", "127.0.0.1:0"]), 78, &["request_networks", "all"]);
 }

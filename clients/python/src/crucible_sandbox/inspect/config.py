@@ -39,8 +39,8 @@ class SandboxService(BaseModel):
     """Whose interpreter it is to have. Without one it has the ordinary programs, which Inspect's tools need."""
     policy: str | None = None
     """A policy's name. Without one `inspect`, with root inside, where the backend has that and the service's own is `default`."""
-    network: str = "none"
-    """`none`. A sandbox that stays open has no way out."""
+    network: str | None = None
+    """`none`, or `allow:HOST:PORT,...` for a proxy to these alone. Without it, the policy's."""
     limits: dict[str, Any] = Field(default_factory=dict)
     """Limits that differ from the usual ones: `{"memory": "2GiB", "pids": 512}`."""
     env: dict[str, str] = Field(default_factory=dict)
@@ -114,8 +114,8 @@ def _from_file(path: Path) -> CrucibleSandboxConfig:
 
 def _checked(config: CrucibleSandboxConfig) -> CrucibleSandboxConfig:
     for name, service in config.named().items():
-        if service.network != "none":
-            raise ConfigError(f"{name}: network {service.network!r} can't be had: a sandbox that stays open has no way out")
+        if service.network is not None and not re.match(r"^(none|allow:[^,\s]+(,[^,\s]+)*)$", service.network):
+            raise ConfigError(f"{name}: network {service.network!r} is neither none nor allow:HOST:PORT,...")
         if not re.match(r"^/(work|tmp)(/[^/\0]+)*$", service.working_dir) or ".." in service.working_dir.split("/"):
             raise ConfigError(f"{name}: working_dir {service.working_dir!r} is neither below /work nor below /tmp")
     return config
@@ -188,7 +188,9 @@ def _translate(service: ComposeService, ignored: set[str]) -> tuple[dict[str, An
         elif key == "working_dir":
             settings["working_dir"] = value
         elif key == "network_mode":
-            if value != "none":
+            if value == "none":
+                settings["network"] = value
+            else:
                 refused.append(f"network_mode={value}")
         elif key == "mem_limit":
             limits["memory"] = _bytes(value)

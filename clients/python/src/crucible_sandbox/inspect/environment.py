@@ -428,6 +428,7 @@ async def _create(client: AsyncClient, service: SandboxService) -> AsyncSandbox:
             backend=service.backend,
             language=service.language,
             policy=policy,
+            network=service.network,
             limits=service.all_limits(),
             env=service.env,
             tripwires=service.tripwires,

@@ -48,15 +48,12 @@ pub(super) fn create(whose: &Whose, arguments: &SandboxCreateArguments) -> Resul
 fn request(arguments: &SandboxCreateArguments) -> Result<CreateSandbox> {
     let operation = "ask for a sandbox";
     let Asked { mut limits, backend, policy, network } = client::asked(&arguments.settings, operation)?;
-    if network.is_some() {
-        let message = "--network: what a service's sandbox reaches, its policy says";
-        return Err(Error::new(ErrorKind::InvalidInput, operation, message).with_hint("name a policy of the service"));
-    }
     limits.remove("timeout");
     Ok(CreateSandbox {
         backend,
         language: arguments.language.clone(),
         policy,
+        network,
         limits,
         env: input::environment(&BTreeMap::new(), &arguments.env, |name| std::env::var_os(name))?,
         tripwires: Vec::new(),
