@@ -138,16 +138,16 @@ for length in range(6, 40):
 
 pub(super) async fn started_programs_are_seen_with_their_command_lines(subject: &ConformanceSubject) -> Checked {
     let guest = Guest::python(subject).await?;
-    // Long enough to be seen by one who looks from time to time.
+    // Long enough to be seen by one who looks from time to time, on a busy machine, too.
     let script = "
 import os, sys
 for number in range(3):
     pid = os.fork()
-    if pid == 0: os.execv(sys.executable, [sys.executable, '-I', '-S', '-c', 'import time; time.sleep(0.4)', 'told by nobody'])
+    if pid == 0: os.execv(sys.executable, [sys.executable, '-I', '-S', '-c', 'import time; time.sleep(1)', 'told by nobody'])
     os.waitpid(pid, 0)
 print('ended')";
     let (seen, _) = watched(&guest, script).await?;
-    let name = "-I -S -c 'import time; time.sleep(0.4)' 'told by nobody'";
+    let name = "-I -S -c 'import time; time.sleep(1)' 'told by nobody'";
     let seen_of_it = count(&seen, BehaviorKind::ProcessStarted, name);
     ensure!(seen_of_it == 3, "three programs were started, and {seen_of_it} are seen: {seen:?}");
     let others = count(&seen, BehaviorKind::ProcessStarted, "") - seen_of_it;
