@@ -233,8 +233,11 @@ impl Policy {
         let layers: Vec<_> = self.require.iter().map(|layer| layer.as_str()).collect();
         let mut text = format!(
             "crucible policy 1\nnetwork={}\nunenforced_limits={:?}\nunseen_posture={:?}\nrequire={}\n",
-            // As it always was written: what is attested already stays so.
-            if self.network == NetworkPolicy::None { "None".to_owned() } else { self.network.to_string() },
+            // The way out is the same whatever stands on the list, and that nothing else is reached is shown with lists of its own.
+            match self.network {
+                NetworkPolicy::None => "None",
+                NetworkPolicy::AllowList(_) => "AllowList",
+            },
             self.unenforced_limits,
             self.unseen_posture,
             layers.join(",")
@@ -259,6 +262,10 @@ impl Policy {
         let during = if self.during.end_on.is_empty() { During::default() } else { self.during.clone() };
         // Debug texts of sets and maps in a fixed order, with every text quoted and escaped.
         let _never_fails = write!(text, "before={:?}\nlimits={limits:?}\nduring={during:?}\n", self.before.normal());
+        // As it always was written where there is no network.
+        if self.network != NetworkPolicy::None {
+            let _never_fails = writeln!(text, "network={}", self.network);
+        }
         text
     }
 
@@ -311,6 +318,11 @@ mod tests {
         assert_eq!(other.of_protection().canonical_protection(), strict.canonical_protection());
         other.users = Users::Root;
         assert_ne!(other.canonical_protection(), strict.canonical_protection());
+        let reaching = |list: &str| Policy { network: list.parse().unwrap(), ..Policy::strict() };
+        let (one, another) = (reaching("allow:a.example:1"), reaching("allow:b.example:1"));
+        assert_eq!(one.canonical_protection(), another.canonical_protection());
+        assert_ne!(one.canonical(), another.canonical());
+        assert_ne!(one.canonical_protection(), strict.canonical_protection());
         assert!(!other.of_protection().before.needs_findings() && other.of_protection().limits.is_none());
     }
 

@@ -4,7 +4,7 @@ use crate::output::Format;
 use clap::Args;
 use crucible::compose::{self, Unsafe};
 use crucible::config::{Override, Overrides};
-use crucible_core::Result;
+use crucible_core::{NetworkPolicy, Result};
 use std::path::PathBuf;
 
 #[derive(Args, Debug)]
@@ -26,6 +26,9 @@ pub(crate) struct AttackArguments {
     /// The policy of the sandboxes
     #[arg(long, value_name = "NAME|FILE", help_heading = "What is attacked")]
     policy: Option<String>,
+    /// The network of the sandboxes: with allow:HOST:PORT they have the way out of any allow-list [default: the policy's]
+    #[arg(long, value_name = "NETWORK", help_heading = "What is attacked")]
+    network: Option<NetworkPolicy>,
     /// Admit the subprocess backend, which isolates nothing; it is attacked in a range
     #[arg(long = "unsafe", help_heading = "What is attacked")]
     admit_unsafe: bool,
@@ -62,7 +65,9 @@ impl AttackArguments {
     /// What was asked for, as settings.
     pub(crate) fn overrides(&self) -> Overrides {
         let policy = self.policy.clone().map(|value| Override { key: "run.policy", value, flag: "--policy" });
-        Overrides { preset: None, settings: policy.into_iter().collect() }
+        let network = self.network.as_ref().map(NetworkPolicy::to_string);
+        let network = network.map(|value| Override { key: "run.network", value, flag: "--network" });
+        Overrides { preset: None, settings: policy.into_iter().chain(network).collect() }
     }
 
     /// The backends, each once.

@@ -35,3 +35,19 @@ fn attack(arguments: &[&str]) -> Invocation {
 fn is_jail_usable() -> bool {
     support::backends().iter().any(|backend| backend.name == "jail")
 }
+
+#[test]
+fn sandboxes_with_a_way_out_hold_what_others_hold() {
+    if !is_jail_usable() {
+        return;
+    }
+    let run = attack(&["--network", "allow:127.0.0.1:9", "--group", "network", "privilege", "--json"]).output();
+    let report: serde_json::Value = run.json();
+    let properties = report["suites"][0]["properties"].as_array().unwrap();
+    assert!(properties.len() > 20, "{report:#}");
+    let is_root = rustix::process::geteuid().is_root();
+    for property in properties {
+        let verdict = property["verdict"].as_str().unwrap();
+        assert!(verdict != "breached" && (verdict != "inconclusive" || !is_root), "{property:#}\n{}", run.stderr());
+    }
+}

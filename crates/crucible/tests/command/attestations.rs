@@ -1,6 +1,6 @@
 //! Attestations from end to end: made for a backend as it runs here, named by the runs that they cover, verified, listed.
 
-use crate::support::{Backend, Finished, backends, crucible};
+use crate::support::{Backend, Finished, JAIL, backends, crucible, is_usable};
 use crucible::compose::{self, Unsafe};
 use crucible::config::{Configuration, Environment, Overrides};
 use crucible_core::{ArmResult, ControlResult, Expected, Layer, Policy, PropertyResult, Reach, SuiteResult, Verdict};
@@ -56,7 +56,12 @@ fn attest(data: &Path, backend: &str, policy: Option<&Policy>) -> crucible_evide
 }
 
 fn run(data: &Path, backend: Backend) -> serde_json::Value {
-    let run = crucible(&["run", "-l", "bash", "-c", "true", "--json"]).backend(backend).env("XDG_DATA_HOME", data);
+    run_with(data, backend, &[])
+}
+
+fn run_with(data: &Path, backend: Backend, more: &[&str]) -> serde_json::Value {
+    let arguments = [&["run", "-l", "bash", "-c", "true", "--json"], more].concat();
+    let run = crucible(&arguments).backend(backend).env("XDG_DATA_HOME", data);
     run.output().json()["evidence"]["attestation"].clone()
 }
 
@@ -83,6 +88,18 @@ fn a_run_names_the_latest_attestation_of_what_protects_it() {
         assert_eq!(ids.len(), 3);
         assert_eq!(ids[..2], [second.statement.id.to_string(), first.statement.id.to_string()]);
     }
+}
+
+#[test]
+fn an_attestation_with_one_allow_list_covers_runs_with_any_and_none_without() {
+    if !is_usable(&JAIL) {
+        return;
+    }
+    let data = tempfile::tempdir().unwrap();
+    let policy = Policy { network: "allow:a.example:443".parse().unwrap(), ..Policy::default() };
+    let attested = attest(data.path(), JAIL.name, Some(&policy)).statement.id.to_string();
+    assert_eq!(run_with(data.path(), JAIL, &["--network", "allow:b.example:1,c.example:2"]), attested);
+    assert_eq!(run(data.path(), JAIL), serde_json::Value::Null);
 }
 
 #[test]
