@@ -86,8 +86,9 @@ impl Folders {
         let _own = self.identity.take()?;
         let (folder, name) = self.walk(path, Missing::Refused)?;
         // Looked at before it is opened: opening a pipe or a device can have effects.
-        check_regular(rustix::fs::openat(&folder, name, OFlags::PATH | QUIETLY, Mode::empty())?)?;
-        check_regular(rustix::fs::openat(&folder, name, OFlags::RDONLY | QUIETLY, Mode::empty()).map_err(link)?)
+        check_regular(rustix::fs::openat(&folder, name, OFlags::PATH | QUIETLY, Mode::empty())?, READERS)?;
+        let opened = rustix::fs::openat(&folder, name, OFlags::RDONLY | QUIETLY, Mode::empty());
+        check_regular(opened.map_err(link)?, READERS)
     }
 
     /// Makes a file for writing, and the folders above it, replacing a regular file with one name.
@@ -97,13 +98,13 @@ impl Folders {
         let mode = Mode::from_raw_mode(mode & 0o777);
         let seen = rustix::fs::openat(&folder, name, OFlags::PATH | QUIETLY, Mode::empty());
         match seen {
-            Ok(seen) => drop(check_regular(seen)?),
+            Ok(seen) => drop(check_regular(seen, WRITERS)?),
             Err(Errno::NOENT) => {}
             Err(errno) => return Err(errno.into()),
         }
         let flags = OFlags::WRONLY | OFlags::CREATE | QUIETLY;
         let file = rustix::fs::openat(&folder, name, flags, mode).map_err(link)?;
-        let (file, _) = check_regular(file)?;
+        let (file, _) = check_regular(file, WRITERS)?;
         rustix::fs::ftruncate(&file, 0)?;
         rustix::fs::fchmod(&file, mode)?;
         Ok(file)
@@ -192,9 +193,16 @@ fn link(errno: Errno) -> Refusal {
     }
 }
 
-fn check_regular(file: OwnedFd) -> Result<(OwnedFd, u64), Refusal> {
+/// Who may read, and who may write.
+const READERS: Mode = Mode::RUSR.union(Mode::RGRP).union(Mode::ROTH);
+const WRITERS: Mode = Mode::WUSR.union(Mode::WGRP).union(Mode::WOTH);
+
+/// That it is a regular file which somebody may use in this way: whoever may everything, as root inside, keeps to what a file
+/// says that nobody may.
+fn check_regular(file: OwnedFd, anybody: Mode) -> Result<(OwnedFd, u64), Refusal> {
     let seen = rustix::fs::fstat(&file)?;
     match FileType::from_raw_mode(seen.st_mode) {
+        FileType::RegularFile if !Mode::from_raw_mode(seen.st_mode).intersects(anybody) => Err(Errno::ACCESS.into()),
         FileType::RegularFile if seen.st_nlink == 1 => Ok((file, u64::try_from(seen.st_size).unwrap_or(0))),
         FileType::RegularFile => Err(Refusal::SeveralNames),
         _ => Err(Refusal::NotRegular),

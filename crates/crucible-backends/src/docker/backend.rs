@@ -262,7 +262,7 @@ impl DockerBackend {
         let evidence = Arc::new(Evidence::new(pid, &container.id, &plans));
         // What the image was made for is found there by its name, by any command.
         let own = interpreter.as_deref().or(image.interpreter.as_deref());
-        let side = AgentSide::new(client, network, agent::environment(own), self.process_limits(limits));
+        let side = AgentSide::new(client, policy, own, self.process_limits(limits));
         let mut monitoring = self.capabilities.monitoring.clone();
         if network == NetworkKind::AllowList {
             watching_with_a_door(&mut monitoring);

@@ -30,6 +30,7 @@ pub(super) fn capabilities(facts: &Facts, hardening: Hardening) -> Capabilities 
             "its containers have one user",
             "take the jail (-b jail), or a policy with users = \"guest\"",
         ),
+        layers_with_root: Layers::new(),
         absolute_paths: true,
         arbitrary_commands: true,
         abilities: Ability::ALL.into(),
