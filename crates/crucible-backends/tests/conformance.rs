@@ -77,6 +77,10 @@ async fn jail_with_root() -> Result<ConformanceSubject, Unavailable> {
     jail().await.and_then(with_root)
 }
 
+async fn docker_with_root() -> Result<ConformanceSubject, Unavailable> {
+    docker().await.and_then(with_root)
+}
+
 async fn gvisor_with_root() -> Result<ConformanceSubject, Unavailable> {
     gvisor().await.and_then(with_root)
 }
@@ -199,6 +203,10 @@ mod warm_gvisor_conforms {
 
 mod jail_with_root_conforms {
     crucible_testkit::conformance_suite!(super::jail_with_root);
+}
+
+mod docker_with_root_conforms {
+    crucible_testkit::conformance_suite!(super::docker_with_root);
 }
 
 mod gvisor_with_root_conforms {

@@ -5,9 +5,9 @@
 
 use super::Step;
 use super::prepare::Identity;
-use crate::protocol::{Entry, EntryKind, Failure, Free, MOST_ENTRIES, Refusal};
+use crate::protocol::{Entry, EntryKind, Failure, Free, MOST_ENTRIES, Placed, Refusal, What};
 use rustix::fd::{AsFd, OwnedFd};
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
+use rustix::fs::{AtFlags, CWD, FileType, Gid, Mode, OFlags, Stat, Uid};
 use rustix::io::Errno;
 
 /// The most bytes of names in one message, well below the longest frame.
@@ -217,14 +217,44 @@ fn kind(seen: &Stat) -> EntryKind {
     }
 }
 
+/// Puts something in place, where there is nothing yet but perhaps the folder itself.
+pub(super) fn put(placed: &Placed<'_>) -> Result<(), Errno> {
+    let Placed { path, mode, owner: (user, group), what } = *placed;
+    let made = match what {
+        What::Folder => rustix::fs::mkdir(path, Mode::RWXU),
+        What::Link(to) => rustix::fs::symlink(to, path),
+        What::File(content) => {
+            let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | QUIETLY;
+            rustix::fs::open(path, flags, Mode::RUSR | Mode::WUSR).and_then(|file| write_all(&file, content))
+        }
+        What::More(content) => {
+            let flags = OFlags::WRONLY | OFlags::APPEND | QUIETLY;
+            return rustix::fs::open(path, flags, Mode::empty()).and_then(|file| write_all(&file, content));
+        }
+    };
+    match made {
+        Err(Errno::EXIST) if what == What::Folder => return Ok(()),
+        made => made?,
+    }
+    if !matches!(what, What::Link(_)) {
+        rustix::fs::chmod(path, Mode::from_raw_mode(mode))?;
+    }
+    let (user, group) = (Uid::from_raw(user), Gid::from_raw(group));
+    match rustix::fs::chownat(CWD, path, Some(user), Some(group), AtFlags::SYMLINK_NOFOLLOW) {
+        // Nobody inside has such an id.
+        Err(Errno::INVAL) => Ok(()),
+        given => given,
+    }
+}
+
 /// Writes all of it.
-pub(super) fn write_all(file: &OwnedFd, mut bytes: &[u8]) -> Result<(), Refusal> {
+pub(super) fn write_all(file: &OwnedFd, mut bytes: &[u8]) -> Result<(), Errno> {
     while !bytes.is_empty() {
         match rustix::io::write(file, bytes) {
-            Ok(0) => return Err(Errno::IO.into()),
+            Ok(0) => return Err(Errno::IO),
             Ok(count) => bytes = bytes.get(count..).unwrap_or_default(),
             Err(Errno::INTR) => {}
-            Err(errno) => return Err(errno.into()),
+            Err(errno) => return Err(errno),
         }
     }
     Ok(())

@@ -199,9 +199,13 @@ impl Agent {
             }
             Request::WriteFile { number, bytes } => {
                 let result = match self.transfers.get(&number) {
-                    Some(file) => files::write_all(file, bytes),
+                    Some(file) => files::write_all(file, bytes).map_err(Refusal::from),
                     None => Err(Refusal::NotOpen),
                 };
+                return self.line.send(&Report::Written { number, result });
+            }
+            Request::Put { number, placed } => {
+                let result = placed.iter().try_for_each(files::put).map_err(Refusal::from);
                 return self.line.send(&Report::Written { number, result });
             }
             Request::OpenFile { number, path } => {

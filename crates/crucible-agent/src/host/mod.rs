@@ -14,7 +14,8 @@ mod streams;
 
 pub use crate::protocol::{
     Abilities, BECOME_USER, Beginning, Command, Content, Ended, Entry, EntryKind, FIND_USER, Failure, Free, Ids,
-    Instruction, Owner, ProcessLimit, Recipients, Refusal, RootInside, Space, SpaceFolder, TerminalSize, Usage, WINDOW,
+    Instruction, Owner, Placed, ProcessLimit, Recipients, Refusal, RootInside, Space, SpaceFolder, TerminalSize, Usage,
+    WINDOW, What,
 };
 pub use client::{AgentClient, CommandControl, Ending, Running};
 pub use door::{Connection, Door};

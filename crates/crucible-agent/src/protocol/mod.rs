@@ -164,6 +164,33 @@ pub struct Command {
     pub terminal: Option<TerminalSize>,
 }
 
+/// Something to be put in place before there are commands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Placed<'a> {
+    /// Its absolute path, in a folder that is there.
+    pub path: &'a str,
+    /// Its permissions.
+    pub mode: u32,
+    /// Its user and its group. One that there isn't inside is the agent's own.
+    pub owner: (u32, u32),
+    /// What it is.
+    #[serde(borrow)]
+    pub what: What<'a>,
+}
+
+/// What is put in place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum What<'a> {
+    /// A folder.
+    Folder,
+    /// A link that leads there.
+    Link(&'a str),
+    /// A file with this content, or the first part of it.
+    File(&'a [u8]),
+    /// More of a file's content.
+    More(&'a [u8]),
+}
+
 /// One of a command's output streams.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum OutputStream {
@@ -266,6 +293,15 @@ pub enum Request<'a> {
         /// The bytes.
         #[serde(borrow)]
         bytes: &'a [u8],
+    },
+    /// Puts things in place, in folders in which nobody else has been yet: a folder may be there, a file or link may not.
+    /// Answered by `Written`.
+    Put {
+        /// The transfer's number.
+        number: u32,
+        /// What, parents before children.
+        #[serde(borrow)]
+        placed: Vec<Placed<'a>>,
     },
     /// Opens a regular file with one name for reading. Answered by `Opened`.
     OpenFile {

@@ -1,6 +1,7 @@
 //! Makes containers that are sandboxes.
 
 use super::container::{LEAST_PROCESSES, Plan, hidden_paths, shares};
+use super::contents::Contents;
 use super::daemon::{Kernel, Profiles, UserNamespaces};
 use super::evidence::{Evidence, Plans};
 use super::images::Image;
@@ -13,7 +14,7 @@ use async_trait::async_trait;
 use crucible_agent::host::{AGENT, AgentClient, Beginning, ProcessLimit, digest};
 use crucible_core::{
     Backend, Capabilities, Component, Error, ErrorKind, Language, Limits, NetworkKind, Readiness, Result, Sandbox,
-    SandboxRequest, SelfTest,
+    SandboxRequest, SelfTest, Users,
 };
 use crucible_jail::host::random_below;
 use crucible_jail::seccomp::Connections;
@@ -30,6 +31,9 @@ const HOST_IDS: (u32, u32) = (1_879_048_192, 268_435_455);
 /// Ids for guests within what a daemon maps: those of programs and people of an image lie below and above.
 const MAPPED_IDS: (u32, u32) = (10_000, 50_000);
 
+/// Of how many images it is kept what they have in the folders of root inside.
+const MOST_CONTENTS: usize = 8;
+
 /// Containers of a Docker daemon's.
 pub struct DockerBackend {
     daemon: Arc<Daemon>,
@@ -44,6 +48,8 @@ pub struct DockerBackend {
     images: Mutex<BTreeMap<String, Arc<Image>>>,
     /// Where interpreters are in images that don't say it, by image and language.
     interpreters: Mutex<BTreeMap<(String, String), String>>,
+    /// What images have in the folders of root inside, by their ids.
+    contents: Mutex<BTreeMap<String, Arc<Contents>>>,
     unready: Unready,
 }
 
@@ -79,6 +85,7 @@ impl DockerBackend {
             supervisor: supervisor(std::process::id()),
             images: Mutex::default(),
             interpreters: Mutex::default(),
+            contents: Mutex::default(),
             unready: Unready::default(),
             daemon,
         })
@@ -177,6 +184,21 @@ impl DockerBackend {
             .with_hint("name another image in the language's entry, or another interpreter"))
     }
 
+    /// What an image has in the folders that root inside has of its own, read once.
+    async fn contents(&self, image: &Image, container: &Made) -> Result<Arc<Contents>> {
+        let mut known = self.contents.lock().await;
+        if let Some(contents) = known.get(&image.id) {
+            return Ok(Arc::clone(contents));
+        }
+        let contents = Arc::new(Contents::of(container, image).await?);
+        // Of a few images: each may take some memory.
+        if known.len() >= MOST_CONTENTS {
+            known.pop_first();
+        }
+        known.insert(image.id.clone(), Arc::clone(&contents));
+        Ok(contents)
+    }
+
     /// A user id for a guest, chosen at random, so that supervisors who know nothing of each other don't meet.
     fn choose_id(&self) -> Result<u32> {
         let (start, count) = match self.daemon.facts.users {
@@ -207,7 +229,11 @@ impl DockerBackend {
         let SandboxRequest { id, limits, policy, .. } = request;
         let id = *id;
         let network = policy.network.kind();
-        let owner = self.choose_id()?;
+        let users = policy.users;
+        let owner = match users {
+            Users::Guest => self.choose_id()?,
+            Users::Root => 0,
+        };
         let facts = &self.daemon.facts;
         let plan = Plan {
             facts,
@@ -218,6 +244,7 @@ impl DockerBackend {
                 NetworkKind::AllowList => &self.profile_with_door,
             },
             owner,
+            users,
             limits,
             hidden: &self.hidden,
             supervisor: &self.supervisor,
@@ -231,6 +258,10 @@ impl DockerBackend {
             made => made?,
         };
         let interpreter = self.interpreter(language, image, &container).await?;
+        let contents = match users {
+            Users::Guest => None,
+            Users::Root => Some(self.contents(image, &container).await?),
+        };
         let (words, ear, complaints) = container.attach().await?;
         container.start().await?;
         // Where the runtime's own kernel answers, the daemon's filter is on that kernel, and the guest wants one of its own.
@@ -257,9 +288,13 @@ impl DockerBackend {
         if let Some(most) = processes.filter(|most| *most < LEAST_PROCESSES) {
             container.limit_processes(i64::try_from(most).unwrap_or(i64::MAX)).await?;
         }
-        let layers = self.capabilities.layers.clone();
-        let plans = Plans { layers: &layers, facts, owner, memory: plan.memory(), processes, shares: shares(limits) };
-        let evidence = Arc::new(Evidence::new(pid, &container.id, &plans));
+        if let Some(contents) = contents {
+            contents.put(&client).await?;
+        }
+        let layers = self.capabilities.layers_under(policy);
+        let (memory, shares) = (plan.memory(), shares(limits, users));
+        let plans = Plans { layers: &layers, facts, owner, users, memory, processes, shares };
+        let evidence = Arc::new(Evidence::new(pid, &container.id, plans));
         // What the image was made for is found there by its name, by any command.
         let own = interpreter.as_deref().or(image.interpreter.as_deref());
         let side = AgentSide::new(client, policy, own, self.process_limits(limits));
@@ -340,7 +375,9 @@ impl Backend for DockerBackend {
         self.capabilities.admit(self.name(), &request.policy)?;
         let (language, image) = self.furnishing(&request).await?;
         let mut sandbox = self.make(&request, &language, &image).await?;
+        // None waits where it would be root.
         if request.readiness == Readiness::Interpreter
+            && request.policy.users == Users::Guest
             && self.unready.may_be_tried(&language)
             && let Err(why) = sandbox.have_one_wait(&language).await
         {

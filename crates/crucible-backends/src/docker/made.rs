@@ -8,8 +8,8 @@ use super::error;
 use super::line::{Complaints, Ear, Words, line};
 use bollard::models::ContainerCreateBody;
 use bollard::query_parameters::{
-    AttachContainerOptionsBuilder, CreateContainerOptionsBuilder, ListContainersOptionsBuilder,
-    RemoveContainerOptionsBuilder, StartContainerOptions, WaitContainerOptionsBuilder,
+    AttachContainerOptionsBuilder, CreateContainerOptionsBuilder, DownloadFromContainerOptionsBuilder,
+    ListContainersOptionsBuilder, RemoveContainerOptionsBuilder, StartContainerOptions, WaitContainerOptionsBuilder,
 };
 use crucible_core::{Error, ErrorKind, Result, SandboxId};
 use futures_util::StreamExt;
@@ -86,6 +86,30 @@ impl Made {
             Err(error) if error::is_missing(&error) => Ok(false),
             Err(error) => Err(error::of_daemon("look into the image", error)),
         }
+    }
+
+    /// A folder of the image's as an archive, before anything runs; empty where there is none.
+    ///
+    /// # Errors
+    /// `InvalidInput` where it is longer than `most` bytes.
+    pub(super) async fn archive(&self, folder: &str, most: usize) -> Result<Vec<u8>> {
+        const OPERATION: &str = "read a folder of the image";
+        let options = DownloadFromContainerOptionsBuilder::default().path(folder).build();
+        let mut pieces = self.daemon.client.download_from_container(&self.id, Some(options));
+        let mut archive = Vec::new();
+        while let Some(piece) = pieces.next().await {
+            match piece {
+                Ok(piece) if archive.len() + piece.len() <= most => archive.extend_from_slice(&piece),
+                Ok(_) => {
+                    let message = format!("the image has too much in {folder} for a sandbox with root inside");
+                    return Err(Error::new(ErrorKind::InvalidInput, OPERATION, message)
+                        .with_hint("take a smaller image, or a policy with users = \"guest\""));
+                }
+                Err(error) if error::is_missing(&error) => return Ok(Vec::new()),
+                Err(error) => return Err(error::of_daemon(OPERATION, error)),
+            }
+        }
+        Ok(archive)
     }
 
     /// Sets the limit on processes to its final value.

@@ -124,7 +124,8 @@ impl Root {
     pub(super) fn make(folder: PathBuf, users: Users, runtime: Option<&Runtime>, agent: &Path) -> Result<Self> {
         let mut root = Self { folder, users, binds: Vec::new() };
         let entries = runtime.map(|runtime| runtime.entries.as_slice()).unwrap_or_default();
-        root.fill(entries).and_then(|()| root.give_to_root()).map_err(unwritable)?;
+        root.fill(entries).map_err(unwritable)?;
+        root.give_to_root();
         for entry in entries {
             let RuntimeEntry::Bind { source, target } = entry else { continue };
             if WRITABLE.iter().any(|folder| target == folder || target.starts_with(&format!("{folder}/"))) {
@@ -161,13 +162,12 @@ impl Root {
         self.make_file(AGENT)
     }
 
-    /// Has the root folder belong to root inside, whose programs ask whose it is. It is as read-only as before. Where an ordinary
-    /// user runs gVisor, who can give nothing away, it is nobody's.
-    fn give_to_root(&self) -> io::Result<()> {
-        if self.users == Users::Guest || !rustix::process::geteuid().is_root() {
-            return Ok(());
+    /// Has the root folder belong to root inside, whose programs ask whose it is. It is as read-only as before. Where this process
+    /// can't give it away, as an ordinary user or in a namespace without such an id, it is nobody's.
+    fn give_to_root(&self) {
+        if self.users == Users::Root {
+            let _given = std::os::unix::fs::chown(&self.folder, Some(FIRST_ID), Some(FIRST_ID)).is_ok();
         }
-        std::os::unix::fs::chown(&self.folder, Some(FIRST_ID), Some(FIRST_ID))
     }
 
     fn inside(&self, path: &str) -> PathBuf {
