@@ -1,7 +1,7 @@
 //! Makes containers that are sandboxes.
 
-use super::container::{LEAST_PROCESSES, Plan, hidden_paths, shares};
-use super::contents::Contents;
+use super::container::{LEAST_PROCESSES, Need, Plan, Share, hidden_paths, shares};
+use super::contents::{self, Contents};
 use super::daemon::{Kernel, Profiles, UserNamespaces};
 use super::evidence::{Evidence, Plans};
 use super::images::Image;
@@ -14,7 +14,7 @@ use async_trait::async_trait;
 use crucible_agent::host::{AGENT, AgentClient, Beginning, ProcessLimit, digest};
 use crucible_core::{
     Backend, Capabilities, Component, Error, ErrorKind, Language, Limits, NetworkKind, Readiness, Result, Sandbox,
-    SandboxRequest, SelfTest, Users,
+    SandboxId, SandboxRequest, SelfTest, Users,
 };
 use crucible_jail::host::random_below;
 use crucible_jail::seccomp::Connections;
@@ -184,13 +184,16 @@ impl DockerBackend {
             .with_hint("name another image in the language's entry, or another interpreter"))
     }
 
-    /// What an image has in the folders that root inside has of its own, read once.
-    async fn contents(&self, image: &Image, container: &Made) -> Result<Arc<Contents>> {
+    /// What an image has in the folders that root inside has of its own, read once, of a container that is made for it.
+    async fn contents(&self, plan: &Plan<'_>, image: &Image) -> Result<Arc<Contents>> {
         let mut known = self.contents.lock().await;
         if let Some(contents) = known.get(&image.id) {
             return Ok(Arc::clone(contents));
         }
-        let contents = Arc::new(Contents::of(container, image).await?);
+        let container = Made::new(Arc::clone(&self.daemon), SandboxId::generate(), &image.name, plan.body()).await?;
+        let read = Contents::of(&container, image).await;
+        container.discard().await?;
+        let contents = Arc::new(read?);
         // Of a few images: each may take some memory.
         if known.len() >= MOST_CONTENTS {
             known.pop_first();
@@ -235,6 +238,10 @@ impl DockerBackend {
             Users::Root => 0,
         };
         let facts = &self.daemon.facts;
+        let room = |need: &dyn Fn(&str) -> Need| -> Result<Vec<Share>> {
+            shares(limits, users, need).ok_or_else(|| contents::no_room(&image.name))
+        };
+        let folders = room(&|_| Need::default())?;
         let plan = Plan {
             facts,
             image: &image.id,
@@ -246,10 +253,20 @@ impl DockerBackend {
             owner,
             users,
             limits,
+            shares: &folders,
             hidden: &self.hidden,
             supervisor: &self.supervisor,
             hardening: self.hardening,
         };
+        let contents = match users {
+            Users::Guest => None,
+            Users::Root => Some(self.contents(&plan, image).await?),
+        };
+        let folders = match &contents {
+            None => folders.clone(),
+            Some(contents) => room(&|folder| contents.need(folder))?,
+        };
+        let plan = Plan { shares: &folders, ..plan };
         let container = match Made::new(Arc::clone(&self.daemon), id, &image.name, plan.body()).await {
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 self.images.lock().await.remove(&language.image);
@@ -258,10 +275,6 @@ impl DockerBackend {
             made => made?,
         };
         let interpreter = self.interpreter(language, image, &container).await?;
-        let contents = match users {
-            Users::Guest => None,
-            Users::Root => Some(self.contents(image, &container).await?),
-        };
         let (words, ear, complaints) = container.attach().await?;
         container.start().await?;
         // Where the runtime's own kernel answers, the daemon's filter is on that kernel, and the guest wants one of its own.
@@ -292,8 +305,8 @@ impl DockerBackend {
             contents.put(&client).await?;
         }
         let layers = self.capabilities.layers_under(policy);
-        let (memory, shares) = (plan.memory(), shares(limits, users));
-        let plans = Plans { layers: &layers, facts, owner, users, memory, processes, shares };
+        let memory = plan.memory();
+        let plans = Plans { layers: &layers, facts, owner, users, memory, processes, shares: folders };
         let evidence = Arc::new(Evidence::new(pid, &container.id, plans));
         // What the image was made for is found there by its name, by any command.
         let own = interpreter.as_deref().or(image.interpreter.as_deref());

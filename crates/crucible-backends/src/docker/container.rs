@@ -45,7 +45,7 @@ pub(super) struct Share {
 
 /// The granularity of file systems in memory.
 const PAGE: u64 = 4096;
-/// What the folders get of the disk limit, in thirty-seconds. The first has what the others leave.
+/// What the folders get of what the disk limit leaves, in thirty-seconds. The first has what the others leave.
 const PARTS: [(&str, u32, u64); 3] = [("/work", 0o700, 20), ("/tmp", 0o1777, 8), ("/dev/shm", 0o1777, 4)];
 const ROOTS_PARTS: [(&str, u32, u64); 8] = [
     ("/work", 0o755, 12),
@@ -59,27 +59,45 @@ const ROOTS_PARTS: [(&str, u32, u64); 8] = [
 ];
 const WHOLE: u64 = 32;
 
-/// How the disk limit is shared out among the writable folders. A container can't have one file system under several folders, so
-/// each has its own, and together they are no larger than the limit.
-pub(super) fn shares(limits: &Limits, users: Users) -> Vec<Share> {
+/// What a folder begins with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Need {
+    pub(super) bytes: u64,
+    pub(super) inodes: u64,
+}
+
+impl Need {
+    /// With one thing more in it, of so many bytes.
+    pub(super) fn and(self, bytes: u64) -> Self {
+        Self { bytes: self.bytes.saturating_add(bytes.next_multiple_of(PAGE)), inodes: self.inodes.saturating_add(1) }
+    }
+}
+
+/// How the disk limit is shared out among the writable folders: each has what it begins with, and its part of the rest. A
+/// container can't have one file system under several folders, so each has its own, and together they are no larger than the
+/// limit. `None` where that isn't enough for what they begin with.
+pub(super) fn shares(limits: &Limits, users: Users, need: impl Fn(&str) -> Need) -> Option<Vec<Share>> {
     let parts: &[_] = match users {
         Users::Guest => &PARTS,
         Users::Root => &ROOTS_PARTS,
     };
+    let needs: Vec<Need> = parts.iter().map(|(folder, ..)| need(folder)).collect();
+    let bytes = limits.disk.get().checked_sub(needs.iter().map(|need| need.bytes).sum())?;
+    let inodes = limits.inodes.checked_sub(needs.iter().map(|need| need.inodes).sum())?;
     let part = |whole: u64, part: u64| whole / WHOLE * part + whole % WHOLE * part / WHOLE;
-    let share = |(folder, mode, of_it): &(&'static str, u32, u64)| Share {
+    let share = |((folder, mode, of_it), need): (&(&'static str, u32, u64), Need)| Share {
         folder,
         mode: *mode,
-        bytes: part(limits.disk.get(), *of_it) / PAGE * PAGE,
-        inodes: part(limits.inodes, *of_it),
+        bytes: need.bytes + part(bytes, *of_it) / PAGE * PAGE,
+        inodes: need.inodes + part(inodes, *of_it),
     };
-    let mut shares: Vec<Share> = parts.iter().map(share).collect();
+    let mut shares: Vec<Share> = parts.iter().zip(needs).map(share).collect();
     if let Some((first, others)) = shares.split_first_mut() {
         let of_others = |what: fn(&Share) -> u64| others.iter().map(what).sum();
         first.bytes = limits.disk.get().saturating_sub(of_others(|share| share.bytes)) / PAGE * PAGE;
         first.inodes = limits.inodes.saturating_sub(of_others(|share| share.inodes));
     }
-    shares
+    Some(shares)
 }
 
 /// The options of a file system in memory. One that is too small for anything at all can't be written to; 0 would be no limit.
@@ -124,6 +142,8 @@ pub(super) struct Plan<'a> {
     /// Who is inside.
     pub(super) users: Users,
     pub(super) limits: &'a Limits,
+    /// The writable folders.
+    pub(super) shares: &'a [Share],
     /// What is hidden of the kernel's own files and devices.
     pub(super) hidden: &'a [String],
     pub(super) supervisor: &'a str,
@@ -187,8 +207,7 @@ impl Plan<'_> {
     }
 
     fn hardened(&self) -> HostConfig {
-        let shares = shares(self.limits, self.users).into_iter();
-        let tmpfs = shares.map(|share| (share.folder.to_owned(), mount_options(share, self.owner)));
+        let tmpfs = self.shares.iter().map(|share| (share.folder.to_owned(), mount_options(*share, self.owner)));
         let memory = self.memory();
         HostConfig {
             network_mode: Some("none".to_owned()),
@@ -201,8 +220,11 @@ impl Plan<'_> {
             privileged: Some(false),
             security_opt: Some(self.security()),
             masked_paths: Some(self.hidden.to_vec()),
-            // All that would be read-only is hidden.
-            readonly_paths: Some(Vec::new()),
+            // All that would be read-only is hidden, but for what root inside could write to without a limit.
+            readonly_paths: Some(match self.users {
+                Users::Guest => Vec::new(),
+                Users::Root => vec!["/dev".to_owned()],
+            }),
             tmpfs: Some(tmpfs.collect()),
             memory: memory.map(signed),
             // Memory and swap together, so that there is no swap.
@@ -289,6 +311,7 @@ mod tests {
 
     fn body_for(limits: &Limits, hardening: Hardening, users: Users) -> ContainerCreateBody {
         let facts = facts();
+        let shares = shares(limits, users, |_| Need::default()).unwrap();
         let plan = Plan {
             facts: &facts,
             image: "sha256:0",
@@ -297,6 +320,7 @@ mod tests {
             owner: if users == Users::Root { 0 } else { 70_000 },
             users,
             limits,
+            shares: &shares,
             hidden: &[],
             supervisor: "1.2",
             hardening,
@@ -308,7 +332,7 @@ mod tests {
     fn the_folders_together_are_no_larger_than_the_disk_limit_and_none_is_unlimited() {
         for bytes in [1, 4096, 10_000, 3 << 20, 64 << 20, (64 << 20) + 4095] {
             let limits = Limits { disk: ByteSize::bytes(bytes), inodes: bytes / 1000 + 1, ..Limits::default() };
-            let both = [shares(&limits, Users::Guest), shares(&limits, Users::Root)];
+            let both = [Users::Guest, Users::Root].map(|users| shares(&limits, users, |_| Need::default()).unwrap());
             for shares in &both {
                 assert!(shares.iter().map(|share| share.bytes).sum::<u64>() <= bytes, "{bytes}: {shares:?}");
                 assert!(shares.iter().map(|share| share.inodes).sum::<u64>() <= limits.inodes, "{bytes}: {shares:?}");
@@ -319,10 +343,23 @@ mod tests {
                 assert_eq!(options.starts_with("ro,"), share.bytes < PAGE || share.inodes < 2, "{options}");
             }
         }
-        assert!(shares(&Limits::default(), Users::Guest)[0].bytes > Limits::default().disk.get() / 2);
+        let ordinary = shares(&Limits::default(), Users::Guest, |_| Need::default()).unwrap();
+        assert!(ordinary[0].bytes > Limits::default().disk.get() / 2);
         for parts in [&PARTS[..], &ROOTS_PARTS] {
             assert_eq!(parts.iter().map(|part| part.2).sum::<u64>(), WHOLE);
         }
+    }
+
+    #[test]
+    fn a_folder_has_room_for_what_it_begins_with_or_there_is_no_container() {
+        let need = |folder: &str| if folder == "/etc" { Need::default().and(5000).and(1) } else { Need::default() };
+        assert_eq!(need("/etc"), Need { bytes: 3 * PAGE, inodes: 2 });
+        let of = |bytes, inodes| {
+            shares(&Limits { disk: ByteSize::bytes(bytes), inodes, ..Limits::default() }, Users::Root, need)
+        };
+        let etc = of(4 * PAGE, 20).unwrap().into_iter().find(|share| share.folder == "/etc").unwrap();
+        assert!(etc.bytes >= 3 * PAGE && etc.inodes >= 2, "{etc:?}");
+        assert_eq!((of(3 * PAGE - 1, 20), of(4 * PAGE, 1)), (None, None));
     }
 
     #[test]
@@ -371,7 +408,8 @@ mod tests {
         let more: Vec<_> = folders(&rooted).difference(&folders(&ordinary)).cloned().collect();
         assert_eq!(more, crucible_jail::plan::ROOTS_FOLDERS.iter().map(|(path, ..)| *path).collect::<Vec<_>>());
         // All the rest is the same.
-        let without = |host| HostConfig { cap_add: None, tmpfs: None, ..host };
+        assert_eq!(rooted.readonly_paths.as_deref(), Some(["/dev".to_owned()].as_slice()));
+        let without = |host| HostConfig { cap_add: None, tmpfs: None, readonly_paths: None, ..host };
         assert_eq!(without(rooted), without(ordinary));
     }
 

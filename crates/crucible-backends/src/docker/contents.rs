@@ -6,11 +6,12 @@
 //! Invariant: an image's files are hostile. What is read of them is bounded, no set-id bit is kept, and they are put in place by
 //! the agent, which has no more rights than the container's root.
 
+use super::container::Need;
 use super::images::Image;
 use super::made::Made;
 use crate::agent::translate;
 use crate::users;
-use crucible_agent::host::{AgentClient, AgentError, Placed, Refusal, What};
+use crucible_agent::host::{AgentClient, Placed, What};
 use crucible_core::{Error, ErrorKind, Result, Users};
 use crucible_jail::plan::{GUEST_ID, HOST_NAME, ROOTS_FOLDERS};
 use std::collections::BTreeMap;
@@ -23,6 +24,8 @@ const MOST_ENTRIES: usize = 100_000;
 /// What container daemons put there themselves, read-only.
 const OF_THE_DAEMON: [&str; 3] = ["/etc/hosts", "/etc/hostname", "/etc/resolv.conf"];
 const PERMISSIONS: u32 = 0o1777;
+/// A link that is no longer takes no more than an inode.
+const LONGEST_OF_INODE: usize = 128;
 
 /// One thing in a folder, by its path.
 struct Entry {
@@ -80,6 +83,20 @@ impl Contents {
         Ok(Self(entries))
     }
 
+    /// What a folder takes of room.
+    pub(super) fn need(&self, folder: &str) -> Need {
+        let is_in = |path: &str| path.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'));
+        let all = self.0.iter().filter(|(path, _)| is_in(path));
+        all.fold(Need::default(), |need, (_, entry)| {
+            need.and(match &entry.what {
+                Kind::Folder => 0,
+                Kind::Link(to) if to.len() < LONGEST_OF_INODE => 0,
+                Kind::Link(to) => to.len() as u64,
+                Kind::File(content) => content.len() as u64,
+            })
+        })
+    }
+
     /// Has the agent put them in place.
     pub(super) async fn put(&self, agent: &AgentClient) -> Result<()> {
         let entries = self.0.iter().map(|(path, entry)| Placed {
@@ -92,21 +109,16 @@ impl Contents {
                 Kind::File(content) => What::File(content),
             },
         });
-        agent.put(entries).await.map_err(|error| match error {
-            AgentError::Refused(Refusal::Errno(errno)) if is_full(errno) => {
-                let message = "what the image has in /etc, /home, /root, /run and /var doesn't fit into these folders' \
-                               shares of the disk limit";
-                Error::new(ErrorKind::InvalidInput, OPERATION, message)
-                    .with_hint("raise --disk, or the limit `inodes` of the configuration")
-            }
-            error => translate(OPERATION, error),
-        })
+        agent.put(entries).await.map_err(|error| translate(OPERATION, error))
     }
 }
 
-fn is_full(errno: i32) -> bool {
-    let full = [rustix::io::Errno::NOSPC, rustix::io::Errno::DQUOT];
-    full.iter().any(|full| full.raw_os_error() == errno)
+/// The error of a disk limit that has no room for them.
+pub(super) fn no_room(image: &str) -> Error {
+    let message =
+        format!("what the image {image} has in /etc, /home, /root, /run and /var doesn't fit into the disk limit");
+    Error::new(ErrorKind::InvalidInput, OPERATION, message)
+        .with_hint("raise --disk, or the limit `inodes` of the configuration")
 }
 
 fn too_much(image: &Image) -> Error {

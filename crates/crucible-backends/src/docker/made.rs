@@ -122,6 +122,13 @@ impl Made {
         updated.map(drop).map_err(|error| error::of_daemon("limit the container's processes", error))
     }
 
+    /// Removes one that was never started.
+    pub(super) async fn discard(mut self) -> Result<()> {
+        force(&self.daemon, &self.id).await?;
+        self.is_gone = true;
+        Ok(())
+    }
+
     /// Waits until the container is gone, having had its first process told to end meanwhile. One that doesn't go by itself
     /// is removed with everything in it.
     pub(super) async fn remove(mut self, tell_to_end: impl FnOnce()) -> Result<()> {
