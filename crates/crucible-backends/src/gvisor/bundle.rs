@@ -124,8 +124,6 @@ impl Root {
     pub(super) fn make(folder: PathBuf, users: Users, runtime: Option<&Runtime>, agent: &Path) -> Result<Self> {
         let mut root = Self { folder, users, binds: Vec::new() };
         let entries = runtime.map(|runtime| runtime.entries.as_slice()).unwrap_or_default();
-        root.fill(entries).map_err(unwritable)?;
-        root.give_to_root();
         for entry in entries {
             let RuntimeEntry::Bind { source, target } = entry else { continue };
             if WRITABLE.iter().any(|folder| target == folder || target.starts_with(&format!("{folder}/"))) {
@@ -134,6 +132,9 @@ impl Root {
             root.binds.push((super::runsc::text(source)?, target.clone()));
         }
         root.binds.push((super::runsc::text(agent)?, AGENT.to_owned()));
+        // Last, so that nothing is left of one that can't be.
+        root.fill(entries).map_err(unwritable)?;
+        root.give_to_root();
         Ok(root)
     }
 
