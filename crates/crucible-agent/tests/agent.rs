@@ -336,7 +336,8 @@ async fn what_a_guest_of_the_same_user_may_do_to_the_agent_is_not_to_look_into_i
 #[tokio::test]
 async fn a_command_is_a_users_by_the_tables_and_one_that_nobody_knows_is_told() {
     let agent = agent().await;
-    let of = |user: &str| Command { user: Some(user.to_owned()), ..command(&["sh", "-c", "id -u; id -un; echo $USER"]) };
+    let of =
+        |user: &str| Command { user: Some(user.to_owned()), ..command(&["sh", "-c", "id -u; id -un; echo $USER"]) };
     for user in ["no-such-user-5f1c", "", "4294967295", "root:x", "../root"] {
         match agent.client.start(of(user)).await {
             Err(AgentError::NotStarted(failure)) => assert_eq!((failure.step.as_str(), failure.errno), (FIND_USER, 2)),

@@ -2,7 +2,9 @@
 //!
 //! Invariant: users come from tables that are made for the sandbox, never from the host's, and nobody has a password.
 
-use crucible_core::{Error, ErrorKind, Users};
+use crucible_core::{
+    Backend, Check, Error, ErrorKind, LayerState, Limits, Policy, Readiness, Result, SandboxId, SandboxRequest, Users,
+};
 use crucible_jail::plan::{BECOME_USER, FIND_USER};
 use std::os::unix::fs::PermissionsExt;
 
@@ -113,4 +115,31 @@ pub(crate) fn not_theirs(operation: &'static str, step: &str, user: &str) -> Opt
         }
         _ => None,
     }
+}
+
+const ROOT_INSIDE: &str = "root inside is confined as planned";
+
+/// A backend's self-test of sandboxes with root inside: skipped, with the mend, where it can have none.
+///
+/// # Errors
+/// Those of making one.
+pub(crate) async fn check_root_inside(backend: &dyn Backend) -> Result<Check> {
+    if let LayerState::Absent { reason, mend } = &backend.capabilities().root_inside {
+        return Ok(Check::skipped(ROOT_INSIDE, reason.clone()).with_mend(format!("for the policy inspect, {mend}")));
+    }
+    let request = SandboxRequest {
+        id: SandboxId::generate(),
+        language: None,
+        limits: Limits::default(),
+        policy: Policy::inspect(),
+        readiness: Readiness::Bare,
+        project: None,
+    };
+    let sandbox = backend.create(request).await?;
+    let posture = sandbox.posture().await;
+    sandbox.destroy().await?;
+    let posture = posture?;
+    let differing: Vec<_> = posture.differences().map(|fact| format!("{}: {}", fact.name, fact.seen)).collect();
+    let seen = if differing.is_empty() { format!("{} facts", posture.facts.len()) } else { differing.join(", ") };
+    Ok(Check::new(ROOT_INSIDE, posture.is_as_planned().into(), seen))
 }

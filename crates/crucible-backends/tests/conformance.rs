@@ -67,7 +67,7 @@ fn with_root(ordinary: ConformanceSubject) -> Result<ConformanceSubject, Unavail
     match ordinary.backend.capabilities().admit(&name, &policy) {
         // Under another name: it isn't the backend that is missing.
         Err(error) if !rustix::process::geteuid().is_root() || name == "docker" => {
-            Err(unavailable(&format!("{name} with root inside"), &error))
+            Err(unavailable(&format!("{name}-with-root"), &error))
         }
         _ => Ok(ConformanceSubject { policy, ..ordinary }),
     }

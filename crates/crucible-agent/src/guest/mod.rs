@@ -330,13 +330,12 @@ impl Agent {
 
     /// Kills every other process and returns when none is left.
     fn end_processes(&mut self) {
-        let processes = &self.prepared.processes;
-        if self.prepared.abilities.is_first && processes.reaper.is_none() {
+        if self.prepared.abilities.is_first {
             // One call is enough: a process that is just being forked sees the signal before it can run.
             let _killed = sys::kill_everything_in_this_pid_namespace().is_ok();
             drop(self.reap(WaitOptions::empty()));
         } else {
-            processes.kill_descendants();
+            self.prepared.processes.kill_descendants();
             drop(self.reap(WaitOptions::NOHANG));
         }
     }

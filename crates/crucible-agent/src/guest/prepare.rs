@@ -99,6 +99,8 @@ pub(super) fn prepare(line: &mut Line) -> Result<Prepared, Begun> {
         // Without it a filter takes a privilege.
         rustix::thread::set_no_new_privs(true).step("give up gaining privileges")?;
     }
+    // Its own namespace holds the reaper, too, which isn't to be killed.
+    let is_first = is_first && processes.reaper.is_none();
     let abilities =
         Abilities { is_first, sees_processes: processes.are_seen(), marks_commands: Marks::usable().is_some() };
     let folders = Folders::open(folders, Identity(owner))?;

@@ -3,7 +3,9 @@
 //! Invariants: the commands' process namespace is below the agent's, so that nobody in it sees the agent, or can signal it, or
 //! finds its descriptors below `/proc`. Their user namespace has ids of its own, which nobody else in that kernel has: root's
 //! capabilities count over these alone, and not over files of the host that are shown inside. The namespace's first process, the
-//! reaper, has another user and nothing open; should it end all the same, the agent ends with it.
+//! reaper, has another user and nothing open; should it end all the same, the agent ends with it. A process that is about to become
+//! a command shows for a moment what the agent has open: the line to the supervisor is a pipe of the host's user, to whose files
+//! nobody inside has a right.
 
 use super::Step;
 use super::prepare::keep_capabilities;

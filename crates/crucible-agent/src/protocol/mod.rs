@@ -438,7 +438,7 @@ pub enum Report<'a> {
 /// What an agent can do where it is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Abilities {
-    /// It is the first process of its process namespace: killing everything is one call.
+    /// It is the first process of the commands' own process namespace: killing everything is one call.
     pub is_first: bool,
     /// It sees `/proc`. Without it, a command's tree is its process group, and a daemon of its is ended with everything else.
     pub sees_processes: bool,

@@ -191,7 +191,42 @@ fn planned(plans: &Plans<'_>) -> Vec<Planned> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Hardening;
+    use super::super::daemon::{Filters, Profiles};
+    use super::super::layers;
     use super::*;
+    use crucible_core::Policy;
+
+    #[test]
+    fn exactly_the_capabilities_of_root_inside_are_planned_where_it_is_and_none_elsewhere() {
+        let facts = Facts {
+            version: "Docker 1".to_owned(),
+            runtime: "runc".to_owned(),
+            kernel: Kernel::Shared,
+            users: UserNamespaces::Remapped,
+            filters: Filters::Loaded,
+            profiles: Profiles::Inline,
+            limits_memory: true,
+            limits_swap: true,
+            limits_pids: true,
+            limits_cpu: true,
+            cgroups: "v1",
+        };
+        let capabilities = layers::capabilities(&facts, Hardening::Full);
+        let of = |policy: &Policy| {
+            let layers = capabilities.layers_under(policy);
+            let (facts, users) = (&facts, policy.users);
+            let plans =
+                Plans { layers: &layers, facts, owner: 0, users, memory: None, processes: None, shares: Vec::new() };
+            planned(&plans).iter().map(|planned| format!("{planned:?}")).collect::<Vec<_>>()
+        };
+        let (ordinary, rooted) = (of(&Policy::default()), of(&Policy::inspect()));
+        let only = |one: &[String], other: &[String]| {
+            one.iter().filter(|planned| !other.contains(planned)).cloned().collect::<Vec<_>>()
+        };
+        assert_eq!(only(&rooted, &ordinary), ["RootsCapabilities", "NobodysRoot"]);
+        assert_eq!(only(&ordinary, &rooted), ["NoCapabilities"]);
+    }
 
     #[test]
     fn a_limit_is_compared_by_whole_pages_and_a_missing_one_is_not_claimed() {
