@@ -193,7 +193,8 @@ mod tests {
         header.set_entry_type(kind);
         header.set_size(size);
         header.set_mode(mode);
-        (header.set_uid(7), header.set_gid(8));
+        header.set_uid(7);
+        header.set_gid(8);
         header
     }
 
