@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    for input in ["src", "Cargo.toml", "build.rs"] {
+    for input in ["src", "Cargo.toml", "build.rs", "../crucible-inside/src"] {
         println!("cargo::rerun-if-changed={input}");
     }
     // Building the agent itself comes through here, too.

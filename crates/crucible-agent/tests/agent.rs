@@ -3,10 +3,10 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 use crucible_agent::host::{
-    AgentClient, AgentError, AgentLoss, Command, Ended, EntryKind, ProcessLimit, Recipients, Refusal, Running,
-    TerminalSize,
+    AgentClient, AgentError, AgentLoss, BECOME_USER, Command, Ended, EntryKind, FIND_USER, Placed, ProcessLimit,
+    Recipients, Refusal, Running, TerminalSize, What,
 };
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::process::Stdio;
 use std::time::Duration;
 use tempfile::TempDir;
@@ -331,4 +331,53 @@ async fn what_a_guest_of_the_same_user_may_do_to_the_agent_is_not_to_look_into_i
     // Root may do everything here: elsewhere the kernel refuses both.
     let is_root = agent.run("id -u").await.1 == "0\n";
     assert!(is_root || said.is_empty(), "{said}");
+}
+
+#[tokio::test]
+async fn a_command_is_a_users_by_the_tables_and_one_that_nobody_knows_is_told() {
+    let agent = agent().await;
+    let of =
+        |user: &str| Command { user: Some(user.to_owned()), ..command(&["sh", "-c", "id -u; id -un; echo $USER"]) };
+    for user in ["no-such-user-5f1c", "", "4294967295", "root:x", "../root"] {
+        match agent.client.start(of(user)).await {
+            Err(AgentError::NotStarted(failure)) => assert_eq!((failure.step.as_str(), failure.errno), (FIND_USER, 2)),
+            other => assert!(other.is_err(), "{user:?} was found"),
+        }
+    }
+    let is_root = std::fs::metadata("/proc/self").unwrap().uid() == 0;
+    match agent.client.start(of("nobody")).await {
+        // Only root becomes somebody else.
+        Err(AgentError::NotStarted(failure)) => assert!(!is_root && failure.step == BECOME_USER, "{}", failure.step),
+        Err(error) => panic!("{error}"),
+        Ok(Running { out, .. }) => assert_eq!((all_of(out).await.as_str(), is_root), ("65534\nnobody\nnobody\n", true)),
+    }
+    assert_eq!(agent.run("echo still here").await.1, "still here\n");
+}
+
+#[tokio::test]
+async fn things_are_put_in_place_whole_and_never_over_what_is_there() {
+    let agent = agent().await;
+    let content: Vec<u8> = (0_u32..200_000).flat_map(u32::to_le_bytes).collect();
+    let (folder, file, link) = (agent.path("below"), agent.path("below/file"), agent.path("link"));
+    let own = std::fs::metadata(agent.folder.path()).unwrap();
+    let put = |path, mode, what| Placed { path, mode, owner: (own.uid(), own.gid()), what };
+    let all = [
+        put(&folder, 0o750, What::Folder),
+        put(&file, 0o640, What::File(&content)),
+        put(&link, 0o777, What::Link("/no/such/place")),
+    ];
+    agent.client.put(all.into_iter()).await.unwrap();
+    assert_eq!(std::fs::read(&file).unwrap(), content);
+    let mode = |path: &str| std::fs::metadata(path).unwrap().permissions().mode() & 0o7777;
+    assert_eq!((mode(&folder), mode(&file)), (0o750, 0o640));
+    assert_eq!(std::fs::read_link(&link).unwrap().to_str(), Some("/no/such/place"));
+    // A folder may be there already.
+    agent.client.put([put(&folder, 0o700, What::Folder)].into_iter()).await.unwrap();
+    for (path, what) in [(&file, What::File(b"other")), (&link, What::File(b"other")), (&link, What::Link("/etc"))] {
+        match agent.client.put([put(path, 0o600, what)].into_iter()).await {
+            Err(AgentError::Refused(Refusal::Errno(17))) => {}
+            other => panic!("{path}: {other:?}"),
+        }
+    }
+    assert_eq!(std::fs::read(&file).unwrap(), content);
 }

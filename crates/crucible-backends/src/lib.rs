@@ -10,4 +10,5 @@ pub mod jail;
 mod native;
 pub mod runtime;
 pub mod subprocess;
+mod users;
 pub mod wasm;

@@ -60,17 +60,29 @@ async fn warm_gvisor() -> Result<ConformanceSubject, Unavailable> {
     gvisor().await.map(warm)
 }
 
-/// The jail with root inside, where there can be one.
-async fn jail_with_root() -> Result<ConformanceSubject, Unavailable> {
-    let jail = jail().await?;
+/// A backend with root inside, where it can have one.
+fn with_root(ordinary: ConformanceSubject) -> Result<ConformanceSubject, Unavailable> {
     let policy = Policy::inspect();
-    match jail.backend.capabilities().admit("jail", &policy) {
-        Err(error) if !rustix::process::geteuid().is_root() => {
-            // Under another name: it isn't the jail that is missing.
-            Err(unavailable("jail with root inside", &error))
+    let name = ordinary.backend.name().to_owned();
+    match ordinary.backend.capabilities().admit(&name, &policy) {
+        // Under another name: it isn't the backend that is missing.
+        Err(error) if !rustix::process::geteuid().is_root() || name == "docker" => {
+            Err(unavailable(&format!("{name}-with-root"), &error))
         }
-        _ => Ok(ConformanceSubject { policy, ..jail }),
+        _ => Ok(ConformanceSubject { policy, ..ordinary }),
     }
+}
+
+async fn jail_with_root() -> Result<ConformanceSubject, Unavailable> {
+    jail().await.and_then(with_root)
+}
+
+async fn docker_with_root() -> Result<ConformanceSubject, Unavailable> {
+    docker().await.and_then(with_root)
+}
+
+async fn gvisor_with_root() -> Result<ConformanceSubject, Unavailable> {
+    gvisor().await.and_then(with_root)
 }
 
 async fn subprocess() -> Result<ConformanceSubject, Unavailable> {
@@ -191,6 +203,14 @@ mod warm_gvisor_conforms {
 
 mod jail_with_root_conforms {
     crucible_testkit::conformance_suite!(super::jail_with_root);
+}
+
+mod docker_with_root_conforms {
+    crucible_testkit::conformance_suite!(super::docker_with_root);
+}
+
+mod gvisor_with_root_conforms {
+    crucible_testkit::conformance_suite!(super::gvisor_with_root);
 }
 
 mod jail_conforms {

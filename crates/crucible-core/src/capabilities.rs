@@ -107,6 +107,8 @@ pub struct Capabilities {
     pub live: BTreeSet<LiveFeature>,
     /// Whether there can be root inside: [`Users::Root`].
     pub root_inside: LayerState,
+    /// The layers that are others with root inside, besides [`Layer::Capabilities`].
+    pub layers_with_root: Layers,
 }
 
 impl Capabilities {
@@ -122,6 +124,7 @@ impl Capabilities {
                 LayerState::Absent { reason, .. } => reason.clone(),
             };
             *capabilities = LayerState::absent(reason, "take a policy with users = \"guest\"");
+            layers.extend(self.layers_with_root.clone());
         }
         layers
     }
@@ -209,6 +212,7 @@ mod tests {
             monitoring: Monitoring::new(),
             live: BTreeSet::new(),
             root_inside: LayerState::absent("it isolates nothing", "use the jail"),
+            layers_with_root: Layers::new(),
         }
     }
 

@@ -149,6 +149,7 @@ pub(crate) mod tests {
                     monitoring: crucible_core::Monitoring::new(),
                     live: std::collections::BTreeSet::new(),
                     root_inside: LayerState::absent("it has one user", ""),
+                    layers_with_root: Layers::new(),
                 },
             }
         }

@@ -4,6 +4,7 @@
 //! hostile: the guest might have taken it over.
 
 use crate::seccomp::Instruction;
+pub use crucible_inside::users::{BECOME_USER, FIND_USER};
 use serde::{Deserialize, Serialize};
 use std::net::{IpAddr, Ipv4Addr, SocketAddrV4};
 
@@ -12,11 +13,11 @@ pub const WORK: &str = "/work";
 /// The folders that a guest may write to. All three lie on one small file system of the sandbox's own.
 pub const WRITABLE: [&str; 3] = [WORK, "/tmp", "/dev/shm"];
 /// The same: where they are inside, what they are called on the writable file system, and their permissions.
-pub(crate) const GUEST_FOLDERS: &[(&str, &str, u32)] =
+pub const GUEST_FOLDERS: &[(&str, &str, u32)] =
     &[("/work", "work", 0o755), ("/tmp", "tmp", 0o1777), ("/dev/shm", "shm", 0o1777)];
 /// Where root inside has folders of its own besides: where they are inside, what they are called on the writable file system,
 /// and their permissions.
-pub(crate) const ROOTS_FOLDERS: &[(&str, &str, u32)] = &[
+pub const ROOTS_FOLDERS: &[(&str, &str, u32)] = &[
     ("/etc", "etc", 0o755),
     ("/home", "home", 0o755),
     ("/root", "root", 0o700),
@@ -263,11 +264,6 @@ pub enum Reports {
 
 /// The step that fails, without stopping the start, where reports can't be heard.
 pub const HEAR_REPORTS: &str = "hear of refused system calls";
-
-/// The step that fails where a command is to be somebody's whom the sandbox's tables don't have.
-pub const FIND_USER: &str = "find the user";
-/// The step that fails where the tables give a user ids that the sandbox doesn't have.
-pub const BECOME_USER: &str = "become the user";
 
 /// A protection that can be left off a sandbox in a range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

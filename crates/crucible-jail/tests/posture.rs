@@ -107,6 +107,19 @@ async fn a_sandbox_is_as_planned_and_what_cannot_be_seen_is_not_claimed() {
 }
 
 #[tokio::test]
+async fn a_process_that_is_roots_on_the_host_is_told_from_one_that_is_nobodys() {
+    let launcher = launcher().await;
+    let started = sandbox(&launcher).await;
+    let look = |pid| Look::of_process(pid, vec![Planned::NobodysRoot], None).look(&[Aspect::Privileges]);
+    let of_guest = look(started.pid);
+    assert_eq!(states(&of_guest, Seen::Differs), [""; 0], "{of_guest:?}");
+    assert!(states(&of_guest, Seen::AsPlanned).contains(&"user"), "{of_guest:?}");
+    let own = look(i32::try_from(std::process::id()).unwrap());
+    let expected = if is_root() { Seen::Differs } else { Seen::AsPlanned };
+    assert!(states(&own, expected).contains(&"user"), "{own:?}");
+}
+
+#[tokio::test]
 async fn whatever_is_otherwise_than_planned_is_noticed() {
     let launcher = launcher().await;
     let started = sandbox(&launcher).await;

@@ -13,8 +13,9 @@ use std::path::{Path, PathBuf};
 /// Who may depend on whom, without the prefix `crucible-`. Some of these crates are yet to come.
 const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
     ("core", &[]),
-    ("jail", &[]),
-    ("agent", &[]),
+    ("inside", &[]),
+    ("jail", &["inside"]),
+    ("agent", &["inside"]),
     ("probe", &[]),
     ("evidence", &["core"]),
     ("scan", &["core"]),

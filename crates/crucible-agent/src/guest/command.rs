@@ -5,8 +5,9 @@ use super::Step;
 use super::prepare::Prepared;
 use super::streams::Theirs;
 use super::tree::Marked;
-use crate::protocol::{Command, Failure, Owner, ProcessLimit};
+use crate::protocol::{BECOME_USER, Command, Failure, Owner, ProcessLimit};
 use crate::sys;
+use crucible_inside::users::User;
 use rustix::fs::Mode;
 use rustix::io::Errno;
 use rustix::process::{Gid, Resource, Rlimit, Uid};
@@ -20,6 +21,8 @@ pub(super) struct Placed<'a> {
     pub(super) theirs: &'a Theirs,
     pub(super) mark: Option<Marked>,
     pub(super) is_terminal: bool,
+    /// Whose it is, where somebody was named.
+    pub(super) user: Option<&'a User>,
     pub(super) prepared: &'a Prepared,
 }
 
@@ -32,7 +35,8 @@ pub(super) struct Strings {
 }
 
 impl Strings {
-    pub(super) fn of(command: &Command) -> Result<Self, Failure> {
+    pub(super) fn of(command: &Command, user: Option<&User>) -> Result<Self, Failure> {
+        let more = user.map(|user| user.variables(&command.env)).unwrap_or_default();
         let strings = |list: &[String]| -> Result<Vec<CString>, Errno> {
             list.iter().map(|text| CString::new(text.as_str()).map_err(|_| Errno::INVAL)).collect()
         };
@@ -50,7 +54,7 @@ impl Strings {
             };
             Ok(Self {
                 arguments: strings(&command.argv)?,
-                environment: strings(&command.env)?,
+                environment: strings(&[command.env.as_slice(), &more].concat())?,
                 candidates: strings(&candidates)?,
             })
         };
@@ -99,8 +103,16 @@ fn prepare(command: &Command, placed: &Placed<'_>) -> Result<(), Failure> {
     rustix::stdio::dup2_stdout(out).step("take standard output")?;
     rustix::stdio::dup2_stderr(error).step("take standard error")?;
     mark_descriptors().step("mark descriptors to be closed")?;
-    if let Some(owner) = command.owner.or(prepared.owner) {
-        become_owner(owner).step("become the command's user")?;
+    match (placed.user, prepared.owner) {
+        (Some(user), _) => {
+            // So that it can open them again by name.
+            for stream in [input, out, error] {
+                let _given = user.give(stream).is_ok();
+            }
+            user.become_it().step(BECOME_USER)?;
+        }
+        (None, Some(owner)) => become_owner(owner).step("become the command's user")?,
+        (None, None) => {}
     }
     // By the command's own rights.
     rustix::process::chdir(&*command.directory).step("enter the command's folder")?;

@@ -5,9 +5,9 @@
 
 use super::Step;
 use super::prepare::Identity;
-use crate::protocol::{Entry, EntryKind, Failure, Free, MOST_ENTRIES, Refusal};
+use crate::protocol::{Entry, EntryKind, Failure, Free, MOST_ENTRIES, Placed, Refusal, What};
 use rustix::fd::{AsFd, OwnedFd};
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
+use rustix::fs::{AtFlags, CWD, FileType, Gid, Mode, OFlags, Stat, Uid};
 use rustix::io::Errno;
 
 /// The most bytes of names in one message, well below the longest frame.
@@ -86,8 +86,9 @@ impl Folders {
         let _own = self.identity.take()?;
         let (folder, name) = self.walk(path, Missing::Refused)?;
         // Looked at before it is opened: opening a pipe or a device can have effects.
-        check_regular(rustix::fs::openat(&folder, name, OFlags::PATH | QUIETLY, Mode::empty())?)?;
-        check_regular(rustix::fs::openat(&folder, name, OFlags::RDONLY | QUIETLY, Mode::empty()).map_err(link)?)
+        check_regular(rustix::fs::openat(&folder, name, OFlags::PATH | QUIETLY, Mode::empty())?, READERS)?;
+        let opened = rustix::fs::openat(&folder, name, OFlags::RDONLY | QUIETLY, Mode::empty());
+        check_regular(opened.map_err(link)?, READERS)
     }
 
     /// Makes a file for writing, and the folders above it, replacing a regular file with one name.
@@ -97,13 +98,13 @@ impl Folders {
         let mode = Mode::from_raw_mode(mode & 0o777);
         let seen = rustix::fs::openat(&folder, name, OFlags::PATH | QUIETLY, Mode::empty());
         match seen {
-            Ok(seen) => drop(check_regular(seen)?),
+            Ok(seen) => drop(check_regular(seen, WRITERS)?),
             Err(Errno::NOENT) => {}
             Err(errno) => return Err(errno.into()),
         }
         let flags = OFlags::WRONLY | OFlags::CREATE | QUIETLY;
         let file = rustix::fs::openat(&folder, name, flags, mode).map_err(link)?;
-        let (file, _) = check_regular(file)?;
+        let (file, _) = check_regular(file, WRITERS)?;
         rustix::fs::ftruncate(&file, 0)?;
         rustix::fs::fchmod(&file, mode)?;
         Ok(file)
@@ -192,9 +193,16 @@ fn link(errno: Errno) -> Refusal {
     }
 }
 
-fn check_regular(file: OwnedFd) -> Result<(OwnedFd, u64), Refusal> {
+/// Who may read, and who may write.
+const READERS: Mode = Mode::RUSR.union(Mode::RGRP).union(Mode::ROTH);
+const WRITERS: Mode = Mode::WUSR.union(Mode::WGRP).union(Mode::WOTH);
+
+/// That it is a regular file which somebody may use in this way: whoever may everything, as root inside, keeps to what a file
+/// says that nobody may.
+fn check_regular(file: OwnedFd, anybody: Mode) -> Result<(OwnedFd, u64), Refusal> {
     let seen = rustix::fs::fstat(&file)?;
     match FileType::from_raw_mode(seen.st_mode) {
+        FileType::RegularFile if !Mode::from_raw_mode(seen.st_mode).intersects(anybody) => Err(Errno::ACCESS.into()),
         FileType::RegularFile if seen.st_nlink == 1 => Ok((file, u64::try_from(seen.st_size).unwrap_or(0))),
         FileType::RegularFile => Err(Refusal::SeveralNames),
         _ => Err(Refusal::NotRegular),
@@ -209,14 +217,44 @@ fn kind(seen: &Stat) -> EntryKind {
     }
 }
 
+/// Puts something in place, where there is nothing yet but perhaps the folder itself.
+pub(super) fn put(placed: &Placed<'_>) -> Result<(), Errno> {
+    let Placed { path, mode, owner: (user, group), what } = *placed;
+    let made = match what {
+        What::Folder => rustix::fs::mkdir(path, Mode::RWXU),
+        What::Link(to) => rustix::fs::symlink(to, path),
+        What::File(content) => {
+            let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | QUIETLY;
+            rustix::fs::open(path, flags, Mode::RUSR | Mode::WUSR).and_then(|file| write_all(&file, content))
+        }
+        What::More(content) => {
+            let flags = OFlags::WRONLY | OFlags::APPEND | QUIETLY;
+            return rustix::fs::open(path, flags, Mode::empty()).and_then(|file| write_all(&file, content));
+        }
+    };
+    match made {
+        Err(Errno::EXIST) if what == What::Folder => return Ok(()),
+        made => made?,
+    }
+    if !matches!(what, What::Link(_)) {
+        rustix::fs::chmod(path, Mode::from_raw_mode(mode))?;
+    }
+    let (user, group) = (Uid::from_raw(user), Gid::from_raw(group));
+    match rustix::fs::chownat(CWD, path, Some(user), Some(group), AtFlags::SYMLINK_NOFOLLOW) {
+        // Nobody inside has such an id.
+        Err(Errno::INVAL) => Ok(()),
+        given => given,
+    }
+}
+
 /// Writes all of it.
-pub(super) fn write_all(file: &OwnedFd, mut bytes: &[u8]) -> Result<(), Refusal> {
+pub(super) fn write_all(file: &OwnedFd, mut bytes: &[u8]) -> Result<(), Errno> {
     while !bytes.is_empty() {
         match rustix::io::write(file, bytes) {
-            Ok(0) => return Err(Errno::IO.into()),
+            Ok(0) => return Err(Errno::IO),
             Ok(count) => bytes = bytes.get(count..).unwrap_or_default(),
             Err(Errno::INTR) => {}
-            Err(errno) => return Err(errno.into()),
+            Err(errno) => return Err(errno),
         }
     }
     Ok(())

@@ -12,12 +12,15 @@ mod door;
 mod files;
 mod line;
 mod prepare;
+mod root;
+mod space;
 mod streams;
 mod tree;
 
-use crate::protocol::{Command, Ended, Failure, Recipients, Refusal, Report, Request, TerminalSize, Usage};
+use crate::protocol::{Command, Ended, FIND_USER, Failure, Recipients, Refusal, Report, Request, TerminalSize, Usage};
 use crate::sys;
 use command::Placed;
+use crucible_inside::users;
 use door::Door;
 use line::{Line, Lost};
 use prepare::{Begun, Prepared};
@@ -196,9 +199,13 @@ impl Agent {
             }
             Request::WriteFile { number, bytes } => {
                 let result = match self.transfers.get(&number) {
-                    Some(file) => files::write_all(file, bytes),
+                    Some(file) => files::write_all(file, bytes).map_err(Refusal::from),
                     None => Err(Refusal::NotOpen),
                 };
+                return self.line.send(&Report::Written { number, result });
+            }
+            Request::Put { number, placed } => {
+                let result = placed.iter().try_for_each(files::put).map_err(Refusal::from);
                 return self.line.send(&Report::Written { number, result });
             }
             Request::OpenFile { number, path } => {
@@ -259,8 +266,9 @@ impl Agent {
         let (streams, theirs) = Streams::open(command.terminal)?;
         let mark = self.prepared.marks.map(|marks| marks.of_command(number));
         let is_terminal = command.terminal.is_some();
-        let placed = Placed { theirs: &theirs, mark, is_terminal, prepared: &self.prepared };
-        let strings = command::Strings::of(command)?;
+        let user = command.user.as_deref().map(users::find).transpose().step(FIND_USER)?;
+        let placed = Placed { theirs: &theirs, mark, is_terminal, user: user.as_ref(), prepared: &self.prepared };
+        let strings = command::Strings::of(command, user.as_ref())?;
         let (process, failure) = sys::spawn(|| strings.become_it(command, &placed)).step("fork")?;
         match failure {
             None => Ok((process, streams)),
@@ -281,7 +289,12 @@ impl Agent {
         loop {
             match rustix::process::wait(options) {
                 Ok(Some((process, status))) => {
-                    let Some(number) = self.processes.remove(&process.as_raw_nonzero().get()) else { continue };
+                    let process = process.as_raw_nonzero().get();
+                    if self.prepared.processes.reaper == Some(process) {
+                        // Every command has ended with it, and none can be started any more.
+                        return Err(Lost);
+                    }
+                    let Some(number) = self.processes.remove(&process) else { continue };
                     if let Some(running) = self.commands.get_mut(&number) {
                         running.process = None;
                     }
@@ -308,7 +321,8 @@ impl Agent {
             Recipients::Tree => {
                 let others: Vec<i32> =
                     self.processes.iter().filter(|(_, other)| **other != number).map(|(process, _)| *process).collect();
-                let tree = tree::Tree { process, number, marks: self.prepared.marks, others: &others };
+                let (marks, processes) = (self.prepared.marks, &self.prepared.processes);
+                let tree = tree::Tree { process, number, marks, others: &others, processes };
                 tree.signal(signal, self.prepared.abilities.sees_processes)
             }
         }
@@ -321,7 +335,7 @@ impl Agent {
             let _killed = sys::kill_everything_in_this_pid_namespace().is_ok();
             drop(self.reap(WaitOptions::empty()));
         } else {
-            tree::kill_descendants();
+            self.prepared.processes.kill_descendants();
             drop(self.reap(WaitOptions::NOHANG));
         }
     }
@@ -352,7 +366,7 @@ impl Agent {
 
     fn usage(&self) -> Usage {
         let prepared = &self.prepared;
-        let seen = || if prepared.abilities.sees_processes { tree::count_others() } else { None };
+        let seen = || if prepared.abilities.sees_processes { prepared.processes.count_others() } else { None };
         let processes = prepared.group.as_ref().and_then(prepare::Group::count).or_else(seen);
         Usage { cpu_of_ended_us: sys::cpu_of_ended_children_us(), processes, free: prepared.folders.free() }
     }

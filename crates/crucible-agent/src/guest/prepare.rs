@@ -7,7 +7,8 @@ use super::Step;
 use super::door::Door;
 use super::files::Folders;
 use super::line::{Line, Lost};
-use super::tree::{self, Marks};
+use super::tree::{Marks, Processes};
+use super::{root, space};
 use crate::protocol::{Abilities, Beginning, Failure, Instruction, Owner, Request};
 use crate::sys;
 use rustix::fd::OwnedFd;
@@ -28,6 +29,7 @@ pub(super) struct Prepared {
     pub(super) signals: OwnedFd,
     pub(super) folders: Folders,
     pub(super) abilities: Abilities,
+    pub(super) processes: Processes,
     pub(super) marks: Option<Marks>,
     pub(super) owner: Option<Owner>,
     pub(super) group: Option<Group>,
@@ -68,20 +70,26 @@ pub(super) fn prepare(line: &mut Line) -> Result<Prepared, Begun> {
         Request::Begin(beginning) => Some(beginning),
         _ => None,
     })?;
-    let Beginning { folders, owner, space, processes, remove, filter, listen } = beginning;
+    let Beginning { folders, owner, space, root_inside, processes: most, remove, filter, listen } = beginning;
     let first = folders.first().cloned().unwrap_or_default();
-    let group = match processes {
+    let mut processes = Processes::open();
+    let group = match most {
         Some(most) => Some(Group::make(&first, most).step("make the commands' control group")?),
         None => None,
     };
-    if let Some(bytes) = space {
-        make_space(&folders, bytes, owner).step("make the file system of the guest's folders")?;
+    if let Some(space) = space {
+        let roots = root_inside.as_ref().and_then(|inside| inside.ids.first());
+        let owner = owner.or(roots.map(|(_, first, _)| Owner { user: *first, group: *first }));
+        space::make(&space, owner).step("make the file system of the guest's folders")?;
     }
     for path in &remove {
         remove_path(path).step("take away what isn't needed")?;
     }
     if let Some(owner) = owner {
         give_up_privileges(owner).step("give up privileges")?;
+    }
+    if let Some(inside) = root_inside {
+        processes.reaper = Some(root::enter(&inside, &processes)?);
     }
     let door = match listen {
         Some(address) => Door::open(address).step("listen for connections")?,
@@ -91,31 +99,13 @@ pub(super) fn prepare(line: &mut Line) -> Result<Prepared, Begun> {
         // Without it a filter takes a privilege.
         rustix::thread::set_no_new_privs(true).step("give up gaining privileges")?;
     }
+    // Its own namespace holds the reaper, too, which isn't to be killed.
+    let is_first = is_first && processes.reaper.is_none();
     let abilities =
-        Abilities { is_first, sees_processes: tree::sees_processes(), marks_commands: Marks::usable().is_some() };
+        Abilities { is_first, sees_processes: processes.are_seen(), marks_commands: Marks::usable().is_some() };
     let folders = Folders::open(folders, Identity(owner))?;
-    Ok(Prepared { signals, folders, abilities, marks: Marks::of(abilities), owner, group, filter, door })
-}
-
-/// Mounts a file system in memory that is bounded, and has all the folders lie on it.
-fn make_space(folders: &[String], bytes: u64, owner: Option<Owner>) -> Result<(), Errno> {
-    let (first, others) = folders.split_first().ok_or(Errno::INVAL)?;
-    let options = std::ffi::CString::new(format!("size={bytes},mode=0755")).map_err(|_| Errno::INVAL)?;
-    let flags = MountFlags::NODEV | MountFlags::NOSUID;
-    rustix::mount::mount("tmpfs", &**first, "tmpfs", flags, &*options)?;
-    let part = |number: usize| format!("{first}/{number}");
-    for number in 0..folders.len() {
-        rustix::fs::mkdir(part(number), Mode::from_raw_mode(0o755))?;
-        if let Some(owner) = owner {
-            let (user, group) = (Uid::from_raw(owner.user), Gid::from_raw(owner.group));
-            rustix::fs::chown(part(number), Some(user), Some(group))?;
-        }
-    }
-    for (number, folder) in others.iter().enumerate() {
-        rustix::mount::mount_bind(part(number + 1), &**folder)?;
-    }
-    // Last, since it hides the others.
-    rustix::mount::mount_bind(part(0), &**first)
+    let marks = Marks::of(abilities);
+    Ok(Prepared { signals, folders, abilities, processes, marks, owner, group, filter, door })
 }
 
 /// Removes a file or an empty folder. One that isn't there is as good.
@@ -136,14 +126,23 @@ fn give_up_privileges(owner: Owner) -> Result<(), Errno> {
         return Ok(());
     }
     rustix::thread::set_thread_groups(&[])?;
+    keep_capabilities(KEPT, CapabilitySet::empty())
+}
+
+/// Keeps these capabilities, and lets programs that root executes have those that are bounding.
+pub(super) fn keep_capabilities(kept: CapabilitySet, bounding: CapabilitySet) -> Result<(), Errno> {
     for number in 0..64 {
-        match rustix::thread::remove_capability_from_bounding_set(CapabilitySet::from_bits_retain(1 << number)) {
+        let one = CapabilitySet::from_bits_retain(1 << number);
+        if bounding.contains(one) {
+            continue;
+        }
+        match rustix::thread::remove_capability_from_bounding_set(one) {
             // There are no more.
             Err(Errno::INVAL) => break,
             other => other?,
         }
     }
-    let sets = CapabilitySets { effective: KEPT, permitted: KEPT, inheritable: CapabilitySet::empty() };
+    let sets = CapabilitySets { effective: kept, permitted: kept, inheritable: CapabilitySet::empty() };
     rustix::thread::set_capabilities(None, sets)
 }
 

@@ -8,6 +8,9 @@
 
 use crate::protocol::Abilities;
 use crate::sys::{self, Mark};
+use rustix::buffer::spare_capacity;
+use rustix::fd::OwnedFd;
+use rustix::fs::{Dir, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::thread::Timespec;
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,6 +21,8 @@ const HIGHEST_MARK: u64 = 1 << 40;
 const MOST_ROUNDS: u32 = 5000;
 /// Between two looks.
 const PAUSE: Timespec = Timespec { tv_sec: 0, tv_nsec: 2_000_000 };
+/// The most that is read of a file of `/proc`; none of those has nearly as much.
+const MOST_TEXT: usize = 8 << 10;
 const KILL: i32 = 9;
 const STOP: i32 = 19;
 
@@ -49,19 +54,8 @@ impl Marked {
     }
 }
 
-/// Whether `/proc` shows processes.
-pub(super) fn sees_processes() -> bool {
-    seen().is_some_and(|seen| seen.contains_key(&own()))
-}
-
 fn own() -> i32 {
     rustix::process::getpid().as_raw_nonzero().get()
-}
-
-/// How many other processes there are, dead ones that wait for their parents not counted.
-pub(super) fn count_others() -> Option<u32> {
-    let others = seen()?.into_iter().filter(|(process, seen)| *process != own() && !seen.is_dead).count();
-    u32::try_from(others).ok()
 }
 
 /// A process as `/proc` shows it.
@@ -71,31 +65,93 @@ struct Seen {
     is_dead: bool,
 }
 
-/// Everything that descends from this process. Orphans do, too: they come to it.
-fn descendants() -> BTreeMap<i32, Seen> {
-    let mut others = seen().unwrap_or_default();
-    let mut found = BTreeMap::new();
-    let mut parents = BTreeSet::from([own()]);
-    while !parents.is_empty() {
-        let children: BTreeMap<i32, Seen> = others.extract_if(.., |_, seen| parents.contains(&seen.parent)).collect();
-        parents = children.keys().copied().collect();
-        found.extend(children);
-    }
-    found
+/// The processes that the agent sees: those of its own namespace, whatever `/proc` the commands have.
+pub(super) struct Processes {
+    /// `/proc`, where there is one.
+    folder: Option<OwnedFd>,
+    /// The first process of the commands' own namespace, where they have one: it is none of them, and ends with it.
+    pub(super) reaper: Option<i32>,
 }
 
-/// Everything that `/proc` shows.
-fn seen() -> Option<BTreeMap<i32, Seen>> {
-    let mut all = BTreeMap::new();
-    for entry in std::fs::read_dir("/proc").ok()?.flatten() {
-        let Some(process) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else { continue };
-        // Gone since it was listed.
-        let Ok(stat) = std::fs::read_to_string(format!("/proc/{process}/stat")) else { continue };
-        if let Some(seen) = parse(&stat) {
-            all.insert(process, seen);
+impl Processes {
+    pub(super) fn open() -> Self {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        Self { folder: rustix::fs::open("/proc", flags, Mode::empty()).ok(), reaper: None }
+    }
+
+    pub(super) const fn folder(&self) -> Option<&OwnedFd> {
+        self.folder.as_ref()
+    }
+
+    /// Whether `/proc` shows processes.
+    pub(super) fn are_seen(&self) -> bool {
+        self.seen().is_some_and(|seen| seen.contains_key(&own()))
+    }
+
+    /// How many other processes there are, dead ones that wait for their parents not counted.
+    pub(super) fn count_others(&self) -> Option<u32> {
+        let is_own = |process: i32| process == own() || Some(process) == self.reaper;
+        let others = self.seen()?.into_iter().filter(|(process, seen)| !is_own(*process) && !seen.is_dead).count();
+        u32::try_from(others).ok()
+    }
+
+    /// Everything that descends from this process. Orphans do, too: they come to it, or to its reaper.
+    fn descendants(&self) -> BTreeMap<i32, Seen> {
+        let mut others = self.seen().unwrap_or_default();
+        let mut found = BTreeMap::new();
+        let mut parents = BTreeSet::from([own()]);
+        while !parents.is_empty() {
+            let children: BTreeMap<i32, Seen> =
+                others.extract_if(.., |_, seen| parents.contains(&seen.parent)).collect();
+            parents = children.keys().copied().collect();
+            found.extend(children);
+        }
+        found.retain(|process, _| Some(*process) != self.reaper);
+        found
+    }
+
+    /// Everything that `/proc` shows.
+    fn seen(&self) -> Option<BTreeMap<i32, Seen>> {
+        let mut all = BTreeMap::new();
+        for entry in Dir::read_from(self.folder.as_ref()?).ok()?.flatten() {
+            let Some(process) = entry.file_name().to_str().ok().and_then(|name| name.parse::<i32>().ok()) else {
+                continue;
+            };
+            // Gone since it was listed.
+            let Some(stat) = self.text(process, "stat") else { continue };
+            if let Some(seen) = parse(&stat) {
+                all.insert(process, seen);
+            }
+        }
+        Some(all)
+    }
+
+    /// A file of a process's.
+    fn text(&self, process: i32, name: &str) -> Option<String> {
+        let path = format!("{process}/{name}");
+        let file = rustix::fs::openat(self.folder.as_ref()?, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
+        let (file, mut bytes) = (file.ok()?, Vec::with_capacity(MOST_TEXT));
+        while bytes.len() < MOST_TEXT && rustix::io::read(&file, spare_capacity(&mut bytes)).ok()? > 0 {}
+        String::from_utf8(bytes).ok()
+    }
+
+    /// Kills all of the agent's descendants until none is left, but not for ever: one that can't be killed, since it has gained
+    /// another user's rights, isn't waited for.
+    pub(super) fn kill_descendants(&self) {
+        for _ in 0..MOST_ROUNDS {
+            let living: Vec<i32> =
+                self.descendants().into_iter().filter(|(_, seen)| !seen.is_dead).map(|(process, _)| process).collect();
+            if living.is_empty() {
+                return;
+            }
+            for signal in [STOP, KILL] {
+                for process in &living {
+                    let _sent = sys::signal(*process, signal).is_ok();
+                }
+            }
+            let _rested = rustix::thread::nanosleep(&PAUSE);
         }
     }
-    Some(all)
 }
 
 /// The fields after the name, which is the guest's and may hold anything, parentheses too.
@@ -116,6 +172,7 @@ pub(super) struct Tree<'a> {
     pub(super) marks: Option<Marks>,
     /// The processes of the other commands that live.
     pub(super) others: &'a [i32],
+    pub(super) processes: &'a Processes,
 }
 
 impl Tree<'_> {
@@ -148,7 +205,7 @@ impl Tree<'_> {
 
     /// The living processes that belong to it now. Never one that this agent didn't start, nor anything that came from one.
     fn members(&self) -> Vec<i32> {
-        let all = descendants();
+        let all = self.processes.descendants();
         let others: BTreeSet<i32> = self.others.iter().copied().collect();
         let mut members: BTreeSet<i32> = self.process.into_iter().collect();
         for (process, seen) in &all {
@@ -174,7 +231,7 @@ impl Tree<'_> {
     fn has_mark(&self, process: i32) -> bool {
         let Some(Marks(kind)) = self.marks else { return false };
         // Not asked of the kernel by a call, which answers for other users' processes to nobody without privileges.
-        let Ok(limits) = std::fs::read_to_string(format!("/proc/{process}/limits")) else { return false };
+        let Some(limits) = self.processes.text(process, "limits") else { return false };
         match hard_limit(&limits, kind.title()).map(|mark| HIGHEST_MARK.checked_sub(mark)) {
             Some(Some(number)) => number == u64::from(self.number) || number > u64::from(u32::MAX),
             // Above all marks: not started by this agent. Unreadable: it has ended.
@@ -189,24 +246,6 @@ fn hard_limit(limits: &str, title: &str) -> Option<u64> {
     match values.split_ascii_whitespace().nth(1)? {
         "unlimited" => Some(u64::MAX),
         value => value.parse().ok(),
-    }
-}
-
-/// Kills all descendants of this process until none is left, but not for ever: one that can't be killed, since it has gained
-/// another user's rights, isn't waited for.
-pub(super) fn kill_descendants() {
-    for _ in 0..MOST_ROUNDS {
-        let living: Vec<i32> =
-            descendants().into_iter().filter(|(_, seen)| !seen.is_dead).map(|(process, _)| process).collect();
-        if living.is_empty() {
-            return;
-        }
-        for signal in [STOP, KILL] {
-            for process in &living {
-                let _sent = sys::signal(*process, signal).is_ok();
-            }
-        }
-        let _rested = rustix::thread::nanosleep(&PAUSE);
     }
 }
 

@@ -2,13 +2,13 @@
 
 use super::door::Door;
 use super::error::{AgentError, AgentLoss};
-use super::files::{FileReader, FileWriter};
+use super::files::{FileReader, FileWriter, Putter};
 use super::state::{self, MOST_OPEN, State, TransferState};
 use super::streams::{Input, Output};
 use crate::protocol::frame::{self, Receiver};
 use crate::protocol::{
-    Abilities, Beginning, Command, Ended, Entry, MOST_FROM_AGENT, MOST_TO_AGENT, OutputStream, Recipients, Report,
-    Request, TerminalSize, Usage, preamble,
+    Abilities, Beginning, Command, Ended, Entry, MOST_FROM_AGENT, MOST_TO_AGENT, OutputStream, Placed, Recipients,
+    Report, Request, TerminalSize, Usage, preamble,
 };
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -282,7 +282,21 @@ impl AgentClient {
     pub fn create_file(&self, path: &str, mode: u32) -> Result<FileWriter, AgentError> {
         let (results, answers) = mpsc::unbounded_channel();
         let number = self.open_transfer(TransferState::Writing { outstanding: 0, results })?;
-        FileWriter::begin(Arc::clone(&self.shared), number, answers, path, mode)
+        FileWriter::new(Arc::clone(&self.shared), number, answers).begin(path, mode)
+    }
+
+    /// Puts things in place, parents before children, in folders in which nobody else has been yet.
+    ///
+    /// # Errors
+    /// `Refused`, `TooLong`, `TooMany`, `Lost`. Some of them may be there then.
+    pub async fn put<'a>(&self, placed: impl Iterator<Item = Placed<'a>>) -> Result<(), AgentError> {
+        let (results, answers) = mpsc::unbounded_channel();
+        let number = self.open_transfer(TransferState::Writing { outstanding: 0, results })?;
+        let mut putter = Putter::new(FileWriter::new(Arc::clone(&self.shared), number, answers));
+        for placed in placed {
+            putter.put(placed).await?;
+        }
+        putter.finish().await
     }
 
     /// Opens a regular file with one name for reading; never follows a link.

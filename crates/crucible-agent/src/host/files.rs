@@ -3,7 +3,7 @@
 use super::client::Shared;
 use super::error::AgentError;
 use super::state::TransferState;
-use crate::protocol::{PIECE, Refusal, Request};
+use crate::protocol::{PIECE, Placed, Refusal, Request, What};
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
@@ -24,16 +24,17 @@ pub struct FileWriter {
 }
 
 impl FileWriter {
-    pub(super) fn begin(
+    pub(super) const fn new(
         shared: Arc<Shared>,
         number: u32,
         answers: mpsc::UnboundedReceiver<Result<(), Refusal>>,
-        path: &str,
-        mode: u32,
-    ) -> Result<Self, AgentError> {
-        let mut writer = Self { shared, number, answers, outstanding: 0 };
-        writer.send(&Request::CreateFile { number, path: path.to_owned(), mode })?;
-        Ok(writer)
+    ) -> Self {
+        Self { shared, number, answers, outstanding: 0 }
+    }
+
+    pub(super) fn begin(mut self, path: &str, mode: u32) -> Result<Self, AgentError> {
+        self.send(&Request::CreateFile { number: self.number, path: path.to_owned(), mode })?;
+        Ok(self)
     }
 
     fn send(&mut self, request: &Request<'_>) -> Result<(), AgentError> {
@@ -83,6 +84,51 @@ impl FileWriter {
 impl Drop for FileWriter {
     fn drop(&mut self) {
         close(&self.shared, self.number);
+    }
+}
+
+/// Puts things in place, many with one request.
+pub(super) struct Putter<'a> {
+    writer: FileWriter,
+    waiting: Vec<Placed<'a>>,
+    bytes: usize,
+}
+
+impl<'a> Putter<'a> {
+    pub(super) const fn new(writer: FileWriter) -> Self {
+        Self { writer, waiting: Vec::new(), bytes: 0 }
+    }
+
+    pub(super) async fn put(&mut self, placed: Placed<'a>) -> Result<(), AgentError> {
+        let What::File(content) = placed.what else { return self.add(placed, 0).await };
+        let (first, rest) = content.split_at(content.len().min(PIECE));
+        self.add(Placed { what: What::File(first), ..placed }, first.len()).await?;
+        for more in rest.chunks(PIECE) {
+            self.add(Placed { what: What::More(more), ..placed }, more.len()).await?;
+        }
+        Ok(())
+    }
+
+    async fn add(&mut self, placed: Placed<'a>, bytes: usize) -> Result<(), AgentError> {
+        self.waiting.push(placed);
+        // What the path and the rest take, too.
+        self.bytes += bytes + placed.path.len() + 64;
+        if self.bytes >= PIECE { self.send().await } else { Ok(()) }
+    }
+
+    async fn send(&mut self) -> Result<(), AgentError> {
+        while self.writer.outstanding >= MOST_OUTSTANDING {
+            self.writer.answer().await?;
+        }
+        self.bytes = 0;
+        let placed = std::mem::take(&mut self.waiting);
+        let number = self.writer.number;
+        if placed.is_empty() { Ok(()) } else { self.writer.send(&Request::Put { number, placed }) }
+    }
+
+    pub(super) async fn finish(mut self) -> Result<(), AgentError> {
+        self.send().await?;
+        self.writer.finish().await
     }
 }
 

@@ -13,8 +13,9 @@ mod state;
 mod streams;
 
 pub use crate::protocol::{
-    Abilities, Beginning, Command, Ended, Entry, EntryKind, Failure, Free, Instruction, Owner, ProcessLimit,
-    Recipients, Refusal, TerminalSize, Usage, WINDOW,
+    Abilities, BECOME_USER, Beginning, Command, Content, Ended, Entry, EntryKind, FIND_USER, Failure, Free, Ids,
+    Instruction, Owner, Placed, ProcessLimit, Recipients, Refusal, RootInside, Space, SpaceFolder, TerminalSize, Usage,
+    WINDOW, What,
 };
 pub use client::{AgentClient, CommandControl, Ending, Running};
 pub use door::{Connection, Door};

@@ -13,6 +13,7 @@
 pub mod frame;
 pub mod preamble;
 
+pub use crucible_inside::users::{BECOME_USER, FIND_USER};
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddrV4;
 
@@ -59,7 +60,7 @@ pub struct TerminalSize {
     pub columns: u16,
 }
 
-/// Whom a command runs as, or files are reached as. The agent needs the privilege to change to it.
+/// Whom commands run as, and files are reached as. The agent needs the privilege to change to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Owner {
     /// The user.
@@ -81,6 +82,48 @@ pub struct Instruction {
     pub constant: u32,
 }
 
+/// A folder on the file system in memory.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SpaceFolder {
+    /// Its absolute path, without links on the way.
+    pub path: String,
+    /// Its permissions.
+    pub mode: u32,
+    /// What it begins with.
+    pub content: Content,
+}
+
+/// What a folder begins with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Content {
+    /// Nothing.
+    Nothing,
+    /// What the container's root has there: files are copied, and what is mounted there stays mounted.
+    OfRoot,
+}
+
+/// A file system in memory.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Space {
+    /// How large it is.
+    pub bytes: u64,
+    /// The folders that lie on it together, and belong to whom commands run as.
+    pub folders: Vec<SpaceFolder>,
+}
+
+/// Some ids, of users and of groups alike: the first inside, the first in the kernel's own numbering, and how many.
+pub type Ids = (u32, u32, u32);
+
+/// Commands begin as root of a user and a process namespace of their own, in which nobody sees the agent, or has a right to
+/// what belongs to that kernel's own users.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RootInside {
+    /// Everybody there is. The first are root's.
+    pub ids: Vec<Ids>,
+    /// What root may do, as the kernel's set of bits.
+    pub capabilities: u64,
+}
+
 /// What is prepared before any command is started. All but the folders and the socket is for an agent that is root in a kernel
 /// of the guest's own: it gives up what it needs for it before it says that it is ready.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -89,8 +132,10 @@ pub struct Beginning {
     pub folders: Vec<String>,
     /// Whom commands run as and files are reached as where nobody else is named. Without, as the agent's own user.
     pub owner: Option<Owner>,
-    /// A file system in memory of so many bytes that all the folders lie on together.
-    pub space: Option<u64>,
+    /// A file system in memory for what can be written.
+    pub space: Option<Space>,
+    /// Who commands are in place of an owner, where there is root inside.
+    pub root_inside: Option<RootInside>,
     /// The most processes and threads of all commands together, by a control group inside.
     pub processes: Option<u32>,
     /// What is taken away of what the container's runtime put there.
@@ -110,12 +155,40 @@ pub struct Command {
     pub env: Vec<String>,
     /// Where it starts.
     pub directory: String,
-    /// Whom it runs as; `None` for [`Beginning::owner`].
-    pub owner: Option<Owner>,
+    /// Whose it is, by a name or number that the tables inside have (`/etc/passwd`, `/etc/group`); `None` for whom commands
+    /// run as anyway. The agent needs the privilege to become anybody.
+    pub user: Option<String>,
     /// Its limits, each soft and hard.
     pub limits: Vec<(ProcessLimit, u64)>,
     /// A terminal of its own in place of three pipes: all output then comes as standard output.
     pub terminal: Option<TerminalSize>,
+}
+
+/// Something to be put in place before there are commands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Placed<'a> {
+    /// Its absolute path, in a folder that is there.
+    pub path: &'a str,
+    /// Its permissions.
+    pub mode: u32,
+    /// Its user and its group. One that there isn't inside is the agent's own.
+    pub owner: (u32, u32),
+    /// What it is.
+    #[serde(borrow)]
+    pub what: What<'a>,
+}
+
+/// What is put in place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum What<'a> {
+    /// A folder.
+    Folder,
+    /// A link that leads there.
+    Link(&'a str),
+    /// A file with this content, or the first part of it.
+    File(&'a [u8]),
+    /// More of a file's content.
+    More(&'a [u8]),
 }
 
 /// One of a command's output streams.
@@ -220,6 +293,15 @@ pub enum Request<'a> {
         /// The bytes.
         #[serde(borrow)]
         bytes: &'a [u8],
+    },
+    /// Puts things in place, in folders in which nobody else has been yet: a folder may be there, a file or link may not.
+    /// Answered by `Written`.
+    Put {
+        /// The transfer's number.
+        number: u32,
+        /// What, parents before children.
+        #[serde(borrow)]
+        placed: Vec<Placed<'a>>,
     },
     /// Opens a regular file with one name for reading. Answered by `Opened`.
     OpenFile {
@@ -356,7 +438,7 @@ pub enum Report<'a> {
 /// What an agent can do where it is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Abilities {
-    /// It is the first process of its process namespace: killing everything is one call.
+    /// It is the first process of the commands' own process namespace: killing everything is one call.
     pub is_first: bool,
     /// It sees `/proc`. Without it, a command's tree is its process group, and a daemon of its is ended with everything else.
     pub sees_processes: bool,

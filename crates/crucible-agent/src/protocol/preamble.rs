@@ -2,7 +2,7 @@
 //! apart from anything else that a container's first process might print.
 
 /// The version of the protocol.
-pub const VERSION: u16 = 2;
+pub const VERSION: u16 = 3;
 /// How long a preamble is.
 pub const LENGTH: usize = 16;
 

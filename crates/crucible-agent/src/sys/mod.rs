@@ -57,6 +57,47 @@ pub(crate) fn spawn<T>(child: impl FnOnce() -> T) -> Result<(i32, Option<T>), Er
     Ok((i32::try_from(pid).map_err(|_| Errno::OVERFLOW)?, passed.returned))
 }
 
+/// Starts a copy of this process that runs `child`, ends with it, and has no memory in common with this one. Gives its number.
+pub(crate) fn fork(child: impl FnOnce()) -> Result<i32, Errno> {
+    // SAFETY: this process has one thread, so that the copy finds every lock and all memory as they are between two statements.
+    match check(libc::c_long::from(unsafe { libc::fork() }))? {
+        0 => {
+            child();
+            exit_now(0)
+        }
+        pid => i32::try_from(pid).map_err(|_| Errno::OVERFLOW),
+    }
+}
+
+/// What [`leave`] leaves.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Namespace {
+    /// The namespace of users, for a new one.
+    Users,
+    /// That of the processes which this one starts from now on.
+    Processes,
+}
+
+/// Leaves a namespace for a new one.
+pub(crate) fn leave(namespace: Namespace) -> Result<(), Errno> {
+    let flag = match namespace {
+        Namespace::Users => libc::CLONE_NEWUSER,
+        Namespace::Processes => libc::CLONE_NEWPID,
+    };
+    // SAFETY: takes a number only; descriptors and memory stay what they are.
+    check(libc::c_long::from(unsafe { libc::unshare(flag) })).map(drop)
+}
+
+/// Closes every descriptor, in a process that has no use for any and goes on until it is killed, and has the kernel collect
+/// its ended children.
+pub(crate) fn keep_nothing_and_no_children() -> Result<(), Errno> {
+    // SAFETY: ignoring a signal runs no code of ours.
+    unsafe { libc::signal(libc::SIGCHLD, libc::SIG_IGN) };
+    // Up to the highest there can be: gVisor takes no larger number.
+    // SAFETY: whoever owns a descriptor here never uses it again, nor drops it: the caller only waits from here on.
+    check(unsafe { libc::syscall(libc::SYS_close_range, 0, i32::MAX, 0) }).map(drop)
+}
+
 /// Ends this process at once, without running anything that was registered for its end.
 pub(crate) fn exit_now(code: i32) -> ! {
     // SAFETY: _exit doesn't return and touches no memory.

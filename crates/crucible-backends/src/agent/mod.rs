@@ -14,15 +14,16 @@ pub(crate) use error::{greeting_error, translate};
 pub(crate) use filter::filter;
 pub(crate) use waiting::{HasOneWait, Unready};
 
+use crate::users;
 use async_trait::async_trait;
 use crucible_agent::host::{
-    self, AgentClient, AgentLoss, Command as AgentCommand, Ended, Ending, EntryKind, ProcessLimit, Recipients, Running,
-    Usage,
+    self, AgentClient, AgentError, AgentLoss, Command as AgentCommand, Ended, Ending, EntryKind, ProcessLimit,
+    Recipients, Running, Usage,
 };
 use crucible_core::{
     Command, CommandControl, Door, Error, ErrorKind, Execution, ExitStatus, FileContent, FileEntry, FileKind,
-    GuestPath, Language, Limits, LiveFeature, Loss, NetworkKind, ProcessHandle, Readiness, Result, Signal,
-    TerminalSize,
+    GuestPath, Language, Limits, LiveFeature, Loss, NetworkKind, Policy, ProcessHandle, Readiness, Result, Signal,
+    TerminalSize, Users,
 };
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -43,6 +44,7 @@ pub(crate) fn live_features() -> BTreeSet<LiveFeature> {
 /// The guest's side of a sandbox, by its agent.
 pub(crate) struct AgentSide {
     client: AgentClient,
+    features: BTreeSet<LiveFeature>,
     /// Whether there is a way out that nobody took.
     has_door: AtomicBool,
     /// `NAME=value` that every command gets unless it says otherwise.
@@ -53,14 +55,18 @@ pub(crate) struct AgentSide {
 }
 
 impl AgentSide {
-    pub(crate) const fn new(
+    /// That of a sandbox of such a policy, with an interpreter in it or without.
+    pub(crate) fn new(
         client: AgentClient,
-        network: NetworkKind,
-        env: Vec<(String, String)>,
+        policy: &Policy,
+        interpreter: Option<&str>,
         limits: Vec<(ProcessLimit, u64)>,
     ) -> Self {
-        let has_door = AtomicBool::new(matches!(network, NetworkKind::AllowList));
-        Self { client, has_door, env, limits, waiting: Mutex::new(None) }
+        let has_door = AtomicBool::new(policy.network.kind() == NetworkKind::AllowList);
+        let env = users::environment(interpreter, policy.users);
+        let mut features = live_features();
+        features.extend((policy.users == Users::Root).then_some(LiveFeature::Users));
+        Self { client, features, has_door, env, limits, waiting: Mutex::new(None) }
     }
 
     /// Has a language's interpreter wait for its program, if it has one that can.
@@ -84,7 +90,7 @@ impl AgentSide {
     async fn interpret(&self, command: &AgentCommand) -> Result<Option<Running>> {
         let waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(mut waiting) = waiting else { return Ok(None) };
-        let is_plain = command.terminal.is_none() && waiting.waits();
+        let is_plain = command.terminal.is_none() && command.user.is_none() && waiting.waits();
         let order = waiting.order(&command.argv, &command.env, &command.directory).filter(|_| is_plain);
         if let Some(order) = order
             && waiting.take(&order).await
@@ -96,27 +102,30 @@ impl AgentSide {
 
     /// As [`crucible_core::Sandbox::exec`].
     pub(crate) async fn exec(&self, command: Command) -> Result<Execution> {
-        command.check(&live_features())?;
+        command.check(&self.features)?;
         // The agent can tell any command's tree.
-        let Command { argv, env, directory, terminal, user: _, tree: _ } = command;
-        let base = self.env.iter().filter(|(name, _)| !env.contains_key(name));
-        let env: Vec<String> = base
-            .map(|(name, value)| format!("{name}={value}"))
-            .chain(env.iter().map(|(name, value)| format!("{name}={value}")))
-            .collect();
+        let Command { argv, env, directory, terminal, user, tree: _ } = command;
+        let env = users::variables(&self.env, env.iter(), user.as_deref());
         let command = AgentCommand {
             argv,
             env,
             directory: directory.as_str().to_owned(),
+            user: user.clone(),
             limits: self.limits.clone(),
             terminal: terminal.map(agent_size),
-            ..AgentCommand::default()
         };
         let (started, readiness) = match self.interpret(&command).await? {
             Some(running) => (Ok(running), Readiness::Interpreter),
             None => (self.client.start(command).await, Readiness::Bare),
         };
-        let started = started.map_err(|error| translate("start the command", error))?;
+        let operation = "start the command";
+        let started = started.map_err(|error| {
+            let not_theirs = match (&error, &user) {
+                (AgentError::NotStarted(failure), Some(user)) => users::not_theirs(operation, &failure.step, user),
+                _ => None,
+            };
+            not_theirs.unwrap_or_else(|| translate(operation, error))
+        })?;
         let Running { input, out, error, ending, control } = started;
         Ok(Execution {
             readiness,
@@ -232,20 +241,6 @@ pub(crate) fn process_limits(limits: &Limits) -> Vec<(ProcessLimit, u64)> {
     ]
 }
 
-/// The few variables that every command gets.
-pub(crate) fn environment(interpreter: Option<&str>) -> Vec<(String, String)> {
-    let mut path = "/usr/local/bin:/usr/bin:/bin".to_owned();
-    // So that a program finds the interpreter that runs it, where it has a folder of its own.
-    if let Some((folder, _)) = interpreter.and_then(|interpreter| interpreter.rsplit_once('/'))
-        && !path.split(':').any(|known| known == folder)
-    {
-        path = format!("{folder}:{path}");
-    }
-    [("PATH", path.as_str()), ("HOME", "/work"), ("USER", "guest"), ("TMPDIR", "/tmp"), ("LANG", "C.UTF-8")]
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .to_vec()
-}
-
 struct AgentProcess {
     ending: Ending,
     control: Arc<AgentControl>,
@@ -271,7 +266,7 @@ impl CommandControl for AgentControl {
     async fn end_tree(&self) -> Result<()> {
         match self.command.signal(Signal::KILL.number(), Recipients::Tree).await {
             // It has ended already.
-            Err(host::AgentError::NotSignalled(errno)) if errno == rustix::io::Errno::SRCH.raw_os_error() => Ok(()),
+            Err(AgentError::NotSignalled(errno)) if errno == rustix::io::Errno::SRCH.raw_os_error() => Ok(()),
             ended => ended.map_err(|error| translate("end the command", error)),
         }
     }

@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use crucible_agent::host::{
     AgentClient, AgentError, Command as AgentCommand, ProcessLimit, Recipients, Running, WINDOW,
 };
-use crucible_core::{Error, ErrorKind, Language, Readiness, Result, Sandbox, Signal};
+use crucible_core::{Error, ErrorKind, Language, Readiness, Result, Sandbox, SandboxRequest, Signal, Users};
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -168,18 +168,20 @@ impl Unready {
         self.known().insert(key(language), (Instant::now(), format!("{}: {why}", language.title)));
     }
 
-    /// Makes a sandbox as it is asked for: where an interpreter is to wait in it and can't, another one without.
+    /// Makes a sandbox as it is asked for: where an interpreter is to wait in it and can't, another one without. None waits where
+    /// it would be root.
     ///
     /// # Errors
     /// As what makes them, and where one can't be removed.
     pub(crate) async fn make<S: HasOneWait + 'static, F: Future<Output = Result<S>> + Send>(
         &self,
-        readiness: Readiness,
+        request: &SandboxRequest,
         language: &Language,
         make: impl Fn() -> F + Send + Sync,
     ) -> Result<Box<dyn Sandbox>> {
         let mut sandbox = make().await?;
-        if readiness == Readiness::Interpreter
+        if request.readiness == Readiness::Interpreter
+            && request.policy.users == Users::Guest
             && self.may_be_tried(language)
             && let Err(why) = sandbox.have_one_wait(language).await
         {

@@ -1,6 +1,7 @@
 //! Makes containers that are sandboxes.
 
-use super::container::{LEAST_PROCESSES, Plan, hidden_paths, shares};
+use super::container::{LEAST_PROCESSES, Need, Plan, Share, hidden_paths, shares};
+use super::contents::{self, Contents};
 use super::daemon::{Kernel, Profiles, UserNamespaces};
 use super::evidence::{Evidence, Plans};
 use super::images::Image;
@@ -12,8 +13,8 @@ use crate::native::{built_in_language, system_language, watching_with_a_door};
 use async_trait::async_trait;
 use crucible_agent::host::{AGENT, AgentClient, Beginning, ProcessLimit, digest};
 use crucible_core::{
-    Backend, Capabilities, Component, Error, ErrorKind, Language, Limits, NetworkKind, Result, Sandbox, SandboxRequest,
-    SelfTest,
+    Backend, Capabilities, Component, Error, ErrorKind, Language, Limits, NetworkKind, Result, Sandbox, SandboxId,
+    SandboxRequest, SelfTest, Users,
 };
 use crucible_jail::host::random_below;
 use crucible_jail::seccomp::Connections;
@@ -30,6 +31,9 @@ const HOST_IDS: (u32, u32) = (1_879_048_192, 268_435_455);
 /// Ids for guests within what a daemon maps: those of programs and people of an image lie below and above.
 const MAPPED_IDS: (u32, u32) = (10_000, 50_000);
 
+/// Of how many images it is kept what they have in the folders of root inside.
+const MOST_CONTENTS: usize = 8;
+
 /// Containers of a Docker daemon's.
 pub struct DockerBackend {
     daemon: Arc<Daemon>,
@@ -44,6 +48,8 @@ pub struct DockerBackend {
     images: Mutex<BTreeMap<String, Arc<Image>>>,
     /// Where interpreters are in images that don't say it, by image and language.
     interpreters: Mutex<BTreeMap<(String, String), String>>,
+    /// What images have in the folders of root inside, by their ids.
+    contents: Mutex<BTreeMap<String, Arc<Contents>>>,
     unready: Unready,
 }
 
@@ -79,6 +85,7 @@ impl DockerBackend {
             supervisor: supervisor(std::process::id()),
             images: Mutex::default(),
             interpreters: Mutex::default(),
+            contents: Mutex::default(),
             unready: Unready::default(),
             daemon,
         })
@@ -177,6 +184,24 @@ impl DockerBackend {
             .with_hint("name another image in the language's entry, or another interpreter"))
     }
 
+    /// What an image has in the folders that root inside has of its own, read once, of a container that is made for it.
+    async fn contents(&self, plan: &Plan<'_>, image: &Image) -> Result<Arc<Contents>> {
+        let mut known = self.contents.lock().await;
+        if let Some(contents) = known.get(&image.id) {
+            return Ok(Arc::clone(contents));
+        }
+        let container = Made::new(Arc::clone(&self.daemon), SandboxId::generate(), &image.name, plan.body()).await?;
+        let read = Contents::of(&container, image).await;
+        container.discard().await?;
+        let contents = Arc::new(read?);
+        // Of a few images: each may take some memory.
+        if known.len() >= MOST_CONTENTS {
+            known.pop_first();
+        }
+        known.insert(image.id.clone(), Arc::clone(&contents));
+        Ok(contents)
+    }
+
     /// A user id for a guest, chosen at random, so that supervisors who know nothing of each other don't meet.
     fn choose_id(&self) -> Result<u32> {
         let (start, count) = match self.daemon.facts.users {
@@ -207,8 +232,16 @@ impl DockerBackend {
         let SandboxRequest { id, limits, policy, .. } = request;
         let id = *id;
         let network = policy.network.kind();
-        let owner = self.choose_id()?;
+        let users = policy.users;
+        let owner = match users {
+            Users::Guest => self.choose_id()?,
+            Users::Root => 0,
+        };
         let facts = &self.daemon.facts;
+        let room = |need: &dyn Fn(&str) -> Need| -> Result<Vec<Share>> {
+            shares(limits, users, need).ok_or_else(|| contents::no_room(&image.name))
+        };
+        let folders = room(&|_| Need::default())?;
         let plan = Plan {
             facts,
             image: &image.id,
@@ -218,11 +251,22 @@ impl DockerBackend {
                 NetworkKind::AllowList => &self.profile_with_door,
             },
             owner,
+            users,
             limits,
+            shares: &folders,
             hidden: &self.hidden,
             supervisor: &self.supervisor,
             hardening: self.hardening,
         };
+        let contents = match users {
+            Users::Guest => None,
+            Users::Root => Some(self.contents(&plan, image).await?),
+        };
+        let folders = match &contents {
+            None => folders.clone(),
+            Some(contents) => room(&|folder| contents.need(folder))?,
+        };
+        let plan = Plan { shares: &folders, ..plan };
         let container = match Made::new(Arc::clone(&self.daemon), id, &image.name, plan.body()).await {
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 self.images.lock().await.remove(&language.image);
@@ -257,12 +301,16 @@ impl DockerBackend {
         if let Some(most) = processes.filter(|most| *most < LEAST_PROCESSES) {
             container.limit_processes(i64::try_from(most).unwrap_or(i64::MAX)).await?;
         }
-        let layers = self.capabilities.layers.clone();
-        let plans = Plans { layers: &layers, facts, owner, memory: plan.memory(), processes, shares: shares(limits) };
-        let evidence = Arc::new(Evidence::new(pid, &container.id, &plans));
+        if let Some(contents) = contents {
+            contents.put(&client).await?;
+        }
+        let layers = self.capabilities.layers_under(policy);
+        let memory = plan.memory();
+        let plans = Plans { layers: &layers, facts, owner, users, memory, processes, shares: folders };
+        let evidence = Arc::new(Evidence::new(pid, &container.id, plans));
         // What the image was made for is found there by its name, by any command.
         let own = interpreter.as_deref().or(image.interpreter.as_deref());
-        let side = AgentSide::new(client, network, agent::environment(own), self.process_limits(limits));
+        let side = AgentSide::new(client, policy, own, self.process_limits(limits));
         let mut monitoring = self.capabilities.monitoring.clone();
         if network == NetworkKind::AllowList {
             watching_with_a_door(&mut monitoring);
@@ -339,7 +387,7 @@ impl Backend for DockerBackend {
     async fn create(&self, request: SandboxRequest) -> Result<Box<dyn Sandbox>> {
         self.capabilities.admit(self.name(), &request.policy)?;
         let (language, image) = self.furnishing(&request).await?;
-        self.unready.make(request.readiness, &language, || self.make(&request, &language, &image)).await
+        self.unready.make(&request, &language, || self.make(&request, &language, &image)).await
     }
 }
 

@@ -9,7 +9,7 @@ use bollard::models::{
     ContainerCreateBody, HostConfig, HostConfigCgroupnsModeEnum, HostConfigLogConfig, Mount, MountBindOptions,
     MountBindOptionsPropagationEnum, MountType, ResourcesUlimits,
 };
-use crucible_core::Limits;
+use crucible_core::{Limits, Users};
 use crucible_jail::plan::HOST_NAME;
 use std::collections::HashMap;
 use std::path::Path;
@@ -25,43 +25,87 @@ pub(super) const UPKEEP_PROCESSES: u64 = 1;
 /// The least limit on processes with which runtimes get as far as starting the agent.
 pub(super) const LEAST_PROCESSES: u64 = 24;
 
+/// What root inside may do, by the daemons' names for [`crucible_jail::plan::ROOTS_CAPABILITIES`].
+const ROOTS_CAPABILITIES: [&str; 6] =
+    ["CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_KILL", "CAP_SETGID", "CAP_SETUID"];
+
 /// The label with the supervisor's process id and start, by which one that is gone is known.
 pub(super) const SUPERVISOR_LABEL: &str = "crucible.supervisor";
-
-/// The writable folders.
-pub(super) const WRITABLE: [&str; 3] = ["/work", "/tmp", "/dev/shm"];
 
 /// A file system in memory for one of the writable folders.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Share {
+    /// Where it is inside.
+    pub(super) folder: &'static str,
+    /// Its permissions.
+    mode: u32,
     pub(super) bytes: u64,
     pub(super) inodes: u64,
 }
 
 /// The granularity of file systems in memory.
 const PAGE: u64 = 4096;
+/// What the folders get of what the disk limit leaves, in thirty-seconds. The first has what the others leave.
+const PARTS: [(&str, u32, u64); 3] = [("/work", 0o700, 20), ("/tmp", 0o1777, 8), ("/dev/shm", 0o1777, 4)];
+const ROOTS_PARTS: [(&str, u32, u64); 8] = [
+    ("/work", 0o755, 12),
+    ("/tmp", 0o1777, 4),
+    ("/dev/shm", 0o1777, 2),
+    ("/etc", 0o755, 4),
+    ("/home", 0o755, 3),
+    ("/root", 0o700, 2),
+    ("/run", 0o755, 1),
+    ("/var", 0o755, 4),
+];
+const WHOLE: u64 = 32;
 
-/// How the disk limit is shared out among [`WRITABLE`]. A container can't have one file system under three folders, so each
-/// has its own, and together they are no larger than the limit.
-pub(super) fn shares(limits: &Limits) -> [Share; 3] {
-    let share = |eighths: u64| {
-        let part = |whole: u64| whole / 8 * eighths + whole % 8 * eighths / 8;
-        Share { bytes: part(limits.disk.get()) / PAGE * PAGE, inodes: part(limits.inodes) }
+/// What a folder begins with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Need {
+    pub(super) bytes: u64,
+    pub(super) inodes: u64,
+}
+
+impl Need {
+    /// With one thing more in it, of so many bytes.
+    pub(super) fn and(self, bytes: u64) -> Self {
+        Self { bytes: self.bytes.saturating_add(bytes.next_multiple_of(PAGE)), inodes: self.inodes.saturating_add(1) }
+    }
+}
+
+/// How the disk limit is shared out among the writable folders: each has what it begins with, and its part of the rest. A
+/// container can't have one file system under several folders, so each has its own, and together they are no larger than the
+/// limit. `None` where that isn't enough for what they begin with.
+pub(super) fn shares(limits: &Limits, users: Users, need: impl Fn(&str) -> Need) -> Option<Vec<Share>> {
+    let parts: &[_] = match users {
+        Users::Guest => &PARTS,
+        Users::Root => &ROOTS_PARTS,
     };
-    let (temporary, shared) = (share(2), share(1));
-    let work = Share {
-        bytes: limits.disk.get().saturating_sub(temporary.bytes + shared.bytes) / PAGE * PAGE,
-        inodes: limits.inodes.saturating_sub(temporary.inodes + shared.inodes),
+    let needs: Vec<Need> = parts.iter().map(|(folder, ..)| need(folder)).collect();
+    let bytes = limits.disk.get().checked_sub(needs.iter().map(|need| need.bytes).sum())?;
+    let inodes = limits.inodes.checked_sub(needs.iter().map(|need| need.inodes).sum())?;
+    let part = |whole: u64, part: u64| whole / WHOLE * part + whole % WHOLE * part / WHOLE;
+    let share = |((folder, mode, of_it), need): (&(&'static str, u32, u64), Need)| Share {
+        folder,
+        mode: *mode,
+        bytes: need.bytes + part(bytes, *of_it) / PAGE * PAGE,
+        inodes: need.inodes + part(inodes, *of_it),
     };
-    [work, temporary, shared]
+    let mut shares: Vec<Share> = parts.iter().zip(needs).map(share).collect();
+    if let Some((first, others)) = shares.split_first_mut() {
+        let of_others = |what: fn(&Share) -> u64| others.iter().map(what).sum();
+        first.bytes = limits.disk.get().saturating_sub(of_others(|share| share.bytes)) / PAGE * PAGE;
+        first.inodes = limits.inodes.saturating_sub(of_others(|share| share.inodes));
+    }
+    Some(shares)
 }
 
 /// The options of a file system in memory. One that is too small for anything at all can't be written to; 0 would be no limit.
-fn mount_options(share: Share, owner: u32, mode: &str) -> String {
-    let Share { bytes, inodes } = share;
+fn mount_options(share: Share, owner: u32) -> String {
+    let Share { bytes, inodes, mode, .. } = share;
     let access = if bytes < PAGE || inodes < 2 { "ro" } else { "rw" };
     let (bytes, inodes) = (bytes.max(PAGE), inodes.max(2));
-    format!("{access},exec,nosuid,nodev,size={bytes},nr_inodes={inodes},uid={owner},gid={owner},mode={mode}")
+    format!("{access},exec,nosuid,nodev,size={bytes},nr_inodes={inodes},uid={owner},gid={owner},mode={mode:04o}")
 }
 
 /// What the kernel tells of the machine beside processes: every file and folder of `/proc` that isn't a process's, and all
@@ -93,9 +137,13 @@ pub(super) struct Plan<'a> {
     pub(super) agent: &'a Path,
     /// The system call profile.
     pub(super) profile: &'a str,
-    /// The user and group inside.
+    /// The user and group inside that commands begin as.
     pub(super) owner: u32,
+    /// Who is inside.
+    pub(super) users: Users,
     pub(super) limits: &'a Limits,
+    /// The writable folders.
+    pub(super) shares: &'a [Share],
     /// What is hidden of the kernel's own files and devices.
     pub(super) hidden: &'a [String],
     pub(super) supervisor: &'a str,
@@ -159,9 +207,7 @@ impl Plan<'_> {
     }
 
     fn hardened(&self) -> HostConfig {
-        let [work, temporary, shared] = shares(self.limits);
-        let tmpfs = [("/work", work, "0700"), ("/tmp", temporary, "1777"), ("/dev/shm", shared, "1777")]
-            .map(|(folder, share, mode)| (folder.to_owned(), mount_options(share, self.owner, mode)));
+        let tmpfs = self.shares.iter().map(|share| (share.folder.to_owned(), mount_options(*share, self.owner)));
         let memory = self.memory();
         HostConfig {
             network_mode: Some("none".to_owned()),
@@ -170,12 +216,16 @@ impl Plan<'_> {
             cgroupns_mode: Some(HostConfigCgroupnsModeEnum::PRIVATE),
             readonly_rootfs: Some(true),
             cap_drop: Some(vec!["ALL".to_owned()]),
+            cap_add: (self.users == Users::Root).then(|| ROOTS_CAPABILITIES.map(str::to_owned).to_vec()),
             privileged: Some(false),
             security_opt: Some(self.security()),
             masked_paths: Some(self.hidden.to_vec()),
-            // All that would be read-only is hidden.
-            readonly_paths: Some(Vec::new()),
-            tmpfs: Some(tmpfs.into()),
+            // All that would be read-only is hidden, but for what root inside could write to without a limit.
+            readonly_paths: Some(match self.users {
+                Users::Guest => Vec::new(),
+                Users::Root => vec!["/dev".to_owned()],
+            }),
+            tmpfs: Some(tmpfs.collect()),
             memory: memory.map(signed),
             // Memory and swap together, so that there is no swap.
             memory_swap: memory.filter(|_| self.facts.limits_swap).map(signed),
@@ -237,6 +287,7 @@ fn signed(number: u64) -> i64 {
 mod tests {
     use super::*;
     use crucible_core::ByteSize;
+    use std::collections::BTreeSet;
 
     fn facts() -> Facts {
         Facts {
@@ -255,14 +306,21 @@ mod tests {
     }
 
     fn body(limits: &Limits, hardening: Hardening) -> ContainerCreateBody {
+        body_for(limits, hardening, Users::Guest)
+    }
+
+    fn body_for(limits: &Limits, hardening: Hardening, users: Users) -> ContainerCreateBody {
         let facts = facts();
+        let shares = shares(limits, users, |_| Need::default()).unwrap();
         let plan = Plan {
             facts: &facts,
             image: "sha256:0",
             agent: Path::new("/agent"),
             profile: "{}",
-            owner: 70_000,
+            owner: if users == Users::Root { 0 } else { 70_000 },
+            users,
             limits,
+            shares: &shares,
             hidden: &[],
             supervisor: "1.2",
             hardening,
@@ -274,16 +332,34 @@ mod tests {
     fn the_folders_together_are_no_larger_than_the_disk_limit_and_none_is_unlimited() {
         for bytes in [1, 4096, 10_000, 3 << 20, 64 << 20, (64 << 20) + 4095] {
             let limits = Limits { disk: ByteSize::bytes(bytes), inodes: bytes / 1000 + 1, ..Limits::default() };
-            let shares = shares(&limits);
-            assert!(shares.iter().map(|share| share.bytes).sum::<u64>() <= bytes, "{bytes}: {shares:?}");
-            assert!(shares.iter().map(|share| share.inodes).sum::<u64>() <= limits.inodes, "{bytes}: {shares:?}");
-            for share in shares {
-                let options = mount_options(share, 7, "0700");
+            let both = [Users::Guest, Users::Root].map(|users| shares(&limits, users, |_| Need::default()).unwrap());
+            for shares in &both {
+                assert!(shares.iter().map(|share| share.bytes).sum::<u64>() <= bytes, "{bytes}: {shares:?}");
+                assert!(shares.iter().map(|share| share.inodes).sum::<u64>() <= limits.inodes, "{bytes}: {shares:?}");
+            }
+            for share in both.concat() {
+                let options = mount_options(share, 7);
                 assert!(!options.contains("size=0") && !options.contains("nr_inodes=0"), "{options}");
                 assert_eq!(options.starts_with("ro,"), share.bytes < PAGE || share.inodes < 2, "{options}");
             }
         }
-        assert!(shares(&Limits::default())[0].bytes > Limits::default().disk.get() / 2);
+        let ordinary = shares(&Limits::default(), Users::Guest, |_| Need::default()).unwrap();
+        assert!(ordinary[0].bytes > Limits::default().disk.get() / 2);
+        for parts in [&PARTS[..], &ROOTS_PARTS] {
+            assert_eq!(parts.iter().map(|part| part.2).sum::<u64>(), WHOLE);
+        }
+    }
+
+    #[test]
+    fn a_folder_has_room_for_what_it_begins_with_or_there_is_no_container() {
+        let need = |folder: &str| if folder == "/etc" { Need::default().and(5000).and(1) } else { Need::default() };
+        assert_eq!(need("/etc"), Need { bytes: 3 * PAGE, inodes: 2 });
+        let of = |bytes, inodes| {
+            shares(&Limits { disk: ByteSize::bytes(bytes), inodes, ..Limits::default() }, Users::Root, need)
+        };
+        let etc = of(4 * PAGE, 20).unwrap().into_iter().find(|share| share.folder == "/etc").unwrap();
+        assert!(etc.bytes >= 3 * PAGE && etc.inodes >= 2, "{etc:?}");
+        assert_eq!((of(3 * PAGE - 1, 20), of(4 * PAGE, 1)), (None, None));
     }
 
     #[test]
@@ -313,6 +389,28 @@ mod tests {
         let stock = stock.host_config.unwrap();
         assert!(stock.cap_drop.is_none() && stock.security_opt.is_none() && stock.memory.is_none());
         assert!(stock.tmpfs.is_none() && stock.readonly_rootfs.is_none() && stock.auto_remove == Some(true));
+    }
+
+    #[test]
+    fn root_inside_has_six_capabilities_and_folders_and_nothing_else() {
+        let (ordinary, rooted) =
+            (body(&Limits::default(), Hardening::Full), { body_for(&Limits::default(), Hardening::Full, Users::Root) });
+        assert_eq!(rooted.user.as_deref(), Some("0:0"));
+        let (ordinary, rooted) = (ordinary.host_config.unwrap(), rooted.host_config.unwrap());
+        let added = rooted.cap_add.clone().unwrap();
+        let bits = [("CHOWN", 0), ("DAC_OVERRIDE", 1), ("FOWNER", 3), ("KILL", 5), ("SETGID", 6), ("SETUID", 7)];
+        let bit = |name: &String| {
+            bits.iter().find(|(known, _)| name.strip_prefix("CAP_") == Some(*known)).map(|(_, bit)| 1_u64 << bit)
+        };
+        let set = added.iter().map(|name| bit(name).unwrap()).sum::<u64>();
+        assert_eq!(set, crucible_jail::plan::ROOTS_CAPABILITIES);
+        let folders = |host: &HostConfig| host.tmpfs.as_ref().unwrap().keys().cloned().collect::<BTreeSet<_>>();
+        let more: Vec<_> = folders(&rooted).difference(&folders(&ordinary)).cloned().collect();
+        assert_eq!(more, crucible_jail::plan::ROOTS_FOLDERS.iter().map(|(path, ..)| *path).collect::<Vec<_>>());
+        // All the rest is the same.
+        assert_eq!(rooted.readonly_paths.as_deref(), Some(["/dev".to_owned()].as_slice()));
+        let without = |host| HostConfig { cap_add: None, tmpfs: None, readonly_paths: None, ..host };
+        assert_eq!(without(rooted), without(ordinary));
     }
 
     #[test]

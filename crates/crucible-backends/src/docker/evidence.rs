@@ -3,9 +3,9 @@
 //! Invariant: the daemon's word is needed only for the number of the container's first process. Whether that is the agent, in
 //! this container's control group, is looked at; what can't be seen isn't claimed.
 
-use super::container::{Share, UPKEEP_PROCESSES, WRITABLE};
+use super::container::{Share, UPKEEP_PROCESSES};
 use super::daemon::{Facts, Kernel, UserNamespaces};
-use crucible_core::{Counters, Layer, LayerState, Layers, LimitKind, Posture, PostureFact, PostureState};
+use crucible_core::{Counters, Layer, LayerState, Layers, LimitKind, Posture, PostureFact, PostureState, Users};
 use crucible_jail::host::cgroup::{CgroupCounters, ForeignCgroup};
 use crucible_jail::host::posture::{Aspect, Look, Namespace, Planned, PlannedGroups, Seen};
 use crucible_jail::host::tree_transfers;
@@ -22,7 +22,7 @@ pub(super) struct Evidence {
     kernel: Kernel,
     memory: Option<u64>,
     processes: Option<u64>,
-    shares: [Share; 3],
+    shares: Vec<Share>,
     /// The most that was ever counted: what is counted is gone with the container.
     last: std::sync::Mutex<Counters>,
 }
@@ -32,20 +32,21 @@ pub(super) struct Plans<'a> {
     pub(super) layers: &'a Layers,
     pub(super) facts: &'a Facts,
     pub(super) owner: u32,
+    pub(super) users: Users,
     pub(super) memory: Option<u64>,
     pub(super) processes: Option<u64>,
-    pub(super) shares: [Share; 3],
+    pub(super) shares: Vec<Share>,
 }
 
 impl Evidence {
-    pub(super) fn new(pid: i32, container: &str, plans: &Plans<'_>) -> Self {
+    pub(super) fn new(pid: i32, container: &str, plans: Plans<'_>) -> Self {
         let cgroup = ForeignCgroup::of_process(pid);
         Self {
             pid,
             container: container.to_owned(),
             start: cgroup.counters(),
             cgroup,
-            look: Look::of_process(pid, planned(plans), None),
+            look: Look::of_process(pid, planned(&plans), None),
             kernel: plans.facts.kernel,
             memory: plans.memory,
             processes: plans.processes,
@@ -87,8 +88,8 @@ impl Evidence {
         if seen.forks_refused > 0 {
             counters.refused.insert(LimitKind::Pids);
         }
-        for (folder, share) in WRITABLE.iter().zip(self.shares) {
-            let path = format!("/proc/{}/root{folder}", self.pid);
+        for share in &self.shares {
+            let path = format!("/proc/{}/root{}", self.pid, share.folder);
             if let Ok(free) = rustix::fs::statfs(path.as_str()) {
                 counters.refused.extend((share.bytes > 0 && free.f_bavail == 0).then_some(LimitKind::Disk));
                 counters.refused.extend((share.inodes > 1 && free.f_ffree == 0).then_some(LimitKind::Inodes));
@@ -168,6 +169,9 @@ fn planned(plans: &Plans<'_>) -> Vec<Planned> {
     if plans.facts.users == UserNamespaces::None && has(Layer::DistinctUid) {
         planned.push(Planned::Ids { user: plans.owner, group: plans.owner });
     }
+    if plans.users == Users::Root {
+        planned.extend([Planned::RootsCapabilities, Planned::NobodysRoot]);
+    }
     for (layer, what) in [
         (Layer::Capabilities, Planned::NoCapabilities),
         (Layer::NoNewPrivs, Planned::NoNewPrivileges),
@@ -187,7 +191,42 @@ fn planned(plans: &Plans<'_>) -> Vec<Planned> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Hardening;
+    use super::super::daemon::{Filters, Profiles};
+    use super::super::layers;
     use super::*;
+    use crucible_core::Policy;
+
+    #[test]
+    fn exactly_the_capabilities_of_root_inside_are_planned_where_it_is_and_none_elsewhere() {
+        let facts = Facts {
+            version: "Docker 1".to_owned(),
+            runtime: "runc".to_owned(),
+            kernel: Kernel::Shared,
+            users: UserNamespaces::Remapped,
+            filters: Filters::Loaded,
+            profiles: Profiles::Inline,
+            limits_memory: true,
+            limits_swap: true,
+            limits_pids: true,
+            limits_cpu: true,
+            cgroups: "v1",
+        };
+        let capabilities = layers::capabilities(&facts, Hardening::Full);
+        let of = |policy: &Policy| {
+            let layers = capabilities.layers_under(policy);
+            let (facts, users) = (&facts, policy.users);
+            let plans =
+                Plans { layers: &layers, facts, owner: 0, users, memory: None, processes: None, shares: Vec::new() };
+            planned(&plans).iter().map(|planned| format!("{planned:?}")).collect::<Vec<_>>()
+        };
+        let (ordinary, rooted) = (of(&Policy::default()), of(&Policy::inspect()));
+        let only = |one: &[String], other: &[String]| {
+            one.iter().filter(|planned| !other.contains(planned)).cloned().collect::<Vec<_>>()
+        };
+        assert_eq!(only(&rooted, &ordinary), ["RootsCapabilities", "NobodysRoot"]);
+        assert_eq!(only(&ordinary, &rooted), ["NoCapabilities"]);
+    }
 
     #[test]
     fn a_limit_is_compared_by_whole_pages_and_a_missing_one_is_not_claimed() {

@@ -26,15 +26,51 @@ pub(super) fn capabilities(facts: &Facts, hardening: Hardening) -> Capabilities 
         limits,
         networks,
         live: live_features(),
-        root_inside: LayerState::absent(
-            "its containers have one user",
-            "take the jail (-b jail), or a policy with users = \"guest\"",
-        ),
+        root_inside: root_inside(facts, hardening),
+        layers_with_root: Layers::from([(
+            Layer::DistinctUid,
+            LayerState::absent(
+                "the daemon maps the ids of all its containers alike",
+                "use the jail where that matters",
+            ),
+        )]),
         absolute_paths: true,
         arbitrary_commands: true,
         abilities: Ability::ALL.into(),
         tripwires: BTreeSet::new(),
         monitoring: unwatched("a container daemon tells nothing of what a program does"),
+    }
+}
+
+/// Whether there can be root inside: only where it is nobody outside, and where it can't be ended by more processes.
+fn root_inside(facts: &Facts, hardening: Hardening) -> LayerState {
+    let otherwise = |mend: &str| format!("{mend}; or take the jail or gVisor (-b jail, -b gvisor)");
+    match (hardening, facts.kernel, facts.users) {
+        (Hardening::Stock, ..) => {
+            LayerState::absent("it is a container as it comes, for comparison", "use the backend docker")
+        }
+        (_, Kernel::Own, _) => LayerState::absent(
+            "the runtime's own kernel doesn't keep the agent apart from root inside",
+            otherwise("set docker.runtime to runc"),
+        ),
+        (.., UserNamespaces::None) => LayerState::absent(
+            "the daemon maps no ids, so that root inside would be the machine's root",
+            otherwise(
+                "start the daemon with userns-remap (`\"userns-remap\": \"default\"` in /etc/docker/daemon.json)",
+            ),
+        ),
+        (.., UserNamespaces::Rootless) => LayerState::absent(
+            "the daemon runs without root's rights, so that root inside would be the user whose it is",
+            otherwise("use a daemon with userns-remap"),
+        ),
+        (.., UserNamespaces::Remapped) if !facts.limits_pids => LayerState::absent(
+            "the daemon can't limit the number of processes",
+            otherwise("let it use the control group controller `pids`"),
+        ),
+        (.., UserNamespaces::Remapped) => LayerState::active(
+            "chown, dac_override, fowner, kill, setgid and setuid, over ids that are nobody's outside, and are the same for \
+             all of the daemon's containers",
+        ),
     }
 }
 
@@ -157,6 +193,25 @@ mod tests {
     }
 
     #[test]
+    fn root_inside_is_only_where_it_is_nobody_outside_and_else_refused_with_the_mend() {
+        let inspect = crucible_core::Policy::inspect();
+        let admit = |facts: &Facts, hardening| capabilities(facts, hardening).admit("docker", &inspect);
+        let remapped = || Facts { users: UserNamespaces::Remapped, ..facts() };
+        admit(&remapped(), Hardening::Full).unwrap();
+        for (facts, hardening, mend) in [
+            (facts(), Hardening::Full, "userns-remap"),
+            (Facts { users: UserNamespaces::Rootless, ..facts() }, Hardening::Full, "userns-remap"),
+            (Facts { kernel: Kernel::Own, ..remapped() }, Hardening::Full, "runc"),
+            (Facts { limits_pids: false, ..remapped() }, Hardening::Full, "pids"),
+            (remapped(), Hardening::Stock, "docker"),
+        ] {
+            let error = admit(&facts, hardening).unwrap_err();
+            assert!(error.to_string().contains("has root inside"), "{error}");
+            assert!(error.hint().unwrap().contains(mend), "{error:?}");
+        }
+    }
+
+    #[test]
     fn what_the_daemon_lacks_is_absent_with_its_mend() {
         let has = |facts: &Facts, layer| {
             capabilities(facts, Hardening::Full).layers.get(&layer).is_some_and(LayerState::is_active)
@@ -168,6 +223,8 @@ mod tests {
         assert_eq!(capabilities(&poor, Hardening::Full).enforcement(LimitKind::Pids), Enforcement::None);
         let remapped = Facts { users: UserNamespaces::Remapped, ..facts() };
         assert!(has(&remapped, Layer::UserNamespace));
+        let inspect = crucible_core::Policy::inspect();
+        assert!(!capabilities(&remapped, Hardening::Full).layers_under(&inspect)[&Layer::DistinctUid].is_active());
         for state in capabilities(&poor, Hardening::Full).layers.values() {
             if let LayerState::Absent { reason, mend } = state {
                 assert!(!reason.is_empty() && !mend.is_empty());

@@ -8,8 +8,8 @@ use super::error;
 use super::line::{Complaints, Ear, Words, line};
 use bollard::models::ContainerCreateBody;
 use bollard::query_parameters::{
-    AttachContainerOptionsBuilder, CreateContainerOptionsBuilder, ListContainersOptionsBuilder,
-    RemoveContainerOptionsBuilder, StartContainerOptions, WaitContainerOptionsBuilder,
+    AttachContainerOptionsBuilder, CreateContainerOptionsBuilder, DownloadFromContainerOptionsBuilder,
+    ListContainersOptionsBuilder, RemoveContainerOptionsBuilder, StartContainerOptions, WaitContainerOptionsBuilder,
 };
 use crucible_core::{Error, ErrorKind, Result, SandboxId};
 use futures_util::StreamExt;
@@ -88,6 +88,30 @@ impl Made {
         }
     }
 
+    /// A folder of the image's as an archive, before anything runs; empty where there is none.
+    ///
+    /// # Errors
+    /// `InvalidInput` where it is longer than `most` bytes.
+    pub(super) async fn archive(&self, folder: &str, most: usize) -> Result<Vec<u8>> {
+        const OPERATION: &str = "read a folder of the image";
+        let options = DownloadFromContainerOptionsBuilder::default().path(folder).build();
+        let mut pieces = self.daemon.client.download_from_container(&self.id, Some(options));
+        let mut archive = Vec::new();
+        while let Some(piece) = pieces.next().await {
+            match piece {
+                Ok(piece) if archive.len() + piece.len() <= most => archive.extend_from_slice(&piece),
+                Ok(_) => {
+                    let message = format!("the image has too much in {folder} for a sandbox with root inside");
+                    return Err(Error::new(ErrorKind::InvalidInput, OPERATION, message)
+                        .with_hint("take a smaller image, or a policy with users = \"guest\""));
+                }
+                Err(error) if error::is_missing(&error) => return Ok(Vec::new()),
+                Err(error) => return Err(error::of_daemon(OPERATION, error)),
+            }
+        }
+        Ok(archive)
+    }
+
     /// Sets the limit on processes to its final value.
     pub(super) async fn limit_processes(&self, most: i64) -> Result<()> {
         let update = bollard::models::ContainerUpdateBody {
@@ -96,6 +120,13 @@ impl Made {
         };
         let updated = self.daemon.client.update_container(&self.id, update).await;
         updated.map(drop).map_err(|error| error::of_daemon("limit the container's processes", error))
+    }
+
+    /// Removes one that was never started.
+    pub(super) async fn discard(mut self) -> Result<()> {
+        force(&self.daemon, &self.id).await?;
+        self.is_gone = true;
+        Ok(())
     }
 
     /// Waits until the container is gone, having had its first process told to end meanwhile. One that doesn't go by itself

@@ -5,6 +5,7 @@ mod backend;
 mod config;
 mod connection;
 mod container;
+mod contents;
 mod daemon;
 mod error;
 mod evidence;

@@ -13,6 +13,7 @@ use syscalls::Sysno;
 pub(super) fn profile(connections: Connections) -> Result<String> {
     let mut rules = masked_rules(connections).iter().map(rule).collect::<Result<Vec<Value>>>()?;
     rules.push(hiding());
+    rules.push(no_netlink());
     let profile = json!({
         "defaultAction": "SCMP_ACT_ERRNO",
         "defaultErrnoRet": MASKED_DEFAULT,
@@ -27,6 +28,15 @@ fn hiding() -> Value {
     const OPTION: u32 = 4;
     let is = |index: u32, value: u32| json!({ "index": index, "value": u32::MAX, "valueTwo": value, "op": "SCMP_CMP_MASKED_EQ" });
     json!({ "names": ["prctl"], "action": "SCMP_ACT_ALLOW", "args": [is(0, OPTION), is(1, 0)] })
+}
+
+/// `socket(AF_NETLINK, ...)` is refused with the jail's own errno. Programs that make users take that for a kernel which keeps no
+/// audit of it, and any other for a failure.
+fn no_netlink() -> Value {
+    const FAMILY: u32 = 16;
+    let test = json!({ "index": 0, "value": u32::MAX, "valueTwo": FAMILY, "op": "SCMP_CMP_MASKED_EQ" });
+    let errno = rustix::io::Errno::AFNOSUPPORT.raw_os_error();
+    json!({ "names": ["socket"], "action": "SCMP_ACT_ERRNO", "errnoRet": errno, "args": [test] })
 }
 
 fn rule(rule: &MaskedRule) -> Result<Value> {

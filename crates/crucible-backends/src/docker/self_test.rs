@@ -2,6 +2,7 @@
 
 use super::DockerBackend;
 use crate::native;
+use crate::users;
 use crucible_core::{
     Backend, Check, Command, Component, Error, ErrorKind, ExitStatus, Limits, Policy, Readiness, Sandbox, SandboxId,
     SandboxRequest, SelfTest,
@@ -48,6 +49,7 @@ async fn checks(backend: &DockerBackend) -> Result<Vec<Check>, Error> {
         destroyed.is_ok().into(),
         destroyed.map_or_else(|error| error.to_string(), |()| "removed".to_owned()),
     ));
+    checks.push(users::check_root_inside(backend).await?);
     Ok(checks)
 }
 

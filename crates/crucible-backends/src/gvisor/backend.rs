@@ -5,13 +5,13 @@ use super::place::{Places, Shape};
 use super::runsc;
 use super::sandbox::{GvisorSandbox, Parts};
 use super::{GvisorConfig, layers, platform, self_test};
-use crate::agent::{AgentSide, Unready, environment, process_limits};
+use crate::agent::{AgentSide, Unready, process_limits};
 use crate::native::{start_error, system_language, watching_with_a_door};
 use crate::runtime;
 use async_trait::async_trait;
 use crucible_agent::host::ProcessLimit;
 use crucible_core::{
-    Backend, Capabilities, Component, HostPath, Language, NetworkKind, Result, Sandbox, SandboxRequest, SelfTest,
+    Backend, Capabilities, Component, HostPath, Language, NetworkKind, Result, Sandbox, SandboxRequest, SelfTest, Users,
 };
 use crucible_jail::host::Launcher;
 use crucible_jail::host::cgroup::Cgroups;
@@ -34,6 +34,7 @@ pub struct GvisorBackend {
 /// A root folder that is ready for a language.
 struct PreparedRoot {
     language: Language,
+    users: Users,
     root: Arc<Root>,
     interpreter: Option<String>,
 }
@@ -72,17 +73,18 @@ impl GvisorBackend {
     }
 
     /// Finds the prepared root of a language, or prepares it.
-    async fn root(&self, language: &Language) -> Result<(Arc<Root>, Option<String>)> {
+    async fn root(&self, language: &Language, users: Users) -> Result<(Arc<Root>, Option<String>)> {
         let mut roots = self.roots.lock().await;
-        if let Some(ready) = roots.iter().find(|ready| ready.language == *language) {
+        if let Some(ready) = roots.iter().find(|ready| ready.language == *language && ready.users == users) {
             return Ok((Arc::clone(&ready.root), ready.interpreter.clone()));
         }
         let runtime = runtime::resolve(language, self.cache.as_ref().map(HostPath::as_path))?;
         let folder = self.places.home().path().join(format!("root-{}", roots.len()));
-        let root = Arc::new(Root::make(folder, Some(&runtime), &self.agent)?);
+        let root = Arc::new(Root::make(folder, users, Some(&runtime), &self.agent)?);
         let interpreter = runtime.interpreter.map(|interpreter| interpreter.path);
         roots.push(PreparedRoot {
             language: language.clone(),
+            users,
             root: Arc::clone(&root),
             interpreter: interpreter.clone(),
         });
@@ -121,7 +123,7 @@ impl Backend for GvisorBackend {
             Some(language) => Arc::clone(language),
             None => Arc::new(system_language()?),
         };
-        self.unready.make(request.readiness, &language, || self.make(&request, &language)).await
+        self.unready.make(&request, &language, || self.make(&request, &language)).await
     }
 }
 
@@ -133,9 +135,8 @@ impl GvisorBackend {
 
     async fn make(&self, request: &SandboxRequest, language: &Language) -> Result<GvisorSandbox> {
         let SandboxRequest { id, limits, policy, .. } = request;
-        let (root, interpreter) = self.root(language).await?;
-        let network = policy.network.kind();
-        let shape = Shape::new(root, limits, network);
+        let (root, interpreter) = self.root(language, policy.users).await?;
+        let shape = Shape::new(root, limits, policy);
         let (machine, client) = self.places.make(&shape, *id).await?;
         let planned = layers::planned(self.places.runsc());
         let look = machine.kernel().map(|pid| Look::of_process(pid, planned, machine.cgroup()));
@@ -145,14 +146,14 @@ impl GvisorBackend {
             process_limits.retain(|(limit, _)| *limit != ProcessLimit::CpuSeconds);
         }
         let mut monitoring = self.capabilities.monitoring.clone();
-        if network == NetworkKind::AllowList {
+        if policy.network.kind() == NetworkKind::AllowList {
             watching_with_a_door(&mut monitoring);
         }
         Ok(GvisorSandbox::new(Parts {
             id: *id,
             machine,
-            agent: AgentSide::new(client, network, environment(interpreter.as_deref()), process_limits),
-            layers: self.capabilities.layers.clone(),
+            agent: AgentSide::new(client, policy, interpreter.as_deref(), process_limits),
+            layers: self.capabilities.layers_under(policy),
             monitoring,
             interpreter,
             look,

@@ -6,7 +6,8 @@
 
 use crate::agent::WRITABLE;
 use crate::runtime::{Runtime, RuntimeEntry};
-use crucible_core::{Error, ErrorKind, Result};
+use crate::users;
+use crucible_core::{Error, ErrorKind, Result, Users};
 use serde_json::{Value, json};
 use std::fs::{self, DirBuilder, File};
 use std::io;
@@ -20,9 +21,15 @@ const AGENT: &str = "/.crucible/agent";
 pub(super) const GUEST_ID: u32 = 1000;
 /// The host name inside.
 const HOST_NAME: &str = "crucible";
-/// What the agent needs until it is ready. It keeps the first three of them.
+/// The ids of a sandbox with root inside, in the numbering of its own kernel: the first inside, the first there, and how many.
+/// Nothing that is shown of the host belongs to any of them, so that root inside has no right to it.
+pub(super) const IDS_OF_ROOT: [(u32, u32, u32); 2] = [(0, FIRST_ID, 2047), (65_534, FIRST_ID + 2047, 1)];
+const FIRST_ID: u32 = 0x6FFF_0000;
+/// What the agent needs until it is ready. It keeps the first three of them, or with root inside what that has.
 const AGENT_CAPABILITIES: [&str; 7] =
     ["CAP_SETUID", "CAP_SETGID", "CAP_KILL", "CAP_SETPCAP", "CAP_SYS_ADMIN", "CAP_CHOWN", "CAP_DAC_OVERRIDE"];
+/// What it needs more to let root inside have it.
+const ROOTS_CAPABILITY: &str = "CAP_FOWNER";
 
 fn unwritable(error: io::Error) -> Error {
     Error::new(ErrorKind::Unavailable, "write the sandbox's bundle", "the folder for temporary files can't be used")
@@ -104,6 +111,7 @@ pub(super) fn write_agent(folder: &Path) -> Result<PathBuf> {
 /// A root folder, and what is bound on it.
 pub(super) struct Root {
     folder: PathBuf,
+    users: Users,
     /// Host paths and where they are inside, parents before children.
     binds: Vec<(String, String)>,
 }
@@ -113,10 +121,9 @@ impl Root {
     ///
     /// # Errors
     /// `Unavailable` where it can't be written, or the language needs something that can't be shown.
-    pub(super) fn make(folder: PathBuf, runtime: Option<&Runtime>, agent: &Path) -> Result<Self> {
-        let mut root = Self { folder, binds: Vec::new() };
+    pub(super) fn make(folder: PathBuf, users: Users, runtime: Option<&Runtime>, agent: &Path) -> Result<Self> {
+        let mut root = Self { folder, users, binds: Vec::new() };
         let entries = runtime.map(|runtime| runtime.entries.as_slice()).unwrap_or_default();
-        root.fill(entries).map_err(unwritable)?;
         for entry in entries {
             let RuntimeEntry::Bind { source, target } = entry else { continue };
             if WRITABLE.iter().any(|folder| target == folder || target.starts_with(&format!("{folder}/"))) {
@@ -125,19 +132,23 @@ impl Root {
             root.binds.push((super::runsc::text(source)?, target.clone()));
         }
         root.binds.push((super::runsc::text(agent)?, AGENT.to_owned()));
+        // Last, so that nothing is left of one that can't be.
+        root.fill(entries).map_err(unwritable)?;
+        root.give_to_root();
         Ok(root)
     }
 
     fn fill(&self, entries: &[RuntimeEntry]) -> io::Result<()> {
-        for path in WRITABLE.iter().chain(&["/proc", "/sys", "/dev", "/etc"]) {
+        for path in WRITABLE.iter().chain(&["/proc", "/sys", "/dev", "/etc"]).chain(users::folders(self.users)) {
             make_folder(&self.inside(path))?;
         }
-        for (path, content) in [
-            ("/etc/passwd", format!("guest:x:{GUEST_ID}:{GUEST_ID}:guest:/work:/bin/sh\n")),
-            ("/etc/group", format!("guest:x:{GUEST_ID}:\n")),
-            ("/etc/hosts", format!("127.0.0.1 localhost {HOST_NAME}\n::1 localhost\n")),
-        ] {
-            fs::write(self.inside(path), content)?;
+        for (path, content) in users::files(self.users, GUEST_ID, HOST_NAME) {
+            self.make_parent(&path)?;
+            fs::write(self.inside(&path), content)?;
+        }
+        if self.users == Users::Root {
+            // Programs count on it as on /tmp, and /var is there.
+            symlink("/tmp", self.inside("/var/tmp"))?;
         }
         for entry in entries {
             match entry {
@@ -150,6 +161,14 @@ impl Root {
             }
         }
         self.make_file(AGENT)
+    }
+
+    /// Has the root folder belong to root inside, whose programs ask whose it is. It is as read-only as before. Where this process
+    /// can't give it away, as an ordinary user or in a namespace without such an id, it is nobody's.
+    fn give_to_root(&self) {
+        if self.users == Users::Root {
+            let _given = std::os::unix::fs::chown(&self.folder, Some(FIRST_ID), Some(FIRST_ID)).is_ok();
+        }
     }
 
     fn inside(&self, path: &str) -> PathBuf {
@@ -181,6 +200,8 @@ impl Root {
             json!({"destination": "/dev", "type": "tmpfs", "source": "tmpfs", "options": ["mode=0755", "size=64k"]}),
         ];
         mounts.extend(self.binds.iter().map(bind));
+        let mut capabilities = AGENT_CAPABILITIES.to_vec();
+        capabilities.extend((self.users == Users::Root).then_some(ROOTS_CAPABILITY));
         let namespaces = ["pid", "ipc", "uts", "mount", "network"].map(|kind| json!({"type": kind}));
         Ok(json!({
             "ociVersion": "1.0.2",
@@ -191,7 +212,7 @@ impl Root {
                 "env": [],
                 "cwd": "/",
                 "capabilities": {
-                    "bounding": AGENT_CAPABILITIES, "permitted": AGENT_CAPABILITIES, "effective": AGENT_CAPABILITIES,
+                    "bounding": capabilities, "permitted": capabilities, "effective": capabilities,
                     "inheritable": [], "ambient": [],
                 },
                 "noNewPrivileges": true,

@@ -21,10 +21,10 @@ pub(super) fn capabilities(runsc: &Runsc, cgroups: &Cgroups) -> Capabilities {
         limits: limits(cgroups),
         networks: [NetworkKind::None, NetworkKind::AllowList].into(),
         live: live_features(),
-        root_inside: LayerState::absent(
-            "its sandboxes have one user",
-            "take the jail (-b jail), or a policy with users = \"guest\"",
+        root_inside: LayerState::active(
+            "chown, dac_override, fowner, kill, setgid and setuid, over ids of the sandbox's own in a kernel of its own",
         ),
+        layers_with_root: Layers::new(),
         absolute_paths: true,
         arbitrary_commands: true,
         abilities: Ability::ALL.into(),

@@ -6,7 +6,7 @@ use super::bundle::{Home, Root};
 use super::runsc::Runsc;
 use super::sandbox::{self, Machine};
 use crucible_agent::host::AgentClient;
-use crucible_core::{Limits, NetworkKind, Result, SandboxId};
+use crucible_core::{Limits, NetworkKind, Policy, Result, SandboxId, Users};
 use crucible_jail::host::Launcher;
 use crucible_jail::host::cgroup::{CgroupLimits, Cgroups};
 use std::sync::Arc;
@@ -29,11 +29,12 @@ pub(super) struct Shape {
     guest: CgroupLimits,
     disk: u64,
     processes: u32,
+    users: Users,
     network: NetworkKind,
 }
 
 impl Shape {
-    pub(super) fn new(root: Arc<Root>, limits: &Limits, network: NetworkKind) -> Self {
+    pub(super) fn new(root: Arc<Root>, limits: &Limits, policy: &Policy) -> Self {
         let host = CgroupLimits {
             memory: guest_memory(limits).saturating_add(OWN_MEMORY),
             // How many a guest may have is held by its own kernel. This is for what that kernel makes of them.
@@ -42,7 +43,8 @@ impl Shape {
             cpu_thousandths: whole_machine(),
         };
         let guest = CgroupLimits { memory: guest_memory(limits), cpu_thousandths: limits.cpus.get(), ..host };
-        Self { root, host, guest, disk: limits.disk.get(), processes: limits.pids, network }
+        let (users, network) = (policy.users, policy.network.kind());
+        Self { root, host, guest, disk: limits.disk.get(), processes: limits.pids, users, network }
     }
 }
 
@@ -91,7 +93,7 @@ impl Places {
     pub(super) async fn make(&self, shape: &Shape, id: SandboxId) -> Result<Place> {
         let cgroup = self.cgroups.create(&shape.host).map_err(sandbox::cgroup_error)?;
         let machine = Machine::start(&self.launcher, &self.runsc, &self.home, &shape.root, Some(cgroup), id).await?;
-        let beginning = sandbox::beginning(shape.disk, shape.processes, shape.network);
+        let beginning = sandbox::beginning(shape.disk, shape.processes, shape.users, shape.network);
         let (mut machine, agent) = machine.greet(beginning).await?;
         machine.settle(shape.guest)?;
         Ok((machine, agent))

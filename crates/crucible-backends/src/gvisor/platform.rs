@@ -6,7 +6,7 @@ use super::bundle::{Home, Root};
 use super::runsc::{self, RunBy, Runsc};
 use super::sandbox;
 use crate::runtime::{Cache, Stamp};
-use crucible_core::{Error, ErrorKind, NetworkKind, Result, SandboxId};
+use crucible_core::{Error, ErrorKind, NetworkKind, Result, SandboxId, Users};
 use crucible_jail::host::{Launcher, kernel_release};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -83,9 +83,9 @@ pub(super) async fn choose(
 /// Makes a sandbox with nothing in it but the agent, and hears from it.
 async fn try_out(launcher: &Launcher, runsc: &Runsc, home: &Home, agent: &Path) -> Result<()> {
     let folder = home.room()?;
-    let root = Root::make(folder.path().join("root"), None, agent)?;
+    let root = Root::make(folder.path().join("root"), Users::Guest, None, agent)?;
     let made = sandbox::Machine::start(launcher, runsc, home, &root, None, SandboxId::generate()).await?;
-    let greeted = made.greet(sandbox::beginning(1 << 20, 8, NetworkKind::None)).await;
+    let greeted = made.greet(sandbox::beginning(1 << 20, 8, Users::Guest, NetworkKind::None)).await;
     let (machine, greeted) = match greeted {
         Ok((machine, agent)) => (machine, agent.usage().await.is_ok()),
         Err(error) => return Err(error),

@@ -1,20 +1,20 @@
 //! One sandbox: the processes of gVisor on this machine, and the agent inside.
 
-use super::bundle::{GUEST_ID, Home, Root};
+use super::bundle::{GUEST_ID, Home, IDS_OF_ROOT, Root};
 use super::runsc::{self, Runsc, Top};
 use crate::agent::{AgentSide, HasOneWait, WRITABLE, door_address, filter, greeting_error};
 use crate::native::{start_error, translate};
 use async_trait::async_trait;
-use crucible_agent::host::{AgentClient, Beginning, Owner};
+use crucible_agent::host::{AgentClient, Beginning, Content, Owner, RootInside, Space, SpaceFolder};
 use crucible_core::{
     Command, CommandControl, Counters, Door, Error, ErrorKind, Execution, ExitStatus, FileContent, FileEntry,
     GuestPath, Language, Layers, Loss, Monitoring, NetworkKind, Observer, Posture, PostureFact, PostureState,
-    ProcessHandle, Readiness, Result, Sandbox, SandboxId, SeesNothing, Touched, TripwireWatch, WatchedPlace,
+    ProcessHandle, Readiness, Result, Sandbox, SandboxId, SeesNothing, Touched, TripwireWatch, Users, WatchedPlace,
 };
 use crucible_jail::host::cgroup::{Cgroup, CgroupLimits};
 use crucible_jail::host::posture::{Aspect, Look, Seen};
 use crucible_jail::host::{self, JailError, Launcher, Started};
-use crucible_jail::plan::Ended;
+use crucible_jail::plan::{Ended, GUEST_FOLDERS, ROOTS_CAPABILITIES, ROOTS_FOLDERS};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tempfile::TempDir;
@@ -27,7 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// The most bytes that are kept of what `runsc` says.
 const MOST_SAID: usize = 8 << 10;
 /// The codes with which `runsc` ends where it failed itself, and where its kernel or the agent was killed. No guest can kill
-/// either: they have other users, and one of them isn't in its world.
+/// either: one of them isn't in its world, and the other has another user or, with root inside, is in no namespace of its.
 const FAILED: i32 = 128;
 const KILLED: i32 = 128 + 9;
 /// What is taken away of what `runsc` puts in every sandbox's `/dev`.
@@ -35,12 +35,25 @@ const NEEDLESS: [&str; 4] = ["/dev/fuse", "/dev/net/tun", "/dev/net", "/dev/tty"
 
 const LOOK: &str = "look at the sandbox from outside";
 
-/// What the agent is to prepare: writable folders of so many bytes together, so many processes, and a way out if there is one.
-pub(super) fn beginning(disk: u64, processes: u32, network: NetworkKind) -> Beginning {
+/// What the agent is to prepare: writable folders of so many bytes together, so many processes, who is inside, and a way out if
+/// there is one.
+pub(super) fn beginning(disk: u64, processes: u32, users: Users, network: NetworkKind) -> Beginning {
+    let folder = |content| {
+        move |(path, _, mode): &(&str, &str, u32)| SpaceFolder { path: (*path).to_owned(), mode: *mode, content }
+    };
+    let mut folders: Vec<SpaceFolder> = GUEST_FOLDERS.iter().map(folder(Content::Nothing)).collect();
+    let (owner, root_inside) = match users {
+        Users::Guest => (Some(Owner { user: GUEST_ID, group: GUEST_ID }), None),
+        Users::Root => {
+            folders.extend(ROOTS_FOLDERS.iter().map(folder(Content::OfRoot)));
+            (None, Some(RootInside { ids: IDS_OF_ROOT.to_vec(), capabilities: ROOTS_CAPABILITIES }))
+        }
+    };
     Beginning {
         folders: WRITABLE.map(str::to_owned).to_vec(),
-        owner: Some(Owner { user: GUEST_ID, group: GUEST_ID }),
-        space: Some(disk),
+        owner,
+        space: Some(Space { bytes: disk, folders }),
+        root_inside,
         processes: Some(processes),
         remove: NEEDLESS.map(str::to_owned).to_vec(),
         filter: filter(network),

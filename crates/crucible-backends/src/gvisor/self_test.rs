@@ -2,6 +2,7 @@
 
 use super::GvisorBackend;
 use crate::native;
+use crate::users;
 use crucible_core::{
     Backend, Check, Command, Error, ExitStatus, Limits, Policy, Readiness, Sandbox, SandboxId, SandboxRequest, SelfTest,
 };
@@ -41,6 +42,7 @@ async fn checks(backend: &GvisorBackend) -> Result<Vec<Check>, Error> {
         destroyed.is_ok().into(),
         destroyed.map_or_else(|error| error.to_string(), |()| "removed".to_owned()),
     ));
+    checks.push(users::check_root_inside(backend).await?);
     Ok(checks)
 }
 

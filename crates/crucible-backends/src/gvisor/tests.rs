@@ -6,7 +6,7 @@ use super::sandbox::{Machine, beginning};
 use super::{GvisorConfig, bundle, platform, runsc};
 use crate::native::system_language;
 use crate::runtime;
-use crucible_core::{ErrorKind, NetworkKind, SandboxId};
+use crucible_core::{ErrorKind, NetworkKind, SandboxId, Users};
 use crucible_jail::host::{Launcher, descendants};
 use crucible_jail::plan::Privilege;
 use std::os::unix::fs::PermissionsExt;
@@ -37,8 +37,8 @@ async fn an_agent_that_says_something_else_is_told_for_what_it_says_and_leaves_n
     let Some((launcher, home, runsc)) = made_with().await else { return };
     let runtime = runtime::resolve(&system_language().unwrap(), None).unwrap();
     for (number, (says, expected)) in [
-        ("printf 'crucible-agent\\002\\000\\377\\377\\377\\377'; exec sleep 1000", "a frame of 4294967295 bytes"),
-        ("printf 'crucible-agent\\002\\000\\002\\000\\000\\000zz'; exec sleep 1000", "broke its word"),
+        ("printf 'crucible-agent\\003\\000\\377\\377\\377\\377'; exec sleep 1000", "a frame of 4294967295 bytes"),
+        ("printf 'crucible-agent\\003\\000\\002\\000\\000\\000zz'; exec sleep 1000", "broke its word"),
         ("printf 'crucible-agent\\011\\000'; exec sleep 1000", "version 9"),
         ("echo 'I am no agent at all'; exec sleep 1000", "I am no agent at"),
         ("exit 0", "has ended"),
@@ -49,10 +49,11 @@ async fn an_agent_that_says_something_else_is_told_for_what_it_says_and_leaves_n
         let agent = home.path().join(format!("agent-{number}"));
         std::fs::write(&agent, format!("#!/bin/sh\n{says}\n")).unwrap();
         std::fs::set_permissions(&agent, std::fs::Permissions::from_mode(0o555)).unwrap();
-        let root = Root::make(home.path().join(format!("root-{number}")), Some(&runtime), &agent).unwrap();
+        let root =
+            Root::make(home.path().join(format!("root-{number}")), Users::Guest, Some(&runtime), &agent).unwrap();
         let began = Instant::now();
         let machine = Machine::start(&launcher, &runsc, &home, &root, None, SandboxId::generate()).await.unwrap();
-        let error = machine.greet(beginning(1 << 20, 8, NetworkKind::None)).await.err().unwrap();
+        let error = machine.greet(beginning(1 << 20, 8, Users::Guest, NetworkKind::None)).await.err().unwrap();
         assert_eq!(error.kind(), ErrorKind::Infrastructure, "{says}");
         assert!(error.to_string().contains(expected), "{says}: {error}");
         assert!(began.elapsed().as_secs() < 30, "{says}");

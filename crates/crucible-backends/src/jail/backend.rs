@@ -10,6 +10,7 @@ use crate::native::{
     system_language, watching_with_a_door,
 };
 use crate::runtime::{self, HostInterpreter, Runtime};
+use crate::users::environment;
 use async_trait::async_trait;
 use crucible_core::{
     Backend, Capabilities, Component, ControlSandbox, Error, ErrorKind, HostPath, Language, Layer, Layers, Limits,
@@ -442,24 +443,6 @@ pub(super) fn furnishing(request: &SandboxRequest) -> Result<Furnishing> {
         Some(language) => Arc::clone(language),
         None => Arc::new(system_language()?),
     }))
-}
-
-/// The few variables that every command gets.
-fn environment(interpreter: Option<&str>, users: Users) -> Vec<(String, String)> {
-    let (folders, home, user) = match users {
-        Users::Guest => ("/usr/local/bin:/usr/bin:/bin", "/work", "guest"),
-        Users::Root => ("/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "/root", "root"),
-    };
-    let mut path = folders.to_owned();
-    // So that a program finds the interpreter that runs it, where it has a folder of its own.
-    if let Some((folder, _)) = interpreter.and_then(|interpreter| interpreter.rsplit_once('/'))
-        && !path.split(':').any(|known| known == folder)
-    {
-        path = format!("{folder}:{path}");
-    }
-    [("PATH", path.as_str()), ("HOME", home), ("USER", user), ("TMPDIR", "/tmp"), ("LANG", "C.UTF-8")]
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .to_vec()
 }
 
 #[cfg(test)]

@@ -78,6 +78,7 @@ pub(super) fn capabilities(launcher: &Launcher, cgroups: &Cgroups, ids: Ids, wat
         },
         live: live_features().into_iter().chain([LiveFeature::Forks]).collect(),
         root_inside: root_inside(cgroups, ids),
+        layers_with_root: Layers::new(),
     }
 }
 

@@ -1,9 +1,9 @@
 //! A sandbox's root folder: what a language needs of the host, and the few things that every sandbox has of its own.
 
 use crate::runtime::{Runtime, RuntimeEntry};
+use crate::users;
 use crucible_core::{Error, ErrorKind, HostPath, Result, Users};
 use crucible_jail::plan::{CgroupMount, GUEST_ID, HOST_NAME, RANGE_PROGRAM, RANGE_WRITABLE, RootEntry, WRITABLE};
-use std::os::unix::fs::PermissionsExt;
 
 /// Folders of every sandbox. What is mounted on them comes later.
 const FOLDERS: &[&str] = &["/work", "/tmp", "/proc", "/dev/shm", "/dev/pts"];
@@ -23,56 +23,6 @@ const LINKS: &[(&str, &str)] = &[
     ("/dev/stderr", "/proc/self/fd/2"),
 ];
 
-/// Folders that root inside has, beside those of every sandbox.
-const ROOTS_FOLDERS: [&str; 8] =
-    ["/home", "/root", "/run", "/var/cache", "/var/lib", "/var/log", "/var/mail", "/var/spool"];
-/// Who there is with root inside, besides the guest, and the groups.
-const USERS: (&str, &str) = (
-    "root:x:0:0:root:/root:/bin/sh\ndaemon:x:1:1:daemon:/usr/sbin:/usr/sbin/nologin\n\
-     nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n",
-    "root:x:0:\ndaemon:x:1:\ntty:x:5:\nshadow:x:42:\nusers:x:100:\nnogroup:x:65534:\n",
-);
-/// What programs that make and change users ask before they do: whether it is root.
-const AUTHENTICATION: &[u8] =
-    b"auth sufficient pam_rootok.so\nauth required pam_deny.so\naccount required pam_permit.so\n\
-    password required pam_unix.so\nsession required pam_permit.so\n";
-/// What this machine's programs that make users read about that. Nothing in them is secret: everybody may read them.
-const SETTINGS_OF_USERS: [&str; 4] =
-    ["/etc/login.defs", "/etc/adduser.conf", "/etc/deluser.conf", "/etc/default/useradd"];
-/// What is in the homes of new users.
-const SKELETON: &str = "/etc/skel";
-/// The longest of these files; a longer one is left out.
-const LONGEST_SETTINGS: u64 = 64 << 10;
-
-/// Files about users: tables of passwords, of which nobody has one, and this machine's settings, as far as it has any.
-fn made_for_users() -> Vec<RootEntry> {
-    let no_passwords = |table: &str| -> String {
-        table
-            .lines()
-            .filter_map(|line| line.split(':').next())
-            .map(|name| format!("{name}:*:19000:0:99999:7:::\n"))
-            .collect()
-    };
-    let file = |path: String, content: Vec<u8>| RootEntry::File { path, content };
-    let mut entries = vec![
-        file("/etc/shadow".to_owned(), no_passwords(USERS.0).into_bytes()),
-        file("/etc/pam.d/other".to_owned(), AUTHENTICATION.to_vec()),
-    ];
-    let skeleton = std::fs::read_dir(SKELETON).into_iter().flatten().flatten();
-    let skeleton = skeleton.filter_map(|entry| entry.path().to_str().map(str::to_owned));
-    for path in SETTINGS_OF_USERS.map(str::to_owned).into_iter().chain(skeleton) {
-        let is_small = |seen: &std::fs::Metadata| {
-            seen.is_file() && seen.len() <= LONGEST_SETTINGS && seen.permissions().mode() & 0o004 != 0
-        };
-        if std::fs::symlink_metadata(&path).is_ok_and(|seen| is_small(&seen))
-            && let Ok(content) = std::fs::read(&path)
-        {
-            entries.push(file(path, content));
-        }
-    }
-    entries
-}
-
 /// Everything in the root folder, parents before children.
 pub(super) fn entries(runtime: &Runtime, users: Users) -> Result<Vec<RootEntry>> {
     let mut entries: Vec<RootEntry> =
@@ -80,19 +30,10 @@ pub(super) fn entries(runtime: &Runtime, users: Users) -> Result<Vec<RootEntry>>
     entries
         .extend(DEVICES.iter().map(|(name, number)| RootEntry::Device { name: (*name).to_owned(), number: *number }));
     entries.extend(LINKS.iter().map(|(path, points_to)| symlink(path, points_to)));
-    let guest = (format!("guest:x:{GUEST_ID}:{GUEST_ID}:guest:/work:/bin/sh\n"), format!("guest:x:{GUEST_ID}:\n"));
-    let (passwd, group) = match users {
-        Users::Guest => guest,
-        Users::Root => {
-            entries.extend(ROOTS_FOLDERS.iter().map(|path| RootEntry::Directory { path: (*path).to_owned() }));
-            entries.extend(made_for_users());
-            (format!("{}{}", USERS.0, guest.0), format!("{}{}", USERS.1, guest.1))
-        }
-    };
-    let hosts = format!("127.0.0.1 localhost {HOST_NAME}\n::1 localhost\n");
-    for (path, text) in [("/etc/passwd", passwd), ("/etc/group", group), ("/etc/hosts", hosts)] {
-        entries.push(RootEntry::File { path: path.to_owned(), content: text.into_bytes() });
-    }
+    entries.extend(users::folders(users).iter().map(|path| RootEntry::Directory { path: (*path).to_owned() }));
+    entries.extend(
+        users::files(users, GUEST_ID, HOST_NAME).into_iter().map(|(path, content)| RootEntry::File { path, content }),
+    );
     for entry in &runtime.entries {
         let (path, entry) = match entry {
             RuntimeEntry::Bind { source, target } => {

@@ -2,8 +2,9 @@
 
 use super::JailBackend;
 use crate::native;
+use crate::users;
 use crucible_core::{
-    Backend, Check, Command, Error, LayerState, Limits, Policy, Readiness, Sandbox, SandboxId, SandboxRequest, SelfTest,
+    Backend, Check, Command, Error, Limits, Policy, Readiness, Sandbox, SandboxId, SandboxRequest, SelfTest,
 };
 use tokio::io::AsyncReadExt;
 
@@ -23,19 +24,16 @@ pub(super) async fn run(backend: &JailBackend) -> SelfTest {
     SelfTest { component: "jail".to_owned(), checks }
 }
 
-fn request(policy: Policy) -> SandboxRequest {
-    SandboxRequest {
+async fn checks(backend: &JailBackend) -> Result<Vec<Check>, Error> {
+    let request = SandboxRequest {
         id: SandboxId::generate(),
         language: None,
         limits: Limits::default(),
-        policy,
+        policy: Policy::default(),
         readiness: Readiness::Bare,
         project: None,
-    }
-}
-
-async fn checks(backend: &JailBackend) -> Result<Vec<Check>, Error> {
-    let sandbox = backend.create(request(Policy::default())).await?;
+    };
+    let sandbox = backend.create(request).await?;
     let result = look(sandbox.as_ref()).await;
     let destroyed = sandbox.destroy().await;
     let mut checks = result?;
@@ -44,25 +42,8 @@ async fn checks(backend: &JailBackend) -> Result<Vec<Check>, Error> {
         destroyed.is_ok().into(),
         destroyed.map_or_else(|error| error.to_string(), |()| "removed".to_owned()),
     ));
-    checks.push(match &backend.capabilities().root_inside {
-        LayerState::Active { .. } => root_inside(backend).await?,
-        LayerState::Absent { reason, mend } => {
-            Check::skipped(ROOT_INSIDE, reason.clone()).with_mend(format!("for the policy inspect, {mend}"))
-        }
-    });
+    checks.push(users::check_root_inside(backend).await?);
     Ok(checks)
-}
-
-const ROOT_INSIDE: &str = "root inside is confined as planned";
-
-async fn root_inside(backend: &JailBackend) -> Result<Check, Error> {
-    let sandbox = backend.create(request(Policy::inspect())).await?;
-    let posture = sandbox.posture().await;
-    sandbox.destroy().await?;
-    let posture = posture?;
-    let differing: Vec<_> = posture.differences().map(|fact| format!("{}: {}", fact.name, fact.seen)).collect();
-    let seen = if differing.is_empty() { format!("{} facts", posture.facts.len()) } else { differing.join(", ") };
-    Ok(Check::new(ROOT_INSIDE, posture.is_as_planned().into(), seen))
 }
 
 async fn look(sandbox: &dyn Sandbox) -> Result<Vec<Check>, Error> {

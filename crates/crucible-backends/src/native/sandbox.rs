@@ -2,6 +2,7 @@
 
 use super::translate;
 use super::waiting::Waiting;
+use crate::users;
 use async_trait::async_trait;
 use crucible_core::{
     BehaviorKind, Command, CommandControl, Connection, Counters, Coverage, Door, Error, ErrorKind, Execution,
@@ -14,7 +15,7 @@ use crucible_jail::host::observe::{Kind, Word};
 use crucible_jail::host::posture::{Aspect, Fact, Look, Seen};
 use crucible_jail::host::tripwire::{Place, Touch, Watch};
 use crucible_jail::host::{self, JailError, Running, Started};
-use crucible_jail::plan::{BECOME_USER, DOOR, Ended, Entry, EntryKind, FIND_USER, Orphans, ProcessLimit};
+use crucible_jail::plan::{DOOR, Ended, Entry, EntryKind, Orphans, ProcessLimit};
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{Read, Write};
@@ -186,13 +187,7 @@ impl Sandbox for NativeSandbox {
         command.check(&self.parts.features)?;
         let sandbox = &self.parts.started.sandbox;
         let Command { argv, env, directory, user, terminal, tree } = command;
-        // Whose home is where the sandbox's own tables say.
-        let is_theirs = |name: &str| user.is_some() && matches!(name, "HOME" | "USER");
-        let base = self.parts.env.iter().filter(|(name, _)| !env.contains_key(name) && !is_theirs(name));
-        let env: Vec<String> = base
-            .map(|(name, value)| format!("{name}={value}"))
-            .chain(env.iter().map(|(name, value)| format!("{name}={value}")))
-            .collect();
+        let env = users::variables(&self.parts.env, env.iter(), user.as_deref());
         let is_plain = terminal.is_none() && tree == Tree::OfSandbox && sandbox.has_one_waiting();
         let waiting = self.parts.waiting.as_ref().filter(|_| is_plain);
         let program = waiting.and_then(|waiting| waiting.program_of(&argv, &env)).map(<[String]>::to_vec);
@@ -212,15 +207,12 @@ impl Sandbox for NativeSandbox {
         };
         let running = if is_waited_for { sandbox.interpret(command).await } else { sandbox.exec(command).await };
         let operation = "start the command";
-        let running = running.map_err(|error| match (&error, &user) {
-            (JailError::NotStarted { step, .. }, Some(user)) if step == FIND_USER => {
-                Error::new(ErrorKind::NotFound, operation, format!("there is no user {user:?} in the sandbox"))
-            }
-            (JailError::NotStarted { step, .. }, Some(user)) if step == BECOME_USER => {
-                let message = format!("the sandbox's tables give the user {user:?} ids that it doesn't have");
-                Error::new(ErrorKind::InvalidInput, operation, message)
-            }
-            _ => translate(operation, error),
+        let running = running.map_err(|error| {
+            let not_theirs = match (&error, &user) {
+                (JailError::NotStarted { step, .. }, Some(user)) => users::not_theirs(operation, step, user),
+                _ => None,
+            };
+            not_theirs.unwrap_or_else(|| translate(operation, error))
         })?;
         let Running { stdin, stdout, stderr, ended, control } = running;
         let process = Box::new(NativeProcess { ended, known: None, control });

@@ -7,8 +7,8 @@ use crate::runtime;
 use async_trait::async_trait;
 use crucible_core::{
     Ability, Backend, Capabilities, Check, Command, Component, Enforcement, Error, ErrorKind, HostPath, Isolation,
-    Layer, LayerState, LimitKind, Limits, Monitoring, NetworkKind, Policy, Readiness, Result, Sandbox, SandboxId,
-    SandboxRequest, SelfTest, TripwireKind, Watchable,
+    Layer, LayerState, Layers, LimitKind, Limits, Monitoring, NetworkKind, Policy, Readiness, Result, Sandbox,
+    SandboxId, SandboxRequest, SelfTest, TripwireKind, Watchable,
 };
 use crucible_jail::host::{Launcher, launcher_digest};
 use crucible_jail::plan::{Privilege, ProcessLimit, SandboxPlan};
@@ -74,6 +74,7 @@ impl SubprocessBackend {
                 "it isolates nothing, so that there is no inside",
                 "take the jail (-b jail), or a policy with users = \"guest\"",
             ),
+            layers_with_root: Layers::new(),
         };
         Ok(Self { launcher, capabilities, config })
     }

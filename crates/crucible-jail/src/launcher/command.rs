@@ -1,10 +1,10 @@
 //! What a fork of the init does to become a command.
 
-use super::user::{self, User};
 use super::{Interpreter, Step};
 use crate::plan::{Failure, InitRequest, Orphans, ProcessLimit, Streams, WORK};
 use crate::socket::{self, Longest};
 use crate::sys;
+use crucible_inside::users::{self, BECOME_USER, FIND_USER, User};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::Mode;
 use rustix::io::{Errno, FdFlags};
@@ -58,13 +58,13 @@ impl Command {
             // Holds beyond the exec, and for this process alone.
             rustix::process::set_child_subreaper(Some(rustix::process::getpid())).step("take in orphans")?;
         }
-        let user = self.user.as_deref().map(user::find).transpose()?;
+        let user = self.user.as_deref().map(users::find).transpose().step(FIND_USER)?;
         if let Some(user) = &user {
             // So that it can open them again by name. Refused where they are the supervisor's own user's, who isn't inside.
             for stream in [input, output, error] {
                 let _given = user.give(stream).is_ok();
             }
-            user.become_it()?;
+            user.become_it().step(BECOME_USER)?;
         }
         match bare_work {
             Some(work) => {

@@ -1,7 +1,6 @@
 //! What a fresh init does to itself, in order, before it listens to anyone: cgroups, ids, mounts, then the loss of every
 //! privilege. Each step is a system call or a few of one purpose, and its failure stops the start.
 
-use super::fill::{self, Mounted};
 use super::realm::PLACE_OF_ROOT;
 use super::root::{self, NO_DEV, NO_EXEC, NO_SUID, NO_SYMLINK_FOLLOW};
 use super::{Step, command, landlock};
@@ -10,6 +9,7 @@ use crate::plan::{
 };
 use crate::seccomp;
 use crate::sys;
+use crucible_inside::fill;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{Mode, OFlags};
@@ -215,14 +215,36 @@ pub(super) fn attach_folders(users: &Users, writable: &OwnedFd) -> Result<(), Fa
     mounted.attach().step("mount again what was covered")
 }
 
+/// What is mounted in folders that are going to be covered: where, below the root, and a copy of the mount.
+#[derive(Default)]
+struct Mounted(Vec<(Vec<u8>, OwnedFd)>);
+
+impl Mounted {
+    /// Mounts it again, in the root that is the current folder.
+    fn attach(&self) -> Result<(), Errno> {
+        self.0.iter().try_for_each(|(path, mount)| {
+            let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            root::attach(mount, &rustix::fs::open(path.as_slice(), flags, Mode::empty())?)
+        })
+    }
+}
+
 fn fill_roots_folders(writable: &OwnedFd) -> Result<Mounted, Failure> {
     let mut mounted = Mounted::default();
+    let mut keep = |found: fill::Mounted<'_>| {
+        let flags = OpenTreeFlags::OPEN_TREE_CLONE
+            | OpenTreeFlags::OPEN_TREE_CLOEXEC
+            | OpenTreeFlags::AT_RECURSIVE
+            | OpenTreeFlags::AT_SYMLINK_NOFOLLOW;
+        mounted.0.push((found.path, rustix::mount::open_tree(found.folder, found.name, flags)?));
+        Ok(())
+    };
     for (path, name, _) in ROOTS_FOLDERS {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let step = format!("copy {path} into the sandbox");
         let from = rustix::fs::open(path.trim_start_matches('/'), flags, Mode::empty()).step(&step)?;
         let to = rustix::fs::openat(writable, *name, flags, Mode::empty()).step(&step)?;
-        fill::fill(path.trim_start_matches('/'), &from, &to, &mut mounted).step(&step)?;
+        fill::fill(path.trim_start_matches('/'), &from, &to, None, &mut keep).step(&step)?;
     }
     Ok(mounted)
 }

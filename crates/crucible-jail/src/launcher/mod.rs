@@ -8,7 +8,6 @@ mod command;
 mod confine;
 mod copy;
 mod files;
-mod fill;
 mod init;
 mod landlock;
 mod network;
@@ -17,7 +16,6 @@ mod realm;
 mod root;
 mod start;
 mod tree;
-mod user;
 mod weaken;
 mod zygote;
 

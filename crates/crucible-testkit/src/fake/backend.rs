@@ -29,6 +29,7 @@ pub fn everything() -> Capabilities {
         monitoring: Watchable::ALL.into_iter().map(|part| (part, Coverage::Events)).collect(),
         live: BTreeSet::new(),
         root_inside: LayerState::active("six capabilities"),
+        layers_with_root: Layers::new(),
     }
 }
 

@@ -128,6 +128,8 @@ pub enum Planned {
         /// The group.
         group: u32,
     },
+    /// That no id on the host is root's, where others than the supervisor choose them.
+    NobodysRoot,
     /// The ids of its user namespace, as the supervisor sees them.
     IdMaps {
         /// Users.
@@ -280,6 +282,11 @@ impl Look {
                     status::ids_are(facts, "user", status.user, *user);
                     status::ids_are(facts, "group", status.group, *group);
                 }
+                Planned::NobodysRoot => {
+                    let is_none = |ids: &str| !ids.is_empty() && ids.split_ascii_whitespace().all(|id| id != "0");
+                    facts.compare("user", status.user, is_none);
+                    facts.compare("group", status.group, is_none);
+                }
                 Planned::Groups(planned) => status.supplementary(facts, *planned, supervisor().groups.as_deref()),
                 Planned::IdMaps { .. } | Planned::Namespace(_) | Planned::Descriptors(_) | Planned::Mounts(_) => {}
             }
@@ -304,6 +311,7 @@ impl Look {
                 | Planned::NoNewPrivileges
                 | Planned::Filter
                 | Planned::Ids { .. }
+                | Planned::NobodysRoot
                 | Planned::Groups(_)
                 | Planned::Mounts(_) => {}
             }

@@ -1,11 +1,9 @@
 //! The users that a sandbox's own tables have, and how a process becomes one.
 //!
 //! Invariant: the tables are the guest's. Whatever they say, what comes of it are ids of the sandbox's own user namespace,
-//! since the kernel knows no others there, and reading them neither blocks nor takes much memory. It happens in a fork of the
-//! init, which has no more privileges than the guest's root.
+//! since the kernel knows no others there, and reading them neither blocks nor takes much memory. It is done by processes that
+//! have no more privileges than the guest's root.
 
-use super::Step;
-use crate::plan::{BECOME_USER, FIND_USER, Failure};
 use rustix::buffer::spare_capacity;
 use rustix::fd::OwnedFd;
 use rustix::fs::{FileType, Mode, OFlags};
@@ -21,9 +19,14 @@ const MOST_GROUPS: usize = 64;
 /// What the kernel takes for no id.
 const NO_ID: u32 = u32::MAX;
 
+/// The step that fails where a command is to be somebody's whom the sandbox's tables don't have.
+pub const FIND_USER: &str = "find the user";
+/// The step that fails where the tables give a user ids that the sandbox doesn't have.
+pub const BECOME_USER: &str = "become the user";
+
 /// Somebody inside.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct User {
+pub struct User {
     name: String,
     id: u32,
     group: u32,
@@ -32,9 +35,11 @@ pub(super) struct User {
 }
 
 /// Finds somebody by name, or by number where a table names that.
-pub(super) fn find(name: &str) -> Result<User, Failure> {
-    let users = read(USERS).step(FIND_USER)?;
-    let mut user = in_table(&users, name).ok_or(Errno::NOENT).step(FIND_USER)?;
+///
+/// # Errors
+/// `ENOENT` where no table has them, else why the table can't be read: [`FIND_USER`].
+pub fn find(name: &str) -> Result<User, Errno> {
+    let mut user = in_table(&read(USERS)?, name).ok_or(Errno::NOENT)?;
     // Whose groups nobody lists is in none.
     user.groups = read(GROUPS).map(|groups| groups_of(&groups, &user.name)).unwrap_or_default();
     Ok(user)
@@ -92,21 +97,28 @@ fn groups_of(table: &[u8], name: &str) -> Vec<u32> {
 
 impl User {
     /// Makes this process theirs. With the ids all capabilities go, unless they are root.
-    pub(super) fn become_it(&self) -> Result<(), Failure> {
+    ///
+    /// # Errors
+    /// The kernel's, for ids that the sandbox doesn't have: [`BECOME_USER`].
+    pub fn become_it(&self) -> Result<(), Errno> {
         let groups: Vec<Gid> = self.groups.iter().map(|group| Gid::from_raw(*group)).collect();
         let (user, group) = (Uid::from_raw(self.id), Gid::from_raw(self.group));
-        rustix::thread::set_thread_groups(&groups).step(BECOME_USER)?;
-        rustix::thread::set_thread_res_gid(group, group, group).step(BECOME_USER)?;
-        rustix::thread::set_thread_res_uid(user, user, user).step(BECOME_USER)
+        rustix::thread::set_thread_groups(&groups)?;
+        rustix::thread::set_thread_res_gid(group, group, group)?;
+        rustix::thread::set_thread_res_uid(user, user, user)
     }
 
     /// Gives them a stream.
-    pub(super) fn give(&self, stream: &OwnedFd) -> Result<(), Errno> {
+    ///
+    /// # Errors
+    /// The kernel's, where it is none of the sandbox's own.
+    pub fn give(&self, stream: &OwnedFd) -> Result<(), Errno> {
         rustix::fs::fchown(stream, Some(Uid::from_raw(self.id)), Some(Gid::from_raw(self.group)))
     }
 
     /// The variables that tell programs whose they are, but for those that are there already.
-    pub(super) fn variables(&self, env: &[String]) -> Vec<String> {
+    #[must_use]
+    pub fn variables(&self, env: &[String]) -> Vec<String> {
         let has = |name: &str| env.iter().any(|given| given.split_once('=').is_some_and(|(given, _)| given == name));
         let all = [("HOME", &self.home), ("USER", &self.name), ("LOGNAME", &self.name)].into_iter();
         all.filter(|(name, _)| !has(name)).map(|(name, value)| format!("{name}={value}")).collect()
