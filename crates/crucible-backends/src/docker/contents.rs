@@ -16,6 +16,7 @@ use crucible_core::{Error, ErrorKind, Result, Users};
 use crucible_jail::plan::{GUEST_ID, HOST_NAME, ROOTS_FOLDERS};
 use std::collections::BTreeMap;
 use std::io::Read;
+use std::sync::Arc;
 
 const OPERATION: &str = "fill the sandbox's folders";
 /// The most bytes that an image may have in all these folders, and the most files, folders and links.
@@ -37,7 +38,8 @@ struct Entry {
 enum Kind {
     Folder,
     Link(String),
-    File(Vec<u8>),
+    /// Shared by all of its names, of which a hostile image may have many.
+    File(Arc<[u8]>),
 }
 
 /// Everything in the folders of an image, parents before children.
@@ -75,7 +77,7 @@ impl Contents {
             // An image of somebody's has users of its own.
             if image.language.is_some() || !entries.contains_key(&path) {
                 let mode = if path == "/etc/shadow" { 0o600 } else { 0o644 };
-                entries.insert(path, own(Kind::File(content), mode));
+                entries.insert(path, own(Kind::File(content.into()), mode));
             }
         }
         entries.entry("/var/tmp".to_owned()).or_insert_with(|| own(Kind::Link("/tmp".to_owned()), 0o777));
@@ -149,13 +151,13 @@ fn unpack(archive: &[u8], entries: &mut BTreeMap<String, Entry>) -> std::io::Res
             (tar::EntryType::Regular, _) => {
                 let mut content = Vec::new();
                 entry.read_to_end(&mut content)?;
-                Kind::File(content)
+                Kind::File(content.into())
             }
             (tar::EntryType::Symlink, Some(to)) => Kind::Link(to),
             (tar::EntryType::Link, Some(to)) => {
                 let other = path_of(std::path::Path::new(&to)).and_then(|other| entries.get(&other));
                 match other {
-                    Some(Entry { what: Kind::File(content), .. }) => Kind::File(content.clone()),
+                    Some(Entry { what: Kind::File(content), .. }) => Kind::File(Arc::clone(content)),
                     _ => continue,
                 }
             }
@@ -217,7 +219,7 @@ mod tests {
         assert_eq!(entries.keys().collect::<Vec<_>>(), ["/etc/link", "/etc/same", "/etc/tool"]);
         let tool = &entries["/etc/tool"];
         assert_eq!((tool.mode, tool.owner), (0o755, (7, 8)));
-        assert!(matches!(&entries["/etc/same"].what, Kind::File(content) if content == b"abc"));
+        assert!(matches!(&entries["/etc/same"].what, Kind::File(content) if **content == *b"abc"));
     }
 
     #[test]

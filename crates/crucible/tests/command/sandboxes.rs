@@ -459,7 +459,6 @@ fn what_cannot_be_done_is_one_clear_line() {
         (&["ls", &format!("{id}:/etc")], 77, "writable folders"),
         (&["create", "--lifetime", "0s"], 65, "lifetime"),
         (&["create", "--policy", "strict"], 77, "stays open"),
-        (&["create", "--network", "allow:127.0.0.1:9"], 77, "has no proxy"),
         (&["create", "-l", "cobol"], 66, "cobol"),
         (&["create", "-b", "subprocess"], 77, "--unsafe"),
     ] {
