@@ -263,11 +263,14 @@ impl Init {
                 command::report(Some(&report), copied.as_ref().err().unwrap_or(&done));
                 sys::exit_now(0)
             }
-            Ok(Forked::Parent { .. }) => {}
+            Ok(Forked::Parent { .. }) => drop(pipe),
             Err(errno) => {
+                drop(pipe);
                 command::report(Some(&report), &Failure { step: "fork".to_owned(), errno: errno.raw_os_error() });
             }
         }
+        // Last of all: who hears its end looks at what this process holds.
+        drop(report);
     }
 
     /// Collects ended children, and reports those that are commands once it is known whether any child is left.
