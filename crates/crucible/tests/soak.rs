@@ -225,8 +225,9 @@ fn unrest(backend: &str, crucible: &Crucible) -> Option<String> {
     let complaint =
         || format!("{groups} control groups of sandboxes in one tree, {ready} stand ready; below here: {below:#?}");
     let dead = below.iter().filter(|process| !process.is_running()).count();
-    // A sandbox is its init and an interpreter that waits, and a few processes more where it has a kernel of its own.
-    let most_below = if backend == "gvisor" { 1 + 9 * ready } else { 2 + 2 * ready };
+    // A sandbox is its init and an interpreter that waits, and a few processes more where it has a kernel of its own: the most where
+    // an ordinary user runs that.
+    let most_below = if backend == "gvisor" { 1 + 10 * ready } else { 2 + 2 * ready };
     (groups > ready + CONCURRENT || below.len() > most_below || dead > 0).then(complaint)
 }
 
