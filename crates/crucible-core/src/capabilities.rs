@@ -41,9 +41,9 @@ impl Isolation {
 pub enum Enforcement {
     /// For the whole sandbox, with evidence on the host's side.
     Sandbox,
-    /// For the whole sandbox, by a kernel of its own, which doesn't tell the host where the guest was refused.
+    /// For the whole sandbox, by a kernel that doesn't tell the host where the guest was refused.
     Inside,
-    /// For each process by itself; many processes can use more together.
+    /// For each process or user by itself; many can use more together.
     Process,
     /// Not at all.
     None,

@@ -188,7 +188,7 @@ impl Policy {
     pub fn inspect() -> Self {
         let Self { mut require, .. } = Self::default();
         require.remove(&Layer::Capabilities);
-        require.extend([Layer::UserNamespace, Layer::CgroupPids]);
+        require.insert(Layer::UserNamespace);
         Self { name: "inspect".to_owned(), require, warm: false, fresh: true, users: Users::Root, ..Self::default() }
     }
 

@@ -210,6 +210,8 @@ pub enum Users {
     Root {
         /// Ids that no other sandbox has, and no process outside. Those of the plan's `outside_id` are root's.
         ids: Vec<Ids>,
+        /// The most processes that all of them have together, the init with them, where no control group bounds it.
+        most_processes: Option<u64>,
     },
 }
 

@@ -75,20 +75,39 @@ fn ids(first: u32) -> Vec<Ids> {
 }
 
 async fn start(launcher: &Launcher, first: u32) -> Started {
-    let plan = JailPlan { outside_id: first, users: Users::Root { ids: ids(first) }, inodes: 1000, ..plan() };
+    start_with(launcher, first, None).await
+}
+
+async fn start_with(launcher: &Launcher, first: u32, most_processes: Option<u64>) -> Started {
+    let plan =
+        JailPlan { outside_id: first, users: Users::Root { ids: ids(first), most_processes }, inodes: 1000, ..plan() };
     launcher.start_sandbox(SandboxPlan::Jailed(plan), &[]).await.unwrap()
 }
 
-/// Whose the streams are, where the supervisor may give them away.
-fn owner() -> Option<u32> {
-    source().filter(|source| source.spare.is_none()).map(|source| source.first)
-}
-
 async fn run(sandbox: &Sandbox, user: Option<&str>, script: &str) -> (String, String) {
-    let command = Command { user: user.map(str::to_owned), stream_owner: owner(), ..shell(script) };
+    let command = Command { user: user.map(str::to_owned), ..shell(script) };
     let (output, error, ended) = finish(sandbox.exec(command).await.unwrap()).await;
     assert!(matches!(ended, Ended::Exited(_)), "{ended:?}");
     (output, error)
+}
+
+#[tokio::test]
+async fn one_bound_holds_for_all_users_inside_where_no_control_group_has_it() {
+    let Some(source) = source() else { return };
+    let launcher = launcher(source).await;
+    let bounded = start_with(&launcher, source.first, Some(20)).await;
+    // Ten of root's, then as many of two others' as there is room for.
+    let script = "i=0; while [ $i -lt 10 ]; do sleep 4 >/dev/null 2>&1 & i=$((i+1)); done; echo ten; \
+        other='import os, sys; os.setuid(int(sys.argv[1])); os.execvp(\"sleep\", [\"sleep\", \"4\"])'; \
+        while [ $i -lt 26 ]; do python3 -c \"$other\" $((1001 + i % 2)) >/dev/null & i=$((i+1)); done; sleep 1; \
+        grep -l '^Uid:.*100[12]' /proc/[0-9]*/status | wc -l";
+    let (output, error) = run(&bounded.sandbox, None, script).await;
+    assert!(output == "ten\n" && error.contains("fork"), "{output} {error}");
+    // The launcher is again what it was.
+    drop(bounded);
+    let free = start(&launcher, source.first).await;
+    let (output, error) = run(&free.sandbox, None, script).await;
+    assert_eq!(output, "ten\n16\n", "{error}");
 }
 
 #[tokio::test]
@@ -108,15 +127,13 @@ async fn root_inside_makes_users_and_becomes_them_and_is_nobody_outside() {
         grep -E '^Cap(Prm|Eff)' /proc/self/status | tr -d '\\t\\n'; echo again > /proc/self/fd/1";
     let (output, error) = run(&started.sandbox, Some("ann"), script).await;
     let none = "CapPrm:0000000000000000CapEff:0000000000000000";
-    // An ordinary user can give streams to nobody.
-    let again = if owner().is_some() { "again\n" } else { "" };
-    assert_eq!(output, format!("1001\n1001\n/home/ann ann\n{none}{again}"), "{error}");
-    assert_eq!(error.matches("Permission denied").count(), if owner().is_some() { 2 } else { 3 }, "{error}");
+    assert_eq!(output, format!("1001\n1001\n/home/ann ann\n{none}again\n"), "{error}");
+    assert_eq!(error.matches("Permission denied").count(), 2, "{error}");
     let (output, _) = run(&started.sandbox, Some("guest"), "id -G").await;
     assert_eq!(output, "1000 1500\n");
 
     // The host's view: the file belongs to the sandbox's own ids. Only root may look there.
-    if owner().is_some() {
+    if host::effective_user() == 0 {
         let inside = |path: &str| std::fs::metadata(format!("/proc/{}/root{path}", started.pid)).unwrap();
         let hers = inside("/home/ann/hers");
         assert_eq!((hers.uid(), hers.gid()), (source.on_host.0 + 1001, source.on_host.1 + 1001));

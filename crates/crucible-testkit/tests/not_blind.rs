@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 /// Long enough for a probe, and short enough for those that can only notice that nothing comes.
 const PATIENCE: Duration = Duration::from_secs(8);
 
-const LEAKS: [(&str, Leak); 74] = [
+const LEAKS: [(&str, Leak); 75] = [
     ("the_exit_code_passes", Leak::ExitCodesChanged),
     ("death_by_signal_is_reported", Leak::SignalsHidden),
     ("arguments_pass_exactly", Leak::ArgumentsJoined),
@@ -29,6 +29,7 @@ const LEAKS: [(&str, Leak); 74] = [
     ("the_shell_makes_pipelines", Leak::ExitCodesChanged),
     ("no_descriptor_but_the_standard_streams_is_open", Leak::DescriptorInherited),
     ("the_streams_are_separate_and_exact_to_the_byte", Leak::StreamsMerged),
+    ("the_streams_can_be_opened_again_by_name", Leak::StreamsMerged),
     ("a_mebibyte_passes_from_input_to_output", Leak::InputCut),
     ("standard_input_ends_when_it_is_dropped", Leak::InputNeverEnds),
     ("input_that_nobody_reads_breaks_without_a_hang", Leak::InputHangs),

@@ -23,7 +23,7 @@ use command::Placed;
 use crucible_inside::users;
 use door::Door;
 use line::{Line, Lost};
-use prepare::{Begun, Prepared};
+use prepare::{Begun, Identity, Prepared};
 use rustix::event::{PollFd, PollFlags};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::io::Errno;
@@ -263,7 +263,10 @@ impl Agent {
     }
 
     fn try_start(&self, number: u32, command: &Command) -> Result<(i32, Streams), Failure> {
+        // The command's user's own, so that it can open them again by name (`/dev/stdout`).
+        let taken = Identity(self.prepared.owner).take().step("become the commands' user")?;
         let (streams, theirs) = Streams::open(command.terminal)?;
+        drop(taken);
         let mark = self.prepared.marks.map(|marks| marks.of_command(number));
         let is_terminal = command.terminal.is_some();
         let user = command.user.as_deref().map(users::find).transpose().step(FIND_USER)?;

@@ -183,8 +183,8 @@ impl Group {
     }
 }
 
-/// As whom files are reached: as the commands' user, so that no file call can do what a command couldn't.
-pub(super) struct Identity(Option<Owner>);
+/// As whom files are reached, and streams made: as the commands' user, so that no file call can do what a command couldn't.
+pub(super) struct Identity(pub(super) Option<Owner>);
 
 impl Identity {
     /// Becomes it for as long as what is returned lives.

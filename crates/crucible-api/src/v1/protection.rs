@@ -24,7 +24,8 @@ pub struct Layer {
 /// Every layer that there is, by its name.
 pub type Layers = BTreeMap<String, Layer>;
 
-/// How every limit is enforced, by its name: `sandbox`, `process` or `none`.
+/// How every limit is enforced, by its name: `sandbox`, `inside` (the same, without the
+/// host hearing of it), `process` or `none`.
 pub type LimitEnforcement = BTreeMap<String, String>;
 
 impl From<&core::LayerState> for Layer {

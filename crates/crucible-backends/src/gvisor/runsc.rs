@@ -72,9 +72,10 @@ pub(super) async fn start(
         user: None,
         directory: WORK.to_owned(),
         limits: Vec::new(),
+        // gVisor would show them inside.
+        reopens: false,
         orphans: Orphans::ToInit,
         terminal: None,
-        stream_owner: None,
     };
     let running = started.sandbox.exec(command).await.map_err(|error| start_error(operation, error))?;
     Ok(Top { started, running })

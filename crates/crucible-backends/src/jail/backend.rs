@@ -35,7 +35,6 @@ const RANGE_PIDS: u64 = 1024;
 pub struct JailBackend {
     places: Arc<Places>,
     capabilities: Capabilities,
-    ids: Ids,
     host_ids: HostIds,
     interpreter_cache: Option<HostPath>,
     roots: Mutex<Roots>,
@@ -100,7 +99,7 @@ impl JailBackend {
         let capabilities = layers::capabilities(&launcher, &cgroups, ids, config.watch);
         let places = Arc::new(Places::new(launcher, cgroups, ids, host_ids, &config));
         let interpreter_cache = config.interpreter_cache;
-        Ok(Self { places, capabilities, ids, host_ids, interpreter_cache, roots: Mutex::default() })
+        Ok(Self { places, capabilities, host_ids, interpreter_cache, roots: Mutex::default() })
     }
 
     /// The version of control groups in use: `v1`, `v2`, `v1+v2` or `none`.
@@ -319,7 +318,6 @@ impl JailBackend {
                 live: self.capabilities.live_under(&policy),
                 ..self.capabilities.clone()
             },
-            ids: self.ids,
             host_ids: self.host_ids,
             root,
             shape,
@@ -359,7 +357,6 @@ impl JailBackend {
             cgroup: Some(cgroup),
             folder: None,
             nests: Nests::Yes,
-            outside_id: None,
             ids_held: None,
             features: BTreeSet::new(),
             again: None,
@@ -372,7 +369,6 @@ impl JailBackend {
 struct Recipe {
     places: Arc<Places>,
     capabilities: Capabilities,
-    ids: Ids,
     host_ids: HostIds,
     root: Arc<PreparedRoot>,
     shape: Shape,
@@ -415,7 +411,6 @@ impl Recipe {
             cgroup: Some(cgroup),
             folder: None,
             nests: Nests::No,
-            outside_id: matches!(self.ids, Ids::Range { .. }).then_some(outside_id),
             ids_held: held,
             features: self.capabilities.live.clone(),
             again: may_be_a_fork(shape.users, without).then(|| Arc::clone(&self) as Arc<dyn Again>),

@@ -94,10 +94,9 @@ fn root_inside(cgroups: &Cgroups, ids: Ids) -> LayerState {
         (_, 0) => {
             LayerState::absent(format!("there are fewer ids than the {IDS_OF_A_ROOT} that each such sandbox has"), mend)
         }
-        _ if !cgroups.limits_pids() => LayerState::absent(
-            "no control group limits the number of processes here, and without it each user inside could have as many as \
-             the limit says",
-            "`crucible doctor` says how control groups can be had",
+        _ if !cgroups.limits_pids() && !host::counts_processes_by_namespace() => LayerState::absent(
+            "neither a control group nor the kernel bounds the processes of all users inside together",
+            "use Linux 5.14 or newer; `crucible doctor` says how control groups can be had",
         ),
         _ => LayerState::active(format!(
             "chown, dac_override, fowner, kill, setgid and setuid, over {IDS_OF_A_ROOT} ids of the sandbox's own"
@@ -187,6 +186,9 @@ fn limits(cgroups: &Cgroups) -> std::collections::BTreeMap<LimitKind, Enforcemen
                 LimitKind::OpenFiles | LimitKind::FileSize | LimitKind::Stack => Enforcement::Process,
                 LimitKind::CpuTime => by(cgroups.counts_cpu(), Enforcement::Process),
                 LimitKind::Memory => by(cgroups.limits_memory(), Enforcement::Process),
+                LimitKind::Pids if host::counts_processes_by_namespace() => {
+                    by(cgroups.limits_pids(), Enforcement::Inside)
+                }
                 LimitKind::Pids => by(cgroups.limits_pids(), Enforcement::Process),
                 LimitKind::Cpus => by(cgroups.limits_cpu(), Enforcement::None),
             };

@@ -189,7 +189,7 @@ impl Places {
         let Identity { outside_id, users, held } = self.identity(shape)?;
         let ids = match &users {
             plan::Users::Guest => vec![(GUEST_ID, outside_id, 1)],
-            plan::Users::Root { ids } => ids.clone(),
+            plan::Users::Root { ids, .. } => ids.clone(),
         };
         let cgroup =
             self.cgroups.create(&shape.cgroup).map_err(|error| translate("make the sandbox's control group", error))?;
@@ -262,9 +262,10 @@ impl Places {
             (Users::Guest, GuestId::Root) => (0, plan::Users::Guest, None),
             (Users::Root, GuestId::Distinct) => {
                 let (first, held) = self.hold_range(roots)?;
-                (first, plan::Users::Root { ids: layers::ids_of_a_root(first) }, Some(held))
+                let most_processes = (!self.cgroups.limits_pids()).then_some(shape.cgroup.pids);
+                (first, plan::Users::Root { ids: layers::ids_of_a_root(first), most_processes }, Some(held))
             }
-            (Users::Root, GuestId::Root) => (0, plan::Users::Root { ids: vec![(0, 0, 1)] }, None),
+            (Users::Root, GuestId::Root) => (0, plan::Users::Root { ids: vec![(0, 0, 1)], most_processes: None }, None),
         };
         Ok(Identity { outside_id, users, held })
     }

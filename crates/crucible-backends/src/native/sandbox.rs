@@ -52,8 +52,6 @@ pub(crate) struct NativeParts {
     pub(crate) folder: Option<TempDir>,
     /// Whether sandboxes may be made in it, with control groups below its own.
     pub(crate) nests: Nests,
-    /// The id that the guest has on the host, where it has one of its own.
-    pub(crate) outside_id: Option<u32>,
     /// What keeps others from its range of ids, where it has one. Dropped when it is gone.
     pub(crate) ids_held: Option<OwnedFd>,
     /// What it can do while it stays open.
@@ -198,7 +196,7 @@ impl Sandbox for NativeSandbox {
             user: user.clone(),
             directory: directory.as_str().to_owned(),
             limits: self.parts.limits.clone(),
-            stream_owner: self.parts.outside_id,
+            reopens: true,
             terminal: terminal.map(jail_size),
             orphans: match tree {
                 Tree::OfSandbox => Orphans::ToInit,

@@ -181,7 +181,6 @@ impl Backend for SubprocessBackend {
             nests: Nests::No,
             look: None,
             folder: Some(folder),
-            outside_id: None,
             ids_held: None,
             features: live_features(),
             again: None,

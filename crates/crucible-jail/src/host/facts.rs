@@ -16,6 +16,17 @@ pub fn kernel_release() -> String {
     rustix::system::uname().release().to_string_lossy().into_owned()
 }
 
+/// Whether a user namespace can have a bound on the processes of all of its users together: since Linux 5.14.
+#[must_use]
+pub fn counts_processes_by_namespace() -> bool {
+    is_at_least(&kernel_release(), (5, 14))
+}
+
+fn is_at_least(release: &str, wanted: (u32, u32)) -> bool {
+    let mut numbers = release.split(|char: char| !char.is_ascii_digit()).map(str::parse::<u32>);
+    matches!((numbers.next(), numbers.next()), (Some(Ok(major)), Some(Ok(minor))) if (major, minor) >= wanted)
+}
+
 /// Landlock's interface version; 0 where the kernel has none or it is switched off.
 #[must_use]
 pub fn landlock_abi() -> u32 {
@@ -100,4 +111,28 @@ fn user_names(user: u32) -> Vec<String> {
         (id == user.to_string()).then(|| name.to_owned())
     });
     name.into_iter().chain([user.to_string()]).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_release_is_compared_by_number_and_what_is_none_is_too_old() {
+        for (release, new_enough) in [
+            ("5.14.0-427.el9.x86_64", true),
+            ("5.15-rc1", true),
+            ("6.1.0-18-amd64", true),
+            ("10.2", true),
+            ("5.4.0", false),
+            ("5.9.16", false),
+            ("4.4.0", false),
+            ("6", false),
+            ("", false),
+            ("x.y", false),
+        ] {
+            assert_eq!(is_at_least(release, (5, 14)), new_enough, "{release}");
+        }
+        assert!(!kernel_release().is_empty());
+    }
 }

@@ -17,8 +17,8 @@ pub mod tripwire;
 
 pub use error::JailError;
 pub use facts::{
-    can_report_calls, effective_user, is_in_range, kernel_release, landlock_abi, mapped_ids, random_below,
-    root_is_somebody_else_outside, spare_ids,
+    can_report_calls, counts_processes_by_namespace, effective_user, is_in_range, kernel_release, landlock_abi,
+    mapped_ids, random_below, root_is_somebody_else_outside, spare_ids,
 };
 pub use image::digest as launcher_digest;
 pub use launcher::{Launcher, SpareIds, Started};

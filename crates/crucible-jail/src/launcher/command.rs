@@ -60,7 +60,7 @@ impl Command {
         }
         let user = self.user.as_deref().map(users::find).transpose().step(FIND_USER)?;
         if let Some(user) = &user {
-            // So that it can open them again by name. Refused where they are the supervisor's own user's, who isn't inside.
+            // Its terminal, so that it can open it again by name. Refused for pipes of a user who isn't inside, which anybody may open.
             for stream in [input, output, error] {
                 let _given = user.give(stream).is_ok();
             }

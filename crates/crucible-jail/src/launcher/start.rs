@@ -12,6 +12,8 @@ use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags};
 use rustix::pipe::PipeFlags;
+use rustix::process::{Resource, Rlimit, Uid, dumpable_behavior, getrlimit, set_dumpable_behavior, setrlimit};
+use rustix::thread::{capabilities, set_capabilities, set_thread_res_uid};
 use std::io::Write;
 
 /// User, mount, process, IPC and host name namespaces. The network's is entered before, the cgroup's made after.
@@ -57,8 +59,7 @@ impl Launcher {
             Network::Closed => (Some(self.networks.enter_unused()?), None),
             Network::Door => (None, Some(NetworkPool::enter_one_with_a_door()?)),
         };
-        let (forked, pidfd) = sys::clone_into_namespaces(NAMESPACES, cgroup.as_ref().map(OwnedFd::as_fd))
-            .step("clone into new namespaces")?;
+        let (forked, pidfd) = plan.clone_into(NAMESPACES, cgroup.as_ref())?;
         let (Forked::Parent { pid }, Some(pidfd)) = (forked, pidfd) else {
             drop(go_write);
             let surroundings =
@@ -169,17 +170,59 @@ impl Users {
     }
 }
 
+/// Makes a user namespace in which all processes together are at most so many, whoever's they are: the kernel counts them as
+/// processes of the user who made it, up to that user's limit at that time (since Linux 5.14).
+/// `clone` is done as that user, who has no other processes.
+fn counted_as(
+    user: u32,
+    most: u64,
+    clone: impl FnOnce() -> Result<(Forked, Option<OwnedFd>), Errno>,
+) -> Result<(Forked, Option<OwnedFd>), Errno> {
+    let (own, as_user) = (Uid::ROOT, Uid::from_raw(user));
+    let (limit, capabilities) = (getrlimit(Resource::Nproc), capabilities(None)?);
+    let dumpable = dumpable_behavior()?;
+    // Not above what this process itself may have, which the kernel wouldn't take.
+    let most = limit.maximum.map_or(most, |maximum| most.min(maximum));
+    setrlimit(Resource::Nproc, Rlimit { current: Some(most), ..limit })?;
+    // The saved id stays, and with it the way back. The kernel takes from whoever becomes somebody else what is in force of the
+    // capabilities, and hides the process, whose ids could not be mapped then.
+    let cloned = set_thread_res_uid(as_user, as_user, own)
+        .and_then(|()| set_capabilities(None, capabilities))
+        .and_then(|()| set_dumpable_behavior(dumpable))
+        .and_then(|()| clone());
+    if !matches!(cloned, Ok((Forked::Child, _))) {
+        set_thread_res_uid(own, own, own)?;
+        set_dumpable_behavior(dumpable)?;
+        setrlimit(Resource::Nproc, limit)?;
+    }
+    cloned
+}
+
 /// Ids as the kernel takes them.
 pub(super) fn id_lines(ids: &[Ids]) -> String {
     ids.iter().map(|(inside, outside, count)| format!("{inside} {outside} {count}\n")).collect()
 }
 
 impl JailPlan {
+    /// Clones this process into the sandbox's namespaces, straight into a cgroup of version 2 if one is given.
+    pub(super) fn clone_into(
+        &self,
+        flags: u64,
+        cgroup: Option<&OwnedFd>,
+    ) -> Result<(Forked, Option<OwnedFd>), Failure> {
+        let clone = || sys::clone_into_namespaces(flags, cgroup.map(OwnedFd::as_fd));
+        match self.users {
+            Users::Root { most_processes: Some(most), .. } => counted_as(self.outside_id, most, clone),
+            Users::Root { .. } | Users::Guest => clone(),
+        }
+        .step("clone into new namespaces")
+    }
+
     /// The ids of its user namespace, as the kernel takes them.
     pub(super) fn id_map(&self) -> String {
         match &self.users {
             Users::Guest => format!("{GUEST_ID} {} 1", self.outside_id),
-            Users::Root { ids } => id_lines(ids),
+            Users::Root { ids, .. } => id_lines(ids),
         }
     }
 }

@@ -9,7 +9,7 @@ use super::start::SetIds;
 use super::{Launcher, Step, command, landlock, network, root, start};
 use crate::plan::{Failure, HOST_NAME, JailPlan, LauncherReply, Need, ProcessLimit, Protection, Users, WORK, WRITABLE};
 use crate::sys::{self, Forked};
-use rustix::fd::{AsFd, OwnedFd};
+use rustix::fd::OwnedFd;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::mount::MountPropagationFlags;
@@ -92,8 +92,7 @@ impl Launcher {
         };
         let flags = NAMESPACES.iter().filter(|(protection, _)| plan.has(*protection));
         let flags = flags.fold(0, |all, (_, flag)| all | u64::from(flag.unsigned_abs()));
-        let (forked, pidfd) =
-            sys::clone_into_namespaces(flags, cgroup.as_ref().map(OwnedFd::as_fd)).step("clone into new namespaces")?;
+        let (forked, pidfd) = plan.clone_into(flags, cgroup.as_ref())?;
         let (Forked::Parent { pid }, Some(pidfd)) = (forked, pidfd) else {
             drop(go_write);
             let launcher = &self.own_process;

@@ -71,7 +71,7 @@ pub(crate) fn shell(script: &str) -> Command {
         user: None,
         directory: "/work".to_owned(),
         limits: Vec::new(),
-        stream_owner: None,
+        reopens: true,
         terminal: None,
         orphans: Orphans::ToInit,
     }

@@ -23,6 +23,17 @@ os.write(2, every[::-1])";
     guest.finish().await
 }
 
+pub(super) async fn the_streams_can_be_opened_again_by_name(subject: &ConformanceSubject) -> Checked {
+    let guest = Guest::python(subject).await?;
+    let script = "
+with open('/dev/stdin') as stream: said = stream.read()
+for path in ['/dev/stdout', '/proc/self/fd/2']:
+    with open(path, 'w') as stream: stream.write(said)";
+    let ended = guest.run_command(guest.command(script, &[]), b"said").await?;
+    ensure!(ended.stdout == b"said" && ended.stderr == b"said", "it is otherwise: {}", ended.story());
+    guest.finish().await
+}
+
 pub(super) async fn a_mebibyte_passes_from_input_to_output(subject: &ConformanceSubject) -> Checked {
     let guest = Guest::python(subject).await?;
     // Every block is different, so that a lost, doubled or exchanged one shows.

@@ -243,6 +243,7 @@ declare_behaviours! { $
     }
     streams {
         the_streams_are_separate_and_exact_to_the_byte [];
+        the_streams_can_be_opened_again_by_name [Need::Ability(Ability::KernelCalls)];
         a_mebibyte_passes_from_input_to_output [];
         standard_input_ends_when_it_is_dropped [];
         input_that_nobody_reads_breaks_without_a_hang [];
@@ -319,8 +320,8 @@ declare_behaviours! { $
         the_memory_limit_kills_the_guest_and_is_told [Need::SandboxLimit(LimitKind::Memory)];
         a_crash_is_not_told_as_out_of_memory [];
         the_peak_of_memory_is_told [Need::SandboxLimit(LimitKind::Memory)];
-        the_limit_on_processes_stops_forks_and_is_told [Need::SandboxLimit(LimitKind::Pids), Need::Ability(Ability::Processes)];
-        threads_count_as_processes [Need::SandboxLimit(LimitKind::Pids), Need::Ability(Ability::Threads)];
+        the_limit_on_processes_stops_forks_and_is_told [Need::AnyLimit(LimitKind::Pids), Need::Ability(Ability::Processes)];
+        threads_count_as_processes [Need::AnyLimit(LimitKind::Pids), Need::Ability(Ability::Threads)];
         the_disk_limit_holds_over_all_writable_folders [Need::SandboxLimit(LimitKind::Disk)];
         the_inode_limit_refuses_more_files [Need::SandboxLimit(LimitKind::Inodes)];
         the_file_size_limit_refuses_more_bytes [Need::AnyLimit(LimitKind::FileSize)];

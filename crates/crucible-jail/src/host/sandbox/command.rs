@@ -7,9 +7,8 @@ use super::conversation::Conversation;
 use super::terminal::{Keyboard, Screen, Size, Terminal};
 use crate::plan::{Ended, Failure, InitMessage, InitRequest, Orphans, ProcessLimit, Streams, WAITING_COMMAND};
 use crate::socket;
-use rustix::fs::OFlags;
+use rustix::fs::{Mode, OFlags};
 use rustix::pipe::PipeFlags;
-use rustix::process::{Gid, Uid};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError, Weak};
@@ -31,8 +30,8 @@ pub struct Command {
     pub directory: String,
     /// Limits per process.
     pub limits: Vec<(ProcessLimit, u64)>,
-    /// The host id that the streams are given to, so that the guest can open them again by name (`/dev/stdout`).
-    pub stream_owner: Option<u32>,
+    /// Whether it can open its streams again by name (`/dev/stdout`), whoever it is. Not for what hands them on to others.
+    pub reopens: bool,
     /// How large its terminal is, if it has one instead of three streams.
     pub terminal: Option<Size>,
     /// Whose its orphans are.
@@ -173,14 +172,14 @@ impl Sandbox {
     }
 
     async fn start(&self, command: Command, by: By) -> Result<Running, JailError> {
-        let Command { argv, env, user, directory, limits, stream_owner, terminal, orphans } = command;
+        let Command { argv, env, user, directory, limits, reopens, terminal, orphans } = command;
         let (theirs, ours, streams) = match terminal {
             Some(size) => {
                 let (ours, theirs) = self.terminal(size)?;
                 (theirs, OurEnds::Terminal(ours), Streams::Terminal)
             }
             None => {
-                let (theirs, ours) = pipes(stream_owner)?;
+                let (theirs, ours) = pipes(reopens)?;
                 (theirs, ours, Streams::Pipes)
             }
         };
@@ -260,14 +259,14 @@ fn pipe_pair() -> Result<(OwnedFd, OwnedFd), JailError> {
     rustix::pipe::pipe_with(PipeFlags::CLOEXEC).map_err(JailError::os("make a pipe"))
 }
 
-fn pipes(owner: Option<u32>) -> Result<(TheirEnds, OurEnds), JailError> {
+/// What a command's streams are. One that can be opened again can be by any user who has it, and by nobody else: it has no name but in
+/// `/proc`, where the kernel shows it to those alone who may look into the process.
+fn pipes(reopens: bool) -> Result<(TheirEnds, OurEnds), JailError> {
     let ((their_input, our_input), (our_output, their_output), (our_error, their_error)) =
         (pipe_pair()?, pipe_pair()?, pipe_pair()?);
     let theirs = [their_input, their_output, their_error];
-    for stream in &theirs {
-        let Some(owner) = owner else { break };
-        rustix::fs::fchown(stream, Some(Uid::from_raw(owner)), Some(Gid::from_raw(owner)))
-            .map_err(JailError::os("give a stream to the guest"))?;
+    for stream in theirs.iter().filter(|_| reopens) {
+        rustix::fs::fchmod(stream, Mode::from_raw_mode(0o666)).map_err(JailError::os("give a stream to the guest"))?;
     }
     Ok((theirs, OurEnds::Pipes(our_input, our_output, our_error)))
 }

@@ -81,7 +81,7 @@ fn backend(text: &mut String, report: &BackendReport) {
     for (name, enforcement) in &report.limits {
         match enforcement.as_str() {
             "sandbox" => mark(text, Mark::Good, name, "for the whole sandbox"),
-            "inside" => mark(text, Mark::Good, name, "for the whole sandbox, by its own kernel"),
+            "inside" => mark(text, Mark::Good, name, "for the whole sandbox; where it was met isn't told"),
             "process" => mark(text, Mark::Middling, name, "for each process by itself"),
             _ => mark(text, Mark::Bad, name, "not enforced"),
         }
