@@ -14,9 +14,10 @@ use std::path::{Path, PathBuf};
 const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
     ("core", &[]),
     ("inside", &[]),
-    ("jail", &["inside"]),
-    ("agent", &["inside"]),
-    ("probe", &[]),
+    ("sealed", &[]),
+    ("jail", &["inside", "sealed"]),
+    ("agent", &["inside", "sealed"]),
+    ("probe", &["sealed"]),
     ("evidence", &["core"]),
     ("scan", &["core"]),
     ("api", &["core"]),
