@@ -1,7 +1,7 @@
 //! Builds the launcher as a static binary, and the library that makes an interpreter one, for `host/image.rs` to embed, and
 //! tells the digest of both.
 
-use crucible_sealed::{Linkage, build, digest, is_embedded};
+use crucible_embed::{Linkage, build, digest, is_embedded};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     for input in ["src", "Cargo.toml", "build.rs", "../crucible-inside/src"] {
@@ -10,9 +10,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     if is_embedded() {
         return Ok(());
     }
-    let launcher = build(&["build", "--bin", "crucible-launcher"], "launcher", Linkage::Static)?;
-    let zygote = build(&["rustc", "--lib", "--crate-type", "cdylib"], "zygote", Linkage::Dynamic)?;
-    let (launcher, zygote) = (launcher.join("crucible-launcher"), zygote.join("libcrucible_jail.so"));
+    let launcher = build(&["build", "--bin", "crucible-launcher"], "launcher", Linkage::Static, "crucible-launcher")?;
+    let library = ["rustc", "--lib", "--crate-type", "cdylib"];
+    let zygote = build(&library, "zygote", Linkage::Dynamic, "libcrucible_jail.so")?;
     println!("cargo::rustc-env=CRUCIBLE_LAUNCHER={}", launcher.display());
     println!("cargo::rustc-env=CRUCIBLE_ZYGOTE={}", zygote.display());
     println!("cargo::rustc-env=CRUCIBLE_LAUNCHER_SHA256={}", digest(&[&launcher, &zygote])?);

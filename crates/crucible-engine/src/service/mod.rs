@@ -157,8 +157,9 @@ impl Service {
             }
             loop {
                 match tokio::time::timeout_at(deadline, events.next()).await {
-                    // Most events say nothing about the state.
-                    Ok(Some(Delivery::Events(told))) if !told.iter().any(|event| kind::changes_state(&event.kind)) => {}
+                    // Reading it for each step on the way would take the processor from the run.
+                    Ok(Some(Delivery::Events(told)))
+                        if !told.iter().any(|event| kind::is_end_of_waiting(&event.kind)) => {}
                     // The service is about to be gone.
                     Ok(None) => return Ok(evaluation),
                     _ => break,

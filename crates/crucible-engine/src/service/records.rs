@@ -28,10 +28,10 @@ pub mod kind {
     /// It was tried too often.
     pub const DEAD: &str = "dead";
 
-    /// Whether an evaluation has another state after such an event.
+    /// Whether an evaluation goes no further after such an event, unless a person has it do so.
     #[must_use]
-    pub fn changes_state(kind: &str) -> bool {
-        matches!(kind, STARTED | RETRIED | PUT_BACK | HELD | APPROVED) || is_last(kind)
+    pub fn is_end_of_waiting(kind: &str) -> bool {
+        kind == HELD || is_last(kind)
     }
 
     /// Whether an evaluation has no other event after such a one.

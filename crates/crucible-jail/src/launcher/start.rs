@@ -3,8 +3,8 @@
 use super::network::NetworkPool;
 use super::{Launcher, Step, confine, init, root};
 use crate::plan::{
-    Failure, GUEST_FOLDERS, GUEST_ID, Ids, JailPlan, LauncherReply, Network, ROOTS_CAPABILITIES, ROOTS_FOLDERS,
-    SandboxPlan, Users,
+    Failure, GUEST_FOLDERS, GUEST_ID, Ids, JailPlan, LauncherReply, Network, Protection, ROOTS_CAPABILITIES,
+    ROOTS_FOLDERS, SandboxPlan, Users,
 };
 use crate::sys::{self, Forked};
 use rustix::fd::{AsFd, OwnedFd};
@@ -191,9 +191,13 @@ fn counted_as(
         .and_then(|()| set_dumpable_behavior(dumpable))
         .and_then(|()| clone());
     if !matches!(cloned, Ok((Forked::Child, _))) {
-        set_thread_res_uid(own, own, own)?;
-        set_dumpable_behavior(dumpable)?;
-        setrlimit(Resource::Nproc, limit)?;
+        let back = set_thread_res_uid(own, own, own)
+            .and_then(|()| set_dumpable_behavior(dumpable))
+            .and_then(|()| setrlimit(Resource::Nproc, limit));
+        // One that can't go back can't go on: it would make other sandboxes as somebody else.
+        if back.is_err() {
+            sys::exit_now(70);
+        }
     }
     cloned
 }
@@ -212,7 +216,9 @@ impl JailPlan {
     ) -> Result<(Forked, Option<OwnedFd>), Failure> {
         let clone = || sys::clone_into_namespaces(flags, cgroup.map(OwnedFd::as_fd));
         match self.users {
-            Users::Root { most_processes: Some(most), .. } => counted_as(self.outside_id, most, clone),
+            Users::Root { most_processes: Some(most), .. } if self.has(Protection::UserNamespace) => {
+                counted_as(self.outside_id, most, clone)
+            }
             Users::Root { .. } | Users::Guest => clone(),
         }
         .step("clone into new namespaces")

@@ -265,8 +265,9 @@ fn pipes(reopens: bool) -> Result<(TheirEnds, OurEnds), JailError> {
     let ((their_input, our_input), (our_output, their_output), (our_error, their_error)) =
         (pipe_pair()?, pipe_pair()?, pipe_pair()?);
     let theirs = [their_input, their_output, their_error];
-    for stream in theirs.iter().filter(|_| reopens) {
-        rustix::fs::fchmod(stream, Mode::from_raw_mode(0o666)).map_err(JailError::os("give a stream to the guest"))?;
+    // Each in its own direction alone: whoever inherits another user's output can't read it.
+    for (stream, mode) in theirs.iter().zip([0o444, 0o222, 0o222]).filter(|_| reopens) {
+        rustix::fs::fchmod(stream, Mode::from_raw_mode(mode)).map_err(JailError::os("give a stream to the guest"))?;
     }
     Ok((theirs, OurEnds::Pipes(our_input, our_output, our_error)))
 }

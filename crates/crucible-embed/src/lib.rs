@@ -24,16 +24,16 @@ pub fn is_embedded() -> bool {
     env::var_os("CARGO_FEATURE_HOST").is_none()
 }
 
-/// Builds a part of the script's own package: `what` are cargo's words for it, and `feature` is the only one it has. Gives the
-/// folder in which it is.
+/// Builds a part of the script's own package, and gives the file that it becomes: `what` are cargo's words for it, `feature` is the
+/// only one it has, and `file` is what it is called.
 ///
 /// # Errors
 /// Where cargo's variables aren't there, or it doesn't build.
-pub fn build(what: &[&str], feature: &str, linkage: Linkage) -> Result<PathBuf, Box<dyn Error>> {
+pub fn build(what: &[&str], feature: &str, linkage: Linkage, file: &str) -> Result<PathBuf, Box<dyn Error>> {
     let (target, package) = (env::var("TARGET")?, env::var("CARGO_PKG_NAME")?);
     let (folder, flags) = match linkage {
-        Linkage::Static => ("sealed", "-C target-feature=+crt-static -C relocation-model=static"),
-        Linkage::Dynamic => ("sealed-library", ""),
+        Linkage::Static => ("embedded", "-C target-feature=+crt-static -C relocation-model=static"),
+        Linkage::Dynamic => ("embedded-library", ""),
     };
     // Of cargo's own target folder, so that a debug and a release build share it: PROFILE/build/PACKAGE/out is below that.
     let out = PathBuf::from(env::var("OUT_DIR")?);
@@ -65,7 +65,10 @@ pub fn build(what: &[&str], feature: &str, linkage: Linkage) -> Result<PathBuf, 
     if !cargo.status()?.success() {
         return Err(format!("building the {feature} of {package} failed; see the messages above").into());
     }
-    Ok(folder.join(target).join("launcher"))
+    // The script's own copy, so that its digest stays that of what is embedded, whoever builds it anew.
+    let copy = out.join(file);
+    std::fs::copy(folder.join(target).join("launcher").join(file), &copy)?;
+    Ok(copy)
 }
 
 /// The SHA-256 of files, one after the other, in hexadecimal.
