@@ -100,18 +100,24 @@ pub(crate) async fn submit(
         }
     }
     let submission = submission(&api, request)?;
+    // Before anything can happen to it, so that nobody has to look what did.
+    let events = wait.map(|_| api.service.watch(submission.spec.id));
     let submitted = api.service.submit(&caller.project, quotas(&api, &caller.project).await?, submission).await?;
     let id = submitted.id();
     // Within the request's span: so its id leads to the evaluation's, and that to all that is said of the run.
     tracing::info!(evaluation = %id, "accepted");
     let place = [(header::LOCATION, format!("/v1/evaluations/{id}"))];
-    let now = match (wait, submitted) {
+    let project = Some(&caller.project);
+    let now = match (wait.zip(events), submitted) {
         (None, Submitted::New(_)) => {
             let accepted = Accepted { id: id.to_string(), state: EvaluationState::Queued };
             return Ok((StatusCode::ACCEPTED, place, Json(accepted)).into_response());
         }
-        (None, Submitted::Existing(_)) => api.service.parts().store.get(Some(&caller.project), id).await?,
-        (Some(wait), _) => wait_for(&api, Some(&caller.project), id, wait).await?,
+        (None, Submitted::Existing(_)) => api.service.parts().store.get(project, id).await?,
+        (Some((wait, events)), Submitted::New(_)) => {
+            while_open(&api, project, id, api.service.wait_on(events, project, id, wait)).await?
+        }
+        (Some((wait, _)), Submitted::Existing(_)) => wait_for(&api, project, id, wait).await?,
     };
     if wait.is_some() && (now.summary.state.is_final() || now.summary.state == crucible_core::EvaluationState::Held) {
         return Ok((place, document(&now)?).into_response());
@@ -127,7 +133,17 @@ async fn wait_for(
     id: EvaluationId,
     wait: Duration,
 ) -> Result<StoredEvaluation> {
-    match api.closing.run_until_cancelled(api.service.wait_for(project, id, wait)).await {
+    while_open(api, project, id, api.service.wait_for(project, id, wait)).await
+}
+
+/// What is waited for, or the evaluation as it is when this service closes.
+async fn while_open(
+    api: &Api,
+    project: Option<&ProjectId>,
+    id: EvaluationId,
+    waiting: impl Future<Output = Result<StoredEvaluation>>,
+) -> Result<StoredEvaluation> {
+    match api.closing.run_until_cancelled(waiting).await {
         Some(waited) => waited,
         None => api.service.parts().store.get(project, id).await,
     }

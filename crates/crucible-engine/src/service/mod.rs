@@ -32,7 +32,7 @@ use crate::engine::Engine;
 use crucible_core::{
     BackendSetting, CancelledEvaluation, Change, Decided, Delivery, Document, Error, ErrorKind, EvaluationId,
     EvaluationState, EventBus, EventFilter, NewEvent, ProjectId, Queue, Quotas, Result, Review, ReviewDecision, Store,
-    StoredEvaluation, Task,
+    StoredEvaluation, Subscription, Task,
 };
 use fresh::Fresh;
 use places::BackendPlaces;
@@ -80,6 +80,10 @@ pub struct Service {
     stranded: Mutex<Vec<Task>>,
     /// How many each project may have running, where that is bounded, as the queue knows it.
     bounds: Mutex<BTreeMap<ProjectId, u32>>,
+}
+
+fn is_over(evaluation: &StoredEvaluation) -> bool {
+    evaluation.summary.state.is_final() || evaluation.summary.state == EvaluationState::Held
 }
 
 impl Service {
@@ -147,23 +151,46 @@ impl Service {
     ) -> Result<StoredEvaluation> {
         let deadline = Instant::now() + patience;
         // Before it is looked at, so that no change is missed.
-        let filter = EventFilter { evaluation: Some(id), ..EventFilter::default() };
-        let mut events = self.parts.bus.subscribe(filter);
-        let is_over = |state: EvaluationState| state.is_final() || state == EvaluationState::Held;
+        let events = self.watch(id);
+        let evaluation = self.parts.store.get(project, id).await?;
+        if is_over(&evaluation) || patience.is_zero() {
+            return Ok(evaluation);
+        }
+        self.wait_on(events, project, id, deadline.duration_since(Instant::now())).await
+    }
+
+    /// What is told of an evaluation from now on, for whoever submits it and will wait for it.
+    #[must_use]
+    pub fn watch(&self, id: EvaluationId) -> Box<dyn Subscription> {
+        self.parts.bus.subscribe(EventFilter { evaluation: Some(id), ..EventFilter::default() })
+    }
+
+    /// As [`Service::wait_for`], for one that wasn't over when `events` began.
+    ///
+    /// # Errors
+    /// As [`Store::get`].
+    pub async fn wait_on(
+        &self,
+        mut events: Box<dyn Subscription>,
+        project: Option<&ProjectId>,
+        id: EvaluationId,
+        patience: Duration,
+    ) -> Result<StoredEvaluation> {
+        let deadline = Instant::now() + patience;
         loop {
-            let evaluation = self.parts.store.get(project, id).await?;
-            if is_over(evaluation.summary.state) || Instant::now() >= deadline {
-                return Ok(evaluation);
-            }
-            loop {
+            let is_last_look = loop {
                 match tokio::time::timeout_at(deadline, events.next()).await {
                     // Reading it for each step on the way would take the processor from the run.
                     Ok(Some(Delivery::Events(told)))
                         if !told.iter().any(|event| kind::is_end_of_waiting(&event.kind)) => {}
-                    // The service is about to be gone.
-                    Ok(None) => return Ok(evaluation),
-                    _ => break,
+                    Ok(Some(_)) => break false,
+                    // The time is over, or the service is about to be gone.
+                    Ok(None) | Err(_) => break true,
                 }
+            };
+            let evaluation = self.parts.store.get(project, id).await?;
+            if is_last_look || is_over(&evaluation) {
+                return Ok(evaluation);
             }
         }
     }
