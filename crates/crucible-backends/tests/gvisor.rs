@@ -185,28 +185,29 @@ async fn several_commands_live_with_input_later_and_one_tree_is_ended_alone() {
 }
 
 #[tokio::test]
-async fn forks_stop_at_the_limit_whatever_the_host_allows() {
+async fn a_command_for_which_the_limit_leaves_no_room_is_not_started() {
     let Some(backend) = backend().await else { return };
     let request = SandboxRequest {
         id: SandboxId::generate(),
         language: None,
-        limits: Limits { pids: 16, ..Limits::default() },
+        limits: Limits { pids: 3, ..Limits::default() },
         policy: Policy::default(),
         readiness: Readiness::Bare,
         project: None,
     };
     let sandbox = backend.create(request).await.unwrap();
-    // What can't be forked is told by the shell, which then goes on or ends. Those that have ended and aren't waited for are
-    // in the list, too, and count for nothing.
-    let script = "i=0; while [ $i -lt 40 ]; do sleep 2 & i=$((i+1)); done 2>/dev/null; \
-                  grep -l '^State:.[RSD]' /proc/[0-9]*/status 2>/dev/null | wc -l";
-    let Execution { stdin, mut stdout, .. } = sandbox.exec(shell(script)).await.unwrap();
-    drop(stdin);
-    let mut said = String::new();
-    timeout(LONG, stdout.read_to_string(&mut said)).await.unwrap().unwrap();
-    let count: Option<u32> = said.trim().parse().ok();
-    // With the agent. Where the shell couldn't even fork for the count, it was at the limit as well.
-    assert!(count.is_none_or(|count| count <= 18), "{said}");
+    let sleep = || Command { argv: ["sleep", "1000"].map(str::to_owned).to_vec(), ..Command::default() };
+    let mut asleep = Vec::new();
+    for _ in 0..3 {
+        asleep.push(sandbox.exec(sleep()).await.unwrap());
+    }
+    let refused = sandbox.exec(sleep()).await.map(drop).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::InvalidInput, "{refused}");
+    assert_eq!(refused.hint(), Some("the limits leave no room for another process"), "{refused}");
+    let mut first = asleep.remove(0);
+    timeout(LONG, first.process.control().end_tree()).await.unwrap().unwrap();
+    assert_eq!(timeout(LONG, first.process.wait()).await.unwrap().unwrap(), ExitStatus::Signaled(9));
+    sandbox.exec(sleep()).await.unwrap();
     sandbox.destroy().await.unwrap();
 }
 

@@ -84,6 +84,7 @@ impl Strings {
 fn prepare(command: &Command, placed: &Placed<'_>) -> Result<(), Failure> {
     let Theirs { input, out, error } = placed.theirs;
     let prepared = placed.prepared;
+    let agents = rustix::process::getuid();
     sys::restore_signals();
     rustix::process::setsid().step("make a session")?;
     if placed.is_terminal {
@@ -113,6 +114,10 @@ fn prepare(command: &Command, placed: &Placed<'_>) -> Result<(), Failure> {
         }
         (None, Some(owner)) => become_owner(owner).step("become the command's user")?,
         (None, None) => {}
+    }
+    if let Some(group) = &prepared.group {
+        let most = group.most_of_user(rustix::process::getuid() == agents);
+        set_limit(ProcessLimit::Processes, most)?;
     }
     // By the command's own rights.
     rustix::process::chdir(&*command.directory).step("enter the command's folder")?;

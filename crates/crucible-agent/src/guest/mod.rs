@@ -263,6 +263,10 @@ impl Agent {
     }
 
     fn try_start(&self, number: u32, command: &Command) -> Result<(i32, Streams), Failure> {
+        // As a control group refuses it where processes are born in one.
+        if self.prepared.group.as_ref().is_some_and(|group| !group.has_room()) {
+            return Err(Errno::AGAIN).step("fork");
+        }
         // The command's user's own, so that it can open them again by name (`/dev/stdout`).
         let taken = Identity(self.prepared.owner).take().step("become the commands' user")?;
         let (streams, theirs) = Streams::open(command.terminal)?;

@@ -147,7 +147,11 @@ pub(super) fn keep_capabilities(kept: CapabilitySet, bounding: CapabilitySet) ->
 }
 
 /// The control group of all commands, in a kernel that has them for the guest.
+///
+/// It tells how many there are, but doesn't hold them: gVisor asks one of a process's control groups, drawn by chance, whether
+/// it may fork, so that a program which tries again gets through (release 20240729). What does hold is each user's own limit.
 pub(super) struct Group {
+    most: u32,
     members: OwnedFd,
     count: OwnedFd,
 }
@@ -167,12 +171,23 @@ impl Group {
             |file: &str, flags| rustix::fs::open(format!("{group}/{file}"), flags | OFlags::CLOEXEC, Mode::empty());
         let limit = open("pids.max", OFlags::WRONLY)?;
         rustix::io::write(&limit, most.to_string().as_bytes())?;
-        Ok(Self { members: open("cgroup.procs", OFlags::WRONLY)?, count: open("pids.current", OFlags::RDONLY)? })
+        Ok(Self { most, members: open("cgroup.procs", OFlags::WRONLY)?, count: open("pids.current", OFlags::RDONLY)? })
     }
 
     /// Moves this process there.
     pub(super) fn join(&self) -> Result<(), Errno> {
         rustix::io::pwrite(&self.members, b"0", 0).map(drop)
+    }
+
+    /// Whether it has room for one more.
+    pub(super) fn has_room(&self) -> bool {
+        self.count().is_some_and(|count| count < self.most)
+    }
+
+    /// How many processes and threads a command's user may have for that command to fork. Its first process counts as the
+    /// agent's user's, by whom it was started.
+    pub(super) fn most_of_user(&self, is_agents: bool) -> u64 {
+        u64::from(if is_agents { self.most } else { self.most.saturating_sub(1) })
     }
 
     /// How many are in it.

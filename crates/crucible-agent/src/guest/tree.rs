@@ -265,12 +265,12 @@ mod tests {
     fn a_hard_limit_is_read_from_its_own_line() {
         let limits = "Limit                     Soft Limit           Hard Limit           Units     \n\
             Max cpu time              unlimited            unlimited            seconds   \n\
-            Max processes             17                   1099511627771        processes \n\
+            Max resident set          17                   1099511627771        bytes     \n\
             Max nice priority         0                    0                    \n";
-        assert_eq!(hard_limit(limits, "Max processes"), Some(1_099_511_627_771));
+        assert_eq!(hard_limit(limits, "Max resident set"), Some(1_099_511_627_771));
         assert_eq!(hard_limit(limits, "Max cpu time"), Some(u64::MAX));
         assert_eq!(hard_limit(limits, "Max nice priority"), Some(0));
         assert_eq!(hard_limit(limits, "Max realtime timeout"), None);
-        assert_eq!(hard_limit("Max processes  what", "Max processes"), None);
+        assert_eq!(hard_limit("Max resident set  what", "Max resident set"), None);
     }
 }

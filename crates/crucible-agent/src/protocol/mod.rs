@@ -136,7 +136,7 @@ pub struct Beginning {
     pub space: Option<Space>,
     /// Who commands are in place of an owner, where there is root inside.
     pub root_inside: Option<RootInside>,
-    /// The most processes and threads of all commands together, by a control group inside.
+    /// The most processes and threads of all commands together, by each user's own limit; a control group inside counts them.
     pub processes: Option<u32>,
     /// What is taken away of what the container's runtime put there.
     pub remove: Vec<String>,

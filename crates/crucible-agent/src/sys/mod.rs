@@ -259,7 +259,7 @@ pub(crate) fn signal(process: i32, signal: i32) -> Result<(), Errno> {
 pub(crate) const WINDOW_CHANGED: i32 = libc::SIGWINCH;
 
 /// The kinds of limits that a command can be marked with: what they limit is refused to a guest anyway, or isn't limited.
-const MARKS: [libc::__rlimit_resource_t; 2] = [libc::RLIMIT_RTTIME, libc::RLIMIT_NPROC];
+const MARKS: [libc::__rlimit_resource_t; 2] = [libc::RLIMIT_RTTIME, libc::RLIMIT_RSS];
 
 /// The kind of limit that commands can be marked with here.
 #[derive(Clone, Copy, Debug)]
@@ -268,7 +268,7 @@ pub(crate) struct Mark(libc::__rlimit_resource_t);
 impl Mark {
     /// What `/proc/PID/limits` calls it.
     pub(crate) const fn title(self) -> &'static str {
-        if self.0 == libc::RLIMIT_RTTIME { "Max realtime timeout" } else { "Max processes" }
+        if self.0 == libc::RLIMIT_RTTIME { "Max realtime timeout" } else { "Max resident set" }
     }
 }
 

@@ -70,7 +70,7 @@ fn layer_state(layer: Layer, flags: &str, runsc: &Runsc, cgroups: &Cgroups) -> L
         Layer::DiskQuota => LayerState::active("bytes; the number of files is bounded by memory alone"),
         Layer::CgroupMemory => by_cgroup(cgroups.limits_memory()),
         Layer::CgroupCpu => by_cgroup(cgroups.limits_cpu()),
-        Layer::CgroupPids => LayerState::active("in a kernel of its own"),
+        Layer::CgroupPids => LayerState::active("by each inside user's limit, in a kernel of its own"),
         Layer::WebAssembly => LayerState::absent("programs are native ones", "use the backend wasm"),
         Layer::TimeNamespace => {
             LayerState::absent("gVisor's clocks count from the machine's start", "use the jail where that matters")
