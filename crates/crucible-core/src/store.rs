@@ -67,6 +67,12 @@ impl EvaluationState {
             Self::Finished | Self::Failed | Self::Cancelled | Self::Dead => true,
         }
     }
+
+    /// Whether whoever waits for a result is answered: it has one, or it is a person's turn.
+    #[must_use]
+    pub const fn ends_waiting(self) -> bool {
+        self.is_final() || matches!(self, Self::Held)
+    }
 }
 
 impl fmt::Display for EvaluationState {
@@ -356,8 +362,6 @@ pub struct Unfinished {
     pub state: EvaluationState,
     /// What goes first.
     pub priority: Priority,
-    /// How often it was started.
-    pub attempt: u32,
 }
 
 /// What a project has, for its quotas.

@@ -47,8 +47,8 @@ pub use pool::{PoolCounts, PoolSettings};
 pub use preview::Preview;
 pub use screening::{Screened, Wall, decide, in_words as finding_in_words};
 pub use service::{
-    Breakers, ComponentHealth, Drained, Health, MOST_BATCH, PastTest, RESERVED_LABELS, Records, Recovered, Reuse,
-    Service, ServiceParts, ServiceSettings, Starter, Submission, Submitted, check_labels, kind,
+    Breakers, ComponentHealth, Drained, Health, MOST_BATCH, PastTest, Patience, RESERVED_LABELS, Records, Recovered,
+    Reuse, Service, ServiceParts, ServiceSettings, Starter, Submission, Submitted, check_labels, kind,
 };
 pub use session::{
     CommandEnd, CommandEnded, CommandFinished, CommandHandle, CommandOutput, EndReason, ExecSpec, Executable,

@@ -19,7 +19,7 @@ use crucible_core::{
     Cancellation, Document, Error, ErrorKind, EvaluationId, EvaluationSummary, ListOrder, ProjectId, Result, Review,
     ReviewDecision, Role, StoredEvaluation, TimeSpan, rfc3339,
 };
-use crucible_engine::{MOST_BATCH, Reuse, Submission, Submitted, check_labels};
+use crucible_engine::{MOST_BATCH, Patience, Reuse, Submission, Submitted, check_labels};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
@@ -100,53 +100,24 @@ pub(crate) async fn submit(
         }
     }
     let submission = submission(&api, request)?;
-    // Before anything can happen to it, so that nobody has to look what did.
-    let events = wait.map(|_| api.service.watch(submission.spec.id));
-    let submitted = api.service.submit(&caller.project, quotas(&api, &caller.project).await?, submission).await?;
-    let id = submitted.id();
-    // Within the request's span: so its id leads to the evaluation's, and that to all that is said of the run.
-    tracing::info!(evaluation = %id, "accepted");
-    let place = [(header::LOCATION, format!("/v1/evaluations/{id}"))];
-    let project = Some(&caller.project);
-    let now = match (wait.zip(events), submitted) {
-        (None, Submitted::New(_)) => {
-            let accepted = Accepted { id: id.to_string(), state: EvaluationState::Queued };
-            return Ok((StatusCode::ACCEPTED, place, Json(accepted)).into_response());
-        }
-        (None, Submitted::Existing(_)) => api.service.parts().store.get(project, id).await?,
-        (Some((wait, events)), Submitted::New(_)) => {
-            while_open(&api, project, id, api.service.wait_on(events, project, id, wait)).await?
-        }
-        (Some((wait, _)), Submitted::Existing(_)) => wait_for(&api, project, id, wait).await?,
+    let (project, quotas) = (&caller.project, quotas(&api, &caller.project).await?);
+    let place = |id: EvaluationId| [(header::LOCATION, format!("/v1/evaluations/{id}"))];
+    let accepted = |id: EvaluationId, state| {
+        let accepted = Accepted { id: id.to_string(), state };
+        (StatusCode::ACCEPTED, place(id), Json(accepted)).into_response()
     };
-    if wait.is_some() && (now.summary.state.is_final() || now.summary.state == crucible_core::EvaluationState::Held) {
-        return Ok((place, document(&now)?).into_response());
-    }
-    let accepted = Accepted { id: id.to_string(), state: now.summary.state.into() };
-    Ok((StatusCode::ACCEPTED, place, Json(accepted)).into_response())
+    let Some(wait) = wait else {
+        let submitted = api.service.submit(project, quotas, submission).await?;
+        return Ok(accepted(submitted.id(), state_of(&api, submitted).await?));
+    };
+    let now = api.service.submit_and_wait(project, quotas, submission, &patience(&api, wait)).await?;
+    let (id, state) = (now.summary.id, now.summary.state);
+    if state.ends_waiting() { Ok((place(id), document(&now)?).into_response()) } else { Ok(accepted(id, state.into())) }
 }
 
-/// Waits for a result, and no longer than this service goes on.
-async fn wait_for(
-    api: &Api,
-    project: Option<&ProjectId>,
-    id: EvaluationId,
-    wait: Duration,
-) -> Result<StoredEvaluation> {
-    while_open(api, project, id, api.service.wait_for(project, id, wait)).await
-}
-
-/// What is waited for, or the evaluation as it is when this service closes.
-async fn while_open(
-    api: &Api,
-    project: Option<&ProjectId>,
-    id: EvaluationId,
-    waiting: impl Future<Output = Result<StoredEvaluation>>,
-) -> Result<StoredEvaluation> {
-    match api.closing.run_until_cancelled(waiting).await {
-        Some(waited) => waited,
-        None => api.service.parts().store.get(project, id).await,
-    }
+/// Nobody waits for longer than this service goes on.
+fn patience(api: &Api, time: Duration) -> Patience {
+    Patience::of(time, api.closing.clone())
 }
 
 /// Submit many evaluations at once
@@ -411,7 +382,7 @@ pub(crate) async fn show(
 ) -> Result<Response, Problem> {
     let id = evaluation_id(&id)?;
     let evaluation = match waiting?.0.time()? {
-        Some(wait) => wait_for(&api, caller.sees(), id, wait).await?,
+        Some(wait) => api.service.wait_for(caller.sees(), id, &patience(&api, wait)).await?,
         None => api.service.parts().store.get(caller.sees(), id).await?,
     };
     if knows(&headers, &entity_tag(&evaluation.summary)) {

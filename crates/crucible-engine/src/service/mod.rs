@@ -62,6 +62,26 @@ pub struct ServiceParts {
     pub node: String,
 }
 
+/// How long somebody waits.
+#[derive(Clone, Debug)]
+pub struct Patience {
+    until: Instant,
+    ends: CancellationToken,
+}
+
+impl Patience {
+    /// Waits so long from now on, and no longer than until `ends` is cancelled.
+    #[must_use]
+    pub fn of(time: Duration, ends: CancellationToken) -> Self {
+        Self { until: Instant::now() + time, ends }
+    }
+
+    /// `None` where it came to its end before.
+    async fn wait<T>(&self, something: impl Future<Output = T>) -> Option<T> {
+        self.ends.run_until_cancelled(tokio::time::timeout_at(self.until, something)).await?.ok()
+    }
+}
+
 /// Accepts, runs and records evaluations.
 pub struct Service {
     parts: ServiceParts,
@@ -80,10 +100,6 @@ pub struct Service {
     stranded: Mutex<Vec<Task>>,
     /// How many each project may have running, where that is bounded, as the queue knows it.
     bounds: Mutex<BTreeMap<ProjectId, u32>>,
-}
-
-fn is_over(evaluation: &StoredEvaluation) -> bool {
-    evaluation.summary.state.is_final() || evaluation.summary.state == EvaluationState::Held
 }
 
 impl Service {
@@ -139,7 +155,8 @@ impl Service {
         Change { events: vec![self.event(kind)], ..Change::at(SystemTime::now()) }
     }
 
-    /// Waits until an evaluation has a final state or is held, or the time is over, and gives it as it is then.
+    /// Waits until an evaluation has a final state or is held, the time is over, or it isn't to be waited for any more, and gives
+    /// it as it is then.
     ///
     /// # Errors
     /// As [`Store::get`].
@@ -147,49 +164,43 @@ impl Service {
         &self,
         project: Option<&ProjectId>,
         id: EvaluationId,
-        patience: Duration,
+        patience: &Patience,
     ) -> Result<StoredEvaluation> {
-        let deadline = Instant::now() + patience;
         // Before it is looked at, so that no change is missed.
         let events = self.watch(id);
         let evaluation = self.parts.store.get(project, id).await?;
-        if is_over(&evaluation) || patience.is_zero() {
+        if evaluation.summary.state.ends_waiting() {
             return Ok(evaluation);
         }
-        self.wait_on(events, project, id, deadline.duration_since(Instant::now())).await
+        self.wait_on(events, project, id, patience).await
     }
 
-    /// What is told of an evaluation from now on, for whoever submits it and will wait for it.
-    #[must_use]
-    pub fn watch(&self, id: EvaluationId) -> Box<dyn Subscription> {
+    /// What is told of an evaluation from now on.
+    fn watch(&self, id: EvaluationId) -> Box<dyn Subscription> {
         self.parts.bus.subscribe(EventFilter { evaluation: Some(id), ..EventFilter::default() })
     }
 
     /// As [`Service::wait_for`], for one that wasn't over when `events` began.
-    ///
-    /// # Errors
-    /// As [`Store::get`].
-    pub async fn wait_on(
+    async fn wait_on(
         &self,
         mut events: Box<dyn Subscription>,
         project: Option<&ProjectId>,
         id: EvaluationId,
-        patience: Duration,
+        patience: &Patience,
     ) -> Result<StoredEvaluation> {
-        let deadline = Instant::now() + patience;
         loop {
             let is_last_look = loop {
-                match tokio::time::timeout_at(deadline, events.next()).await {
+                match patience.wait(events.next()).await {
                     // Reading it for each step on the way would take the processor from the run.
-                    Ok(Some(Delivery::Events(told)))
+                    Some(Some(Delivery::Events(told)))
                         if !told.iter().any(|event| kind::is_end_of_waiting(&event.kind)) => {}
-                    Ok(Some(_)) => break false,
+                    Some(Some(_)) => break false,
                     // The time is over, or the service is about to be gone.
-                    Ok(None) | Err(_) => break true,
+                    Some(None) | None => break true,
                 }
             };
             let evaluation = self.parts.store.get(project, id).await?;
-            if is_last_look || is_over(&evaluation) {
+            if is_last_look || evaluation.summary.state.ends_waiting() {
                 return Ok(evaluation);
             }
         }

@@ -35,8 +35,8 @@ impl Service {
                     recovered.held += 1;
                     continue;
                 }
-                let task = Task::new(unfinished.id, unfinished.project, unfinished.priority);
-                tasks.push(Task { attempt: unfinished.attempt, ..task });
+                // How often it failed only the queue knows, which then has it. How often it was begun says nothing about that.
+                tasks.push(Task::new(unfinished.id, unfinished.project, unfinished.priority));
                 states.push(unfinished.state);
             }
             for (enqueued, state) in self.parts.queue.enqueue(tasks).await?.into_iter().zip(states) {

@@ -3,13 +3,13 @@
 use async_trait::async_trait;
 use crucible_core::{
     AdmissionRecord, Backend, Capabilities, Clock, Component, Document, Error, ErrorKind, EvaluationId, EvaluationSpec,
-    EvaluationState, Event, EventBus, Finding, HostPath, Import, Limits, NewEvent, Outcome, Policy, Priority, Program,
-    ProjectId, Queue, Quotas, Region, Result, Sandbox, SandboxRequest, ScanFile, ScanReport, Scanner, SelfTest,
-    Store as _, StoredEvaluation, StoredEvent,
+    Event, EventBus, Finding, HostPath, Import, Limits, NewEvent, Outcome, Policy, Priority, Program, ProjectId, Queue,
+    Quotas, Region, Result, Sandbox, SandboxRequest, ScanFile, ScanReport, Scanner, SelfTest, Store as _,
+    StoredEvaluation, StoredEvent,
 };
 use crucible_engine::{
-    Breakers, Drained, Engine, LanguageTable, NodeFacts, Records, Reuse, Service, ServiceParts, ServiceSettings,
-    Submission, Submitted,
+    Breakers, Drained, Engine, LanguageTable, NodeFacts, Patience, Records, Reuse, Service, ServiceParts,
+    ServiceSettings, Submission, Submitted,
 };
 use crucible_state::SystemClock;
 use crucible_state::memory::{MemoryBus, MemoryQueue};
@@ -218,7 +218,7 @@ impl Bench {
         let store = Arc::new(SqliteStore::new(&opened, Arc::clone(&bus)));
         let queue: Arc<dyn Queue> = match queue {
             QueueIn::Memory => Arc::new(MemoryQueue::new(clock)),
-            QueueIn::Sqlite => Arc::new(SqliteQueue::load(&opened, clock).await.unwrap()),
+            QueueIn::Sqlite => Arc::new(SqliteQueue::load_beside_store(&opened, clock).await.unwrap()),
         };
         let breakers = Arc::new(Breakers::default());
         let node = NodeFacts { kernel: "6".to_owned() };
@@ -278,10 +278,15 @@ impl Bench {
         self.store.get(None, id).await.unwrap()
     }
 
+    /// Waits for as long as a test may take.
+    pub(crate) fn patience() -> Patience {
+        Patience::of(PATIENCE, CancellationToken::new())
+    }
+
     /// Waits for a final state, or one that is held.
     pub(crate) async fn result(&self, id: EvaluationId) -> StoredEvaluation {
-        let found = self.service.wait_for(None, id, PATIENCE).await.unwrap();
-        assert!(found.summary.state.is_final() || found.summary.state == EvaluationState::Held, "{found:?}");
+        let found = self.service.wait_for(None, id, &Self::patience()).await.unwrap();
+        assert!(found.summary.state.ends_waiting(), "{found:?}");
         found
     }
 

@@ -1,13 +1,14 @@
 //! One result for each, tried again only where Crucible failed.
 
-use crate::bench::{Bench, Plan, QueueIn, said, spec, submission};
+use crate::bench::{Bench, PATIENCE, Plan, QueueIn, said, spec, submission};
 use crucible_core::{
-    Change, Error, ErrorKind, EvaluationState, FencingToken, FinalState, LimitKind, NewEvent, Started,
-    Step as StoreStep, Store as _, Stream, TaskCounts,
+    Change, Error, ErrorKind, EvaluationState, FencingToken, FinalState, LimitKind, NewEvent, ProjectId, Quotas,
+    Started, Step as StoreStep, Store as _, Stream, TaskCounts,
 };
-use crucible_engine::Submitted;
+use crucible_engine::{Patience, Submission, Submitted};
 use crucible_testkit::fake::{Fault, Script, Step};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
+use tokio_util::sync::CancellationToken;
 
 fn hello() -> Script {
     Script::of([Step::Write(Stream::Stdout, b"hello".to_vec()), Step::Exit(3)])
@@ -34,6 +35,29 @@ async fn what_is_submitted_is_run_once_and_its_events_are_complete() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_submits_and_waits_gets_the_result_or_how_far_it_is() {
+    let mut bench = Bench::new(Plan::of(hello()).on(QueueIn::Sqlite)).await;
+    let (project, quotas) = (ProjectId::default(), Quotas::default());
+    let submit = async |bench: &Bench, submission, patience: &Patience| {
+        bench.service.submit_and_wait(&project, quotas, submission, patience).await.unwrap()
+    };
+    let key = || Submission { idempotency_key: Some("k".to_owned()), ..submission(spec()) };
+    let ends = CancellationToken::new();
+    // Nothing runs yet.
+    let waits = submit(&bench, key(), &Patience::of(Duration::from_millis(1), ends.clone())).await.summary;
+    assert_eq!(waits.state, EvaluationState::Queued);
+    ends.cancel();
+    let waits_no_more = submit(&bench, key(), &Patience::of(PATIENCE, ends)).await.summary;
+    assert_eq!((waits_no_more.id, waits_no_more.state), (waits.id, EvaluationState::Queued));
+    bench.dispatch(PATIENCE);
+    let same = submit(&bench, key(), &Bench::patience()).await;
+    assert_eq!((same.summary.id, said(same.outcome.as_ref()).as_str()), (waits.id, "hello"));
+    let other = submit(&bench, submission(spec()), &Bench::patience()).await;
+    assert_eq!((other.summary.state, said(other.outcome.as_ref()).as_str()), (EvaluationState::Finished, "hello"));
+    assert_ne!(other.summary.id, waits.id);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn only_the_latest_token_commits_and_only_once() {
     let bench = Bench::new(Plan::of(hello())).await;
     let id = bench.submit().await;
@@ -53,8 +77,7 @@ async fn only_the_latest_token_commits_and_only_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_whose_lease_is_lost_is_ended_and_its_result_is_somebody_elses() {
     let script = Script::of([Step::WaitForever]);
-    let mut bench =
-        Bench::new(Plan::of(script).with(|settings| settings.lease = std::time::Duration::from_millis(300))).await;
+    let mut bench = Bench::new(Plan::of(script).with(|settings| settings.lease = Duration::from_millis(300))).await;
     let id = bench.submit().await;
     bench.dispatch(crate::bench::PATIENCE);
     bench.until_commands(1).await;
@@ -85,7 +108,7 @@ async fn what_crucible_failed_at_is_tried_again_until_it_works() {
         let moment = |wanted: &str, nth: usize| events.iter().filter(|event| event.kind == wanted).nth(nth).unwrap().at;
         for (nth, least) in [(0, 20), (1, 40)] {
             let waited = moment("started", nth + 1).duration_since(moment("retried", nth)).unwrap();
-            assert!(waited >= std::time::Duration::from_millis(least - 1), "try {nth} began after {waited:?}");
+            assert!(waited >= Duration::from_millis(least - 1), "try {nth} began after {waited:?}");
         }
     }
 }

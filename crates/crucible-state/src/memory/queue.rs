@@ -155,11 +155,11 @@ impl Queue for MemoryQueue {
     }
 
     async fn give_back(&self, lease: LeaseKey, why: GivenBack, delay: Duration) -> Result<LeaseState> {
-        Ok(lease_state(self.change(|state, now| state.give_back(now, &lease, why, delay))))
+        Ok(lease_state(self.change(|state, now| state.give_back(now, &lease, why, delay)).as_ref()))
     }
 
     async fn bury(&self, lease: LeaseKey, reason: String) -> Result<LeaseState> {
-        Ok(lease_state(self.change(|state, now| state.bury(now, &lease, &reason))))
+        Ok(lease_state(self.change(|state, now| state.bury(now, &lease, &reason)).as_ref()))
     }
 
     async fn cancel(&self, id: EvaluationId) -> Result<CancelledTask> {
@@ -190,7 +190,7 @@ impl Queue for MemoryQueue {
     }
 }
 
-pub(crate) const fn lease_state<T: Copy>(kept: Option<T>) -> LeaseState {
+pub(crate) const fn lease_state<T>(kept: Option<&T>) -> LeaseState {
     match kept {
         Some(_) => LeaseState::Good,
         None => LeaseState::Lost,

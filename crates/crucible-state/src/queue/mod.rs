@@ -52,11 +52,11 @@ impl Entry {
     }
 }
 
-/// What changed of a task that stays, for whoever keeps it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A task that stays, as it is from now on, for whoever keeps it.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Kept {
     pub(crate) sequence: Sequence,
-    pub(crate) attempt: u32,
+    pub(crate) task: Task,
 }
 
 /// What became of leases, for whoever keeps the tasks.
@@ -254,6 +254,13 @@ impl QueueState {
         leases
     }
 
+    fn kept(&self, id: EvaluationId, delay: Duration) -> Option<Kept> {
+        let entry = self.tasks.get(&id)?;
+        let project = self.projects.name(entry.slot);
+        let task = Task { id, project, priority: entry.priority, attempt: entry.attempt, delay };
+        Some(Kept { sequence: entry.sequence, task })
+    }
+
     fn is_good(&self, lease: &LeaseKey) -> bool {
         let entry = self.tasks.get(&lease.id);
         matches!(entry, Some(Entry { state: State::Leased { token, .. }, .. }) if *token == lease.token)
@@ -306,9 +313,8 @@ impl QueueState {
             GivenBack::Tried => entry.attempt = entry.attempt.saturating_add(1),
             GivenBack::Untried => {}
         }
-        let kept = Kept { sequence: entry.sequence, attempt: entry.attempt };
         self.put_off(lease.id, now, delay);
-        Some(kept)
+        self.kept(lease.id, delay)
     }
 
     /// `None` where the lease is lost.
@@ -319,7 +325,7 @@ impl QueueState {
         }
         self.leave(lease.id);
         self.lay_to_rest(lease.id, reason);
-        self.tasks.get(&lease.id).map(|entry| Kept { sequence: entry.sequence, attempt: entry.attempt })
+        self.kept(lease.id, Duration::ZERO)
     }
 
     /// What it was, and its place, where it was there.
@@ -375,9 +381,8 @@ impl QueueState {
         let entry = self.tasks.get_mut(&id)?;
         entry.attempt = 0;
         entry.arrived = now;
-        let kept = Kept { sequence: entry.sequence, attempt: 0 };
         self.put_off(id, now, Duration::ZERO);
-        Some(kept)
+        self.kept(id, Duration::ZERO)
     }
 }
 

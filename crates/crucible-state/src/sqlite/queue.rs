@@ -1,15 +1,15 @@
 //! The durable queue.
 //!
-//! Invariant: what was answered without an error is as it was after any crash. The rules are [`QueueState`]'s, which is in memory;
-//! every change of a task is made on the writer's thread, so that the rows and the state change in the same order. Leases
-//! are in memory alone: whoever had one is gone with the process, and their result is decided by the store's token. An error
-//! leaves undecided which of the two a task is after the next start: as it was before, or as it was asked to be.
+//! Invariant: what was answered without an error is as it was after any crash, by the store where that brings tasks back. The
+//! rules are [`QueueState`]'s, which is in memory; rows change on the writer's thread alone, in the order in which the state does.
+//! Leases are in memory alone: whoever had one is gone with the process, and their result is decided by the store's token. An
+//! error leaves undecided which of the two a task is after the next start: as it was before, or as it was asked to be.
 
 use super::failure::{Done, Failure};
 use super::folder::{Shared, SqliteFolder};
 use super::writer::Lasting;
 use crate::memory::{SharedState, draining, lease_state, passes_a_task};
-use crate::queue::{Kept, Sequence};
+use crate::queue::{Acknowledged, Kept, QueueState, Sequence};
 use async_trait::async_trait;
 use crucible_core::{
     CancelledTask, Check, Clock, Component, DeadTask, Enqueued, EvaluationId, Flow, GivenBack, Lease, LeaseKey,
@@ -18,7 +18,7 @@ use crucible_core::{
 use rusqlite::{Connection, params};
 use rustc_hash::FxHashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 const OPERATION: &str = "use the queue";
 
@@ -27,7 +27,15 @@ const OPERATION: &str = "use the queue";
 pub struct SqliteQueue {
     shared: Arc<Shared>,
     memory: Arc<Memory>,
-    lasting: Lasting,
+}
+
+/// Which tasks have rows.
+#[derive(Debug)]
+enum Rows {
+    /// All.
+    All,
+    /// Those of which a store doesn't know all: that they are delayed, were given back or are buried. These are they.
+    Needed(Mutex<FxHashSet<Sequence>>),
 }
 
 #[derive(Debug)]
@@ -35,11 +43,45 @@ struct Memory {
     state: SharedState,
     /// Tasks that are being written and aren't in the state yet.
     coming: Mutex<FxHashSet<EvaluationId>>,
+    rows: Rows,
 }
 
 impl Memory {
     fn coming(&self) -> MutexGuard<'_, FxHashSet<EvaluationId>> {
         self.coming.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What one that is to be written must survive.
+    const fn lasting(&self) -> Lasting {
+        match self.rows {
+            Rows::All => Lasting::Machine,
+            Rows::Needed(_) => Lasting::Process,
+        }
+    }
+
+    /// A row is about to be written.
+    fn gets_row(&self, sequence: Sequence) {
+        if let Rows::Needed(rows) = &self.rows {
+            rows.lock().unwrap_or_else(PoisonError::into_inner).insert(sequence);
+        }
+    }
+
+    /// Those that may have rows, which are about to be taken away.
+    fn lose_rows(&self, mut gone: Vec<Sequence>) -> Vec<Sequence> {
+        if let Rows::Needed(rows) = &self.rows {
+            let mut rows = rows.lock().unwrap_or_else(PoisonError::into_inner);
+            gone.retain(|sequence| rows.remove(sequence));
+        }
+        gone
+    }
+
+    /// Changes a task that stays, and is about to be written.
+    fn keep(&self, change: impl FnOnce(&mut QueueState, Instant) -> Option<Kept>) -> Option<Kept> {
+        let (now, mut state) = (self.state.now(), self.state.lock());
+        let kept = change(&mut state, now)?;
+        // Before anybody else can take it out, who then knows that there is a row to be taken away.
+        self.gets_row(kept.sequence);
+        Some(kept)
     }
 }
 
@@ -57,14 +99,16 @@ fn since_1970(time: SystemTime) -> i64 {
     microseconds(time.duration_since(UNIX_EPOCH).unwrap_or_default())
 }
 
-fn insert(connection: &Connection, sequence: Sequence, task: &Task, wall: i64) -> Done<()> {
+fn write(connection: &Connection, sequence: Sequence, task: &Task, wall: i64, reason: Option<&str>) -> Done<()> {
     let delay = microseconds(task.delay);
     let mut statement = connection.prepare_cached(
-        "INSERT INTO tasks (sequence, id, project, priority, attempt, delay, due) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO tasks (sequence, id, project, priority, attempt, delay, due, reason) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+        ON CONFLICT (sequence) DO UPDATE SET
+            attempt = excluded.attempt, delay = excluded.delay, due = excluded.due, reason = excluded.reason",
     )?;
     let due = wall.saturating_add(delay);
     let (id, project, priority) = (task.id.to_bytes(), task.project.as_str(), task.priority.0);
-    statement.execute(params![sequence.0, id, project, priority, task.attempt, delay, due])?;
+    statement.execute(params![sequence.0, id, project, priority, task.attempt, delay, due, reason])?;
     Ok(())
 }
 
@@ -73,13 +117,6 @@ fn delete(connection: &Connection, sequences: &[Sequence]) -> Done<()> {
     for sequence in sequences {
         statement.execute([sequence.0])?;
     }
-    Ok(())
-}
-
-fn update(connection: &Connection, kept: Kept, delay: Duration, wall: i64, reason: Option<&str>) -> Done<()> {
-    let sql = "UPDATE tasks SET attempt = ?, delay = ?, due = ?, reason = ? WHERE sequence = ?";
-    let (delay, mut statement) = (microseconds(delay), connection.prepare_cached(sql)?);
-    statement.execute(params![kept.attempt, delay, wall.saturating_add(delay), reason, kept.sequence.0])?;
     Ok(())
 }
 
@@ -111,9 +148,17 @@ impl SqliteQueue {
     /// # Errors
     /// `Io` where that can't be read.
     pub async fn load(folder: &SqliteFolder, clock: Arc<dyn Clock>) -> Result<Self> {
+        Self::load_with(folder, clock, |_| Rows::All).await
+    }
+
+    async fn load_with(
+        folder: &SqliteFolder,
+        clock: Arc<dyn Clock>,
+        kept: impl FnOnce(&[Row]) -> Rows + Send,
+    ) -> Result<Self> {
         let shared = folder.shared();
-        let memory = Memory { state: SharedState::new(clock), coming: Mutex::default() };
         let rows = shared.readers.read(rows).await.map_err(|failure| failure.told(OPERATION))?;
+        let memory = Memory { state: SharedState::new(clock), coming: Mutex::default(), rows: kept(&rows) };
         let (now, wall) = (memory.state.now(), since_1970(memory.state.clock().wall()));
         {
             let mut state = memory.state.lock();
@@ -129,43 +174,74 @@ impl SqliteQueue {
                 }
             }
         }
-        Ok(Self { shared, memory: Arc::new(memory), lasting: Lasting::Machine })
+        Ok(Self { shared, memory: Arc::new(memory) })
     }
 
-    /// The same, for whoever queues at each start what a store has as unfinished: it answers without a sync. What it answered
-    /// survives its process; what the end of the machine takes, the store brings back.
-    #[must_use]
-    pub fn restored_from_a_store(mut self) -> Self {
-        self.lasting = Lasting::Process;
-        self
+    /// The queue of a folder, for whoever queues at each start what a store has as unfinished. It keeps only what the store can't
+    /// bring back, and answers without a sync: what it answered survives its process, and what the end of the machine takes are
+    /// delays.
+    ///
+    /// # Errors
+    /// As [`SqliteQueue::load`].
+    pub async fn load_beside_store(folder: &SqliteFolder, clock: Arc<dyn Clock>) -> Result<Self> {
+        Self::load_with(folder, clock, |rows| Rows::Needed(Mutex::new(rows.iter().map(|row| row.sequence).collect())))
+            .await
     }
 
-    /// Gives the tasks to workers already while they are written: where that fails, the store has them still.
-    async fn enqueue_at_once(&self, tasks: Vec<Task>, wall: i64) -> Result<Vec<Enqueued>> {
-        let mut incoming = Incoming { answers: Vec::with_capacity(tasks.len()), tasks: Vec::new() };
+    /// Gives the tasks to workers at once. Of one that is to wait a store doesn't know for how long.
+    async fn enqueue_beside_store(&self, tasks: Vec<Task>, wall: i64) -> Result<Vec<Enqueued>> {
+        let (mut answers, mut delayed) = (Vec::with_capacity(tasks.len()), Vec::new());
         {
             let (now, mut state) = (self.memory.state.now(), self.memory.state.lock());
             for task in tasks {
                 let sequence = state.take_sequence();
                 let answer = state.insert(now, task.clone(), sequence);
-                incoming.answers.push(answer);
-                if answer == Enqueued::Added {
-                    incoming.tasks.push((sequence, task));
+                answers.push(answer);
+                if answer == Enqueued::Added && !task.delay.is_zero() {
+                    self.memory.gets_row(sequence);
+                    delayed.push(Kept { sequence, task });
                 }
             }
         }
         self.memory.state.tell();
+        if delayed.is_empty() {
+            return Ok(answers);
+        }
         let write = move |memory: &Memory, connection: &Connection| {
-            for (sequence, task) in incoming.tasks {
-                // One that was worked off already has no row to be taken away any more.
+            for Kept { sequence, task } in delayed {
+                // Of one that was worked off or cancelled already nobody takes a row away any more.
                 let is_there = memory.state.lock().contains(task.id);
                 if is_there {
-                    insert(connection, sequence, &task, wall)?;
+                    write(connection, sequence, &task, wall, None)?;
                 }
             }
-            Ok(incoming.answers)
+            Ok(answers)
         };
         self.change(write, |_, _| ()).await
+    }
+
+    /// Takes tasks out of the state, and their rows away.
+    async fn take_out<T: Send + 'static>(
+        &self,
+        take: impl FnOnce(&mut QueueState, Instant) -> (T, Vec<Sequence>) + Send + 'static,
+    ) -> Result<T> {
+        if matches!(self.memory.rows, Rows::All) {
+            let write = move |memory: &Memory, connection: &Connection| {
+                let now = memory.state.now();
+                let (answer, gone) = take(&mut memory.state.lock(), now);
+                delete(connection, &gone)?;
+                Ok(answer)
+            };
+            return self.change(write, |_, _| ()).await;
+        }
+        let now = self.memory.state.now();
+        let (answer, gone) = take(&mut self.memory.state.lock(), now);
+        self.memory.state.tell();
+        let gone = self.memory.lose_rows(gone);
+        if !gone.is_empty() {
+            self.change(move |_, connection| delete(connection, &gone), |_, _| ()).await?;
+        }
+        Ok(answer)
     }
 
     /// Changes something on the writer's thread.
@@ -180,7 +256,11 @@ impl SqliteQueue {
             after(&then, done);
             then.state.tell();
         };
-        self.shared.writer.write_then(self.lasting, work, after).await.map_err(|failure| failure.told(OPERATION))
+        self.shared
+            .writer
+            .write_then(self.memory.lasting(), work, after)
+            .await
+            .map_err(|failure| failure.told(OPERATION))
     }
 }
 
@@ -196,7 +276,7 @@ impl Component for SqliteQueue {
             .change(
                 |_, connection| {
                     let task = Task::new(EvaluationId::generate(), ProjectId::default(), Priority::default());
-                    insert(connection, Sequence(i64::MAX), &task, 0)?;
+                    write(connection, Sequence(i64::MAX), &task, 0, None)?;
                     delete(connection, &[Sequence(i64::MAX)])
                 },
                 |_, _| (),
@@ -216,8 +296,8 @@ impl Queue for SqliteQueue {
         if self.memory.state.lock().flow() == Flow::Draining {
             return Err(draining());
         }
-        if self.lasting == Lasting::Process {
-            return self.enqueue_at_once(tasks, wall).await;
+        if matches!(self.memory.rows, Rows::Needed(_)) {
+            return self.enqueue_beside_store(tasks, wall).await;
         }
         let ids: Vec<EvaluationId> = tasks.iter().map(|task| task.id).collect();
         let write = move |memory: &Memory, connection: &Connection| {
@@ -234,7 +314,7 @@ impl Queue for SqliteQueue {
                 }
             }
             let written =
-                incoming.tasks.iter().try_for_each(|(sequence, task)| insert(connection, *sequence, task, wall));
+                incoming.tasks.iter().try_for_each(|(sequence, task)| write(connection, *sequence, task, wall, None));
             if let Err(failure) = written {
                 // Whoever brings the same in the same transaction isn't told that it is there.
                 let mut coming = memory.coming();
@@ -274,43 +354,38 @@ impl Queue for SqliteQueue {
     }
 
     async fn acknowledge(&self, leases: Vec<LeaseKey>) -> Result<Vec<LeaseKey>> {
-        let write = move |memory: &Memory, connection: &Connection| {
-            let now = memory.state.now();
-            let done = memory.state.lock().acknowledge(now, &leases);
-            delete(connection, &done.gone)?;
-            Ok(done.lost)
-        };
-        self.change(write, |_, _| ()).await
+        self.take_out(move |state, now| {
+            let Acknowledged { gone, lost } = state.acknowledge(now, &leases);
+            (lost, gone)
+        })
+        .await
     }
 
     async fn give_back(&self, lease: LeaseKey, why: GivenBack, delay: Duration) -> Result<LeaseState> {
         let write = move |memory: &Memory, connection: &Connection| {
-            let (now, wall) = (memory.state.now(), since_1970(memory.state.clock().wall()));
-            let kept = memory.state.lock().give_back(now, &lease, why, delay);
-            kept.map_or(Ok(()), |kept| update(connection, kept, delay, wall, None))?;
-            Ok(lease_state(kept))
+            let wall = since_1970(memory.state.clock().wall());
+            let kept = memory.keep(|state, now| state.give_back(now, &lease, why, delay));
+            kept.iter().try_for_each(|kept| write(connection, kept.sequence, &kept.task, wall, None))?;
+            Ok(lease_state(kept.as_ref()))
         };
         self.change(write, |_, _| ()).await
     }
 
     async fn bury(&self, lease: LeaseKey, reason: String) -> Result<LeaseState> {
         let write = move |memory: &Memory, connection: &Connection| {
-            let now = memory.state.now();
-            let kept = memory.state.lock().bury(now, &lease, &reason);
-            kept.map_or(Ok(()), |kept| update(connection, kept, Duration::ZERO, 0, Some(&reason)))?;
-            Ok(lease_state(kept))
+            let kept = memory.keep(|state, now| state.bury(now, &lease, &reason));
+            kept.iter().try_for_each(|kept| write(connection, kept.sequence, &kept.task, 0, Some(&reason)))?;
+            Ok(lease_state(kept.as_ref()))
         };
         self.change(write, |_, _| ()).await
     }
 
     async fn cancel(&self, id: EvaluationId) -> Result<CancelledTask> {
-        let write = move |memory: &Memory, connection: &Connection| {
-            let now = memory.state.now();
-            let (was, sequence) = memory.state.lock().cancel(now, id);
-            delete(connection, sequence.as_slice())?;
-            Ok(was)
-        };
-        self.change(write, |_, _| ()).await
+        self.take_out(move |state, now| {
+            let (was, sequence) = state.cancel(now, id);
+            (was, sequence.into_iter().collect())
+        })
+        .await
     }
 
     async fn set_flow(&self, flow: Flow) -> Result<()> {
@@ -336,12 +411,10 @@ impl Queue for SqliteQueue {
 
     async fn revive(&self, ids: Vec<EvaluationId>) -> Result<Vec<EvaluationId>> {
         let write = move |memory: &Memory, connection: &Connection| {
-            let now = memory.state.now();
             let mut revived = Vec::new();
             for id in ids {
-                let kept = memory.state.lock().revive(now, id);
-                if let Some(kept) = kept {
-                    update(connection, kept, Duration::ZERO, 0, None)?;
+                if let Some(kept) = memory.keep(|state, now| state.revive(now, id)) {
+                    write(connection, kept.sequence, &kept.task, 0, None)?;
                     revived.push(id);
                 }
             }

@@ -137,8 +137,7 @@ pub fn service_store(configuration: &Configuration) -> Result<(SqliteFolder, Arc
 /// As [`service_store`] and [`super::scanner`]; `Configuration` for settings that can't be.
 pub async fn service(configuration: &Configuration, unsafe_backends: Unsafe) -> Result<Composed> {
     let (folder, store, bus) = service_store(configuration)?;
-    let queue = SqliteQueue::load(&folder, Arc::new(SystemClock)).await?;
-    let queue = Arc::new(queue.restored_from_a_store());
+    let queue = Arc::new(SqliteQueue::load_beside_store(&folder, Arc::new(SystemClock)).await?);
     let mut backends: Vec<Arc<dyn Backend>> = Vec::new();
     let mut starters: Vec<Box<dyn Starter>> = Vec::new();
     for name in BACKENDS {

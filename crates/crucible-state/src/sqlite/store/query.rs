@@ -108,7 +108,7 @@ pub(super) fn list(connection: &Connection, query: &Query) -> Done<Page<Evaluati
 }
 
 pub(super) fn unfinished(connection: &Connection, after: Option<EvaluationId>, most: usize) -> Done<Vec<Unfinished>> {
-    let sql = "SELECT id, project, state, priority, attempt FROM evaluations
+    let sql = "SELECT id, project, state, priority FROM evaluations
                WHERE finished IS NULL AND id > ? ORDER BY id LIMIT ?";
     let mut statement = connection.prepare_cached(sql)?;
     let after = after.map_or_else(Vec::new, |id| id.to_bytes().to_vec());
@@ -121,7 +121,6 @@ pub(super) fn unfinished(connection: &Connection, after: Option<EvaluationId>, m
             project: project.parse()?,
             state: state(&state_text)?,
             priority: Priority(row.get(3)?),
-            attempt: row.get(4)?,
         });
     }
     Ok(unfinished)

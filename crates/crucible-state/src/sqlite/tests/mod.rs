@@ -65,6 +65,61 @@ async fn the_queue_does_what_every_queue_must() {
 }
 
 #[tokio::test]
+async fn the_queue_beside_a_store_does_what_every_queue_must() {
+    let folders = Mutex::new(Vec::new());
+    let make = async |clock: Arc<dyn Clock>| {
+        let folder = tempfile::tempdir().unwrap();
+        let queue = SqliteQueue::load_beside_store(&open(&folder), clock).await.unwrap();
+        folders.lock().unwrap().push(folder);
+        Box::new(queue) as Box<dyn Queue>
+    };
+    assert_eq!(queue_failures(make).await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn beside_a_store_a_queue_keeps_what_that_does_not_know() {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = Arc::new(TestClock::default());
+    let load = async || SqliteQueue::load_beside_store(&open(&folder), Arc::clone(&clock) as _).await.unwrap();
+    let mut brought = tasks(7);
+    for task in brought.iter_mut().skip(4) {
+        task.delay = Duration::from_secs(60);
+    }
+    {
+        let queue = load().await;
+        queue.enqueue(brought.clone()).await.unwrap();
+        let leases = leases(&queue).await;
+        let again = Duration::from_secs(20);
+        queue.give_back(leases[0].key(), crucible_core::GivenBack::Tried, again).await.unwrap();
+        queue.bury(leases[1].key(), "tried".to_owned()).await.unwrap();
+        // The third is worked off, and the fourth leased when it closes: the store brings that back.
+        queue.acknowledge(vec![leases[2].key()]).await.unwrap();
+        queue.cancel(brought[4].id).await.unwrap();
+    }
+    {
+        let queue = load().await;
+        assert_eq!(
+            ids(&queue.dead(None, 10).await.unwrap().into_iter().map(|dead| dead.task).collect::<Vec<_>>()),
+            [brought[1].id]
+        );
+        assert_eq!(leased(&queue).await, []);
+        clock.advance(Duration::from_secs(20));
+        let back = leases(&queue).await;
+        assert_eq!(
+            back.iter().map(|lease| (lease.task.id, lease.task.attempt)).collect::<Vec<_>>(),
+            [(brought[0].id, 1)]
+        );
+        clock.advance(Duration::from_secs(40));
+        let delayed = leases(&queue).await;
+        assert_eq!(delayed.iter().map(|lease| lease.task.id).collect::<Vec<_>>(), [brought[5].id, brought[6].id]);
+        queue.acknowledge(vec![back[0].key(), delayed[0].key()]).await.unwrap();
+        queue.revive(vec![brought[1].id]).await.unwrap();
+    }
+    let left = leased(&load().await).await;
+    assert_eq!(left, [brought[1].id, brought[6].id]);
+}
+
+#[tokio::test]
 async fn the_store_does_what_every_store_must() {
     let folders = Mutex::new(Vec::new());
     let make = async || {
