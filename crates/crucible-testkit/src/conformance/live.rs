@@ -130,6 +130,7 @@ if os.fork() == 0:
     os._exit(0)
 os.wait()
 while not os.path.exists(name + '-daemon'): time.sleep(0.005)
+open(name, 'a').close()
 print('up', flush=True)
 beat(name)";
 
