@@ -80,13 +80,15 @@ impl Service {
     /// Those of admission (`InvalidInput`, `NotFound`, `Refused`); `Conflict` where its idempotency key was used for another
     /// request; `Overloaded` where too many wait; `Unavailable` while the service drains, or can't keep anything.
     pub async fn submit(&self, project: &ProjectId, quotas: Quotas, submission: Submission) -> Result<Submitted> {
-        let submitted = self.take_one(project, quotas, submission).await?;
-        self.sync().await?;
+        let mut submitted = self.submit_all(project, quotas, vec![submission]).await?;
+        let nothing = || Err(Error::new(ErrorKind::Infrastructure, OPERATION, "nothing became of it"));
+        let submitted = submitted.pop().unwrap_or_else(nothing)?;
+        // Within the request's span: so its id leads to the evaluation's, and that to all that is said of the run.
+        tracing::info!(evaluation = %submitted.id(), "accepted");
         Ok(submitted)
     }
 
-    /// Takes one evaluation in, waits for it as [`Service::wait_for`] does, and gives it as it is then. When this returns it is
-    /// kept: its result is, or that it will have one.
+    /// Takes one evaluation in, waits for it as [`Service::wait_for`] does, and gives it as it is then.
     ///
     /// # Errors
     /// Those of [`Service::submit`] and [`Service::wait_for`].
@@ -99,15 +101,10 @@ impl Service {
     ) -> Result<StoredEvaluation> {
         // Before anything can happen to it, so that nobody has to look what did.
         let events = self.watch(submission.spec.id);
-        let found = match self.take_one(project, quotas, submission).await? {
-            Submitted::New(id) => self.wait_on(events, Some(project), id, patience).await?,
-            Submitted::Existing(id) => self.wait_for(Some(project), id, patience).await?,
-        };
-        // What ends the waiting was synced, and with it everything before.
-        if !found.summary.state.ends_waiting() {
-            self.sync().await?;
+        match self.submit(project, quotas, submission).await? {
+            Submitted::New(id) => self.wait_on(events, Some(project), id, patience).await,
+            Submitted::Existing(id) => self.wait_for(Some(project), id, patience).await,
         }
-        Ok(found)
     }
 
     /// Takes many evaluations in, in one transaction, and says of each what became of it. What is wrong with one says nothing
@@ -122,25 +119,12 @@ impl Service {
         submissions: Vec<Submission>,
     ) -> Result<Vec<Result<Submitted>>> {
         let submitted = self.take_in(project, quotas, submissions).await?;
-        self.sync().await?;
+        // They may run meanwhile; they are accepted when the disk has them.
+        self.parts.store.sync().await.map_err(cannot_keep)?;
         Ok(submitted)
     }
 
-    /// What was taken in survives the end of the machine from here on.
-    async fn sync(&self) -> Result<()> {
-        self.parts.store.sync().await.map_err(cannot_keep)
-    }
-
-    async fn take_one(&self, project: &ProjectId, quotas: Quotas, submission: Submission) -> Result<Submitted> {
-        let mut submitted = self.take_in(project, quotas, vec![submission]).await?;
-        let nothing = || Err(Error::new(ErrorKind::Infrastructure, OPERATION, "nothing became of it"));
-        let submitted = submitted.pop().unwrap_or_else(nothing)?;
-        // Within the request's span: so its id leads to the evaluation's, and that to all that is said of the run.
-        tracing::info!(evaluation = %submitted.id(), "accepted");
-        Ok(submitted)
-    }
-
-    /// Keeps and queues what is submitted. It isn't accepted before that is synced, or its result is.
+    /// Keeps what is submitted, and queues it.
     async fn take_in(
         &self,
         project: &ProjectId,
@@ -206,7 +190,6 @@ impl Service {
         for copy in copies.into_iter().filter(|copy| accepted.iter().any(|task| task.id == copy.id)) {
             self.fresh.keep(copy);
         }
-        // They may run while the disk is waited for.
         self.enqueue(accepted).await;
         Ok(all)
     }
