@@ -6,6 +6,7 @@ use crate::evaluation;
 use crate::languages::LanguageTable;
 use crate::pool::{Pool, PoolCounts, PoolSettings};
 use crate::service::Breakers;
+use async_trait::async_trait;
 use crucible_core::{
     Backend, BaselineStore, Error, ErrorKind, EvaluationSpec, EventSink, HeldEvaluation, Limits, Outcome, ProjectId,
     Result, Scanner,
@@ -33,6 +34,26 @@ pub struct RunIo<'a> {
     pub cancel: CancellationToken,
     /// Whose it is. What is made ahead for one project is used for no other.
     pub project: Option<ProjectId>,
+}
+
+/// What a program has to wait for before it is looked at and started, while its sandbox is made ready.
+#[async_trait]
+pub(crate) trait Clearance: Send + Sync {
+    /// Answers when it may be. It may never be asked, and several times.
+    ///
+    /// # Errors
+    /// What the evaluation is to fail with instead. Nothing of the program has run then.
+    async fn cleared(&self) -> Result<()>;
+}
+
+/// Nobody has to be waited for.
+struct Clear;
+
+#[async_trait]
+impl Clearance for Clear {
+    async fn cleared(&self) -> Result<()> {
+        Ok(())
+    }
 }
 
 /// What came of an evaluation that could be held.
@@ -216,11 +237,11 @@ impl Engine {
         Arc::clone(&self.attestations)
     }
 
-    /// Looks at programs before they run.
     pub(crate) const fn outside(&self) -> &Arc<dyn Outside> {
         &self.outside
     }
 
+    /// Looks at programs before they run.
     pub(crate) const fn scanner(&self) -> Option<&Arc<dyn Scanner>> {
         self.scanner.as_ref()
     }
@@ -263,6 +284,16 @@ impl Engine {
     /// # Errors
     /// As [`Engine::evaluate`], but for `Held`.
     pub async fn evaluate_or_hold(&self, spec: EvaluationSpec, io: RunIo<'_>) -> Result<Evaluated> {
-        evaluation::evaluate(self, spec, io).await
+        self.evaluate_once_clear(spec, io, &Clear).await
+    }
+
+    /// As [`Engine::evaluate_or_hold`]; the program isn't started before `clearance` lets it.
+    pub(crate) async fn evaluate_once_clear(
+        &self,
+        spec: EvaluationSpec,
+        io: RunIo<'_>,
+        clearance: &dyn Clearance,
+    ) -> Result<Evaluated> {
+        evaluation::evaluate(self, spec, io, clearance).await
     }
 }

@@ -8,7 +8,7 @@ use crate::admission::{Admitted, admit, choose, environment};
 use crate::behavior::{Reached, Screened, Seen, behavior};
 use crate::collect::{Collection, collect};
 use crate::egress::{Egress, Observing};
-use crate::engine::{Engine, Evaluated, RunIo};
+use crate::engine::{Clearance, Engine, Evaluated, RunIo};
 use crate::gate::{Entry, Gate, When};
 use crate::journal::{self, Journal};
 use crate::monitor::Rate;
@@ -41,13 +41,18 @@ use tokio_util::sync::CancellationToken;
 type Input = Option<Box<dyn AsyncRead + Send + Unpin>>;
 
 /// Runs one evaluation, unless its policy holds it.
-pub(crate) async fn evaluate(engine: &Engine, mut spec: EvaluationSpec, io: RunIo<'_>) -> Result<Evaluated> {
+pub(crate) async fn evaluate(
+    engine: &Engine,
+    mut spec: EvaluationSpec,
+    io: RunIo<'_>,
+    clearance: &dyn Clearance,
+) -> Result<Evaluated> {
     spec.limits = spec.policy.limits_for(&spec.limits);
     let mut admitted = admit(engine, &spec)?;
     let RunIo { stdin, events, cancel, project } = io;
     let spec = Arc::new(spec);
     let streamed = if stdin.is_some() { StreamedInput::Yes } else { StreamedInput::No };
-    let gate = Gate::open(engine, &spec, &admitted, streamed, &cancel)?;
+    let gate = Gate::open(engine, &spec, &admitted, streamed, &cancel, clearance)?;
     let stdin = stdin.or_else(|| given_input(&spec));
     let (journal, readout) = journal::open();
     let concluded: Result<_> = {
@@ -63,7 +68,7 @@ pub(crate) async fn evaluate(engine: &Engine, mut spec: EvaluationSpec, io: RunI
             let tripwires = &Tripwires::new(&spec.tripwires);
             let project = project.as_ref();
             let evaluation =
-                Evaluation { engine, spec, admitted: &admitted, gate, tripwires, journal, cancel, project };
+                Evaluation { engine, spec, admitted: &admitted, gate, clearance, tripwires, journal, cancel, project };
             let mut outcome = evaluation.perform(stdin).await?;
             if let (Some(label), Some(outcome)) = (&spec.label, &mut outcome) {
                 baseline::compare(engine.baselines(), label.clone(), outcome).await;
@@ -123,7 +128,8 @@ struct Evaluation<'a> {
     engine: &'a Engine,
     spec: &'a EvaluationSpec,
     admitted: &'a Admitted,
-    gate: &'a Gate,
+    gate: &'a Gate<'a>,
+    clearance: &'a dyn Clearance,
     tripwires: &'a Tripwires,
     journal: &'a Journal,
     cancel: &'a CancellationToken,
@@ -310,8 +316,9 @@ impl Evaluation<'_> {
     ) -> Result<Option<(Finished, Duration, Duration)>> {
         check_layers(sandbox.layers(), &self.spec.policy)?;
         let was_ahead = looked.is_some();
-        // Beside each other: files that are put in run nothing. Nothing is started before both are done.
-        let (looked, written) = tokio::join!(timed(self.look(sandbox, looked)), timed(self.write_files(sandbox)));
+        // Beside each other: files that are put in run nothing. Nothing is started before all is done.
+        let (looked, written, cleared) =
+            tokio::join!(timed(self.look(sandbox, looked)), timed(self.write_files(sandbox)), self.clearance.cleared());
         let looking = looked.1.saturating_duration_since(written.1);
         let before = match looked.0? {
             Looked::AsPlanned(summary) => summary,
@@ -321,6 +328,7 @@ impl Evaluation<'_> {
             }
         };
         written.0?;
+        cleared?;
         if self.gate.when() == When::BeforeStart {
             self.gate.pass(self.journal).await?;
         }

@@ -1,10 +1,10 @@
 //! Where a program waits until it was looked at and its policy has decided, if its policy decides anything by that.
 //!
 //! Invariant: what a policy may not let in doesn't start. Looking happens on a thread of its own and bounds nothing else;
-//! where nothing depends on it, it goes on beside the run.
+//! where nothing depends on it, it goes on beside the run. Nothing is looked at before the evaluation was cleared.
 
 use crate::admission::Admitted;
-use crate::engine::Engine;
+use crate::engine::{Clearance, Engine};
 use crate::journal::Journal;
 use crate::screening::{Screened, Wall, decide};
 use crate::subject::{StreamedInput, Subject};
@@ -54,18 +54,35 @@ pub(crate) struct Passed {
 
 type Looking = JoinHandle<(ScanReport, Duration)>;
 
+/// Looking at the program: what begins it, and then what goes on. Neither where there is nobody who looks.
+#[derive(Default)]
+struct Look {
+    ahead: Option<Box<dyn FnOnce() -> Looking + Send>>,
+    begun: Option<Looking>,
+}
+
+impl Look {
+    fn begun(&mut self) -> Option<&mut Looking> {
+        if let Some(begin) = self.ahead.take() {
+            self.begun = Some(begin());
+        }
+        self.begun.as_mut()
+    }
+}
+
 /// The gate of one evaluation.
-pub(crate) struct Gate {
+pub(crate) struct Gate<'a> {
     spec: Arc<EvaluationSpec>,
     when: When,
     rules_digest: Option<String>,
-    looking: Mutex<Option<Looking>>,
+    clearance: &'a dyn Clearance,
+    looking: Mutex<Look>,
     passed: OnceCell<Passed>,
     cancel: CancellationToken,
 }
 
-impl Gate {
-    /// Begins to look.
+impl<'a> Gate<'a> {
+    /// Decides when there is to be looked.
     ///
     /// # Errors
     /// `Refused` where the policy decides by what is found and the engine has no scanner.
@@ -75,6 +92,7 @@ impl Gate {
         admitted: &Admitted,
         input: StreamedInput,
         cancel: &CancellationToken,
+        clearance: &'a dyn Clearance,
     ) -> Result<Self> {
         let before = &spec.policy.before;
         let rejected = spec.review.as_ref().is_some_and(|review| review.decision == ReviewDecision::Rejected);
@@ -91,22 +109,24 @@ impl Gate {
             return Err(Error::new(ErrorKind::Refused, "look at the program", message)
                 .with_hint("give the engine one (Engine::with_scanner), or choose a policy without [before]"));
         }
-        let looking = engine.scanner().map(|scanner| {
+        let looking = engine.scanner().map_or_else(Look::default, |scanner| {
             let named = admitted.language.as_ref().map(|(name, _)| name.as_str());
             let source = admitted.program.as_ref().zip(named);
             let subject = Subject::of(spec, source, engine.languages(), input);
             let (scanner, spec) = (Arc::clone(scanner), Arc::clone(spec));
-            tokio::task::spawn_blocking(move || {
+            let scan = move || {
                 let began = std::time::Instant::now();
                 let mut report = scanner.scan(&subject.files(&spec));
                 report.unread.extend(subject.unread);
                 (report, began.elapsed())
-            })
+            };
+            Look { ahead: Some(Box::new(move || tokio::task::spawn_blocking(scan))), begun: None }
         });
         Ok(Self {
             spec: Arc::clone(spec),
             when,
             rules_digest: engine.scanner().map(|scanner| scanner.rules_digest().to_owned()),
+            clearance,
             looking: Mutex::new(looking),
             passed: OnceCell::new(),
             cancel: cancel.clone(),
@@ -126,11 +146,12 @@ impl Gate {
     /// Waits until the program was looked at and decides; `None` where the evaluation is cancelled first.
     ///
     /// # Errors
-    /// `Infrastructure` where the scanner failed and something depends on it.
+    /// `Infrastructure` where the scanner failed and something depends on it; those of the clearance.
     pub(crate) async fn pass(&self, journal: &Journal) -> Result<Option<&Passed>> {
         let settle = self.passed.get_or_try_init(|| async {
+            self.clearance.cleared().await?;
             let mut looking = self.looking.lock().await;
-            let looked = match looking.as_mut() {
+            let looked = match looking.begun() {
                 Some(looking) => Some(self.look(looking).await?),
                 None => None,
             };

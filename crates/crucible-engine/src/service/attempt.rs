@@ -3,6 +3,7 @@
 //! Invariant: the store is told first, the queue after it. Between the two the task is leased again at worst, and whoever gets
 //! it finds the final state.
 
+use super::beginning::Beginning;
 use super::recorder::Recorder;
 use super::running::{Place, Stop};
 use super::{Records, Service, breaker, kind};
@@ -19,8 +20,6 @@ use tracing::Instrument as _;
 const COMMITS: u32 = 5;
 /// How long to wait before it is tried again.
 const BEFORE_COMMIT: Duration = Duration::from_millis(500);
-/// How often one is begun that never comes to an end, since it takes the process along each time.
-const MOST_STARTS: u32 = 100;
 
 /// Puts an outcome into a change, with what it can be found by.
 pub(super) fn record(change: &mut Change, outcome: &Outcome, records: &dyn Records) -> Result<()> {
@@ -100,12 +99,11 @@ impl Service {
             let delay = self.settings.while_out;
             return self.parts.queue.give_back(lease.key(), GivenBack::Untried, delay).await.map(drop);
         }
-        let started = self.parts.store.start(id, self.parts.node.clone(), self.change(kind::STARTED)).await;
-        match started {
-            Ok(Started::Started { token, attempt }) => {
-                let conclusion = self.run(lease, spec, &place, token, attempt).await?;
-                self.conclude(lease, token, conclusion).await
-            }
+        let beginning = Beginning::default();
+        let written = beginning.write(self, id, self.change(kind::STARTED), &place.token);
+        let ((), conclusion) = tokio::join!(written, self.run(lease, spec, &place, &beginning));
+        match beginning.into_answer() {
+            Ok(Started::Started { token, .. }) => self.conclude(lease, token, conclusion?).await,
             Ok(Started::CancelRequested { token }) => {
                 let change = Box::new(self.change(kind::CANCELLED));
                 self.conclude(lease, token, Conclusion::Final(FinalState::Cancelled, change)).await
@@ -139,26 +137,20 @@ impl Service {
         self.parts.queue.acknowledge(vec![lease.key()]).await.map(drop)
     }
 
-    /// Runs it, and decides what is to become of it. An error means that what came of it can't be written down.
+    /// Runs it, and decides what is to become of it: nothing, where this is no try. An error means that what came of it can't be
+    /// written down.
     async fn run(
         &self,
         lease: &Lease,
         spec: EvaluationSpec,
         place: &Place<'_>,
-        token: FencingToken,
-        attempt: u32,
+        beginning: &Beginning,
     ) -> Result<Conclusion> {
-        let id = lease.task.id;
-        if attempt > MOST_STARTS {
-            let message = format!("it was begun {attempt} times and never came to an end");
-            let error = Error::new(ErrorKind::Infrastructure, "run the evaluation", message);
-            return Ok(self.given_up(&error));
-        }
         let backend = match self.parts.engine.backend_for(&spec) {
             Ok(backend) => backend,
             Err(error) => return Ok(self.after_failure(&error, lease, place, Vec::new())),
         };
-        let recorder = Recorder::new(self, id, token, place.token.clone());
+        let recorder = Recorder::new(self, lease.task.id, beginning, place.token.clone());
         let evaluated = {
             let io = RunIo {
                 stdin: None,
@@ -166,7 +158,7 @@ impl Service {
                 cancel: place.token.clone(),
                 project: Some(lease.task.project.clone()),
             };
-            let work = self.parts.engine.evaluate_or_hold(spec.clone(), io);
+            let work = self.parts.engine.evaluate_once_clear(spec.clone(), io, beginning);
             let evaluation = self.with_room(&spec, &backend, &place.token, work);
             let over = CancellationToken::new();
             let running = async {
@@ -177,6 +169,12 @@ impl Service {
             tokio::join!(running, recorder.keep(over.clone())).0
         };
         let events = recorder.take();
+        if let Some(error) = beginning.is_one_too_many().await {
+            return Ok(self.given_up(&error));
+        }
+        if beginning.token().await.is_none() {
+            return Ok(Conclusion::Nothing);
+        }
         match evaluated {
             Ok(Evaluated::Finished(outcome)) => {
                 self.breakers().succeeded(&outcome.backend);

@@ -8,6 +8,7 @@
 //! It names no store, queue or bus, and knows no wire format: documents are written by the [`Records`] that it is given.
 
 mod attempt;
+mod beginning;
 mod breaker;
 mod dispatcher;
 mod fresh;

@@ -5,8 +5,9 @@
 //! clearing away.
 
 use super::Service;
+use super::beginning::Beginning;
 use async_trait::async_trait;
-use crucible_core::{EvaluationId, Event, EventSink, FencingToken, NewEvent, Step};
+use crucible_core::{EvaluationId, Event, EventSink, NewEvent, Step};
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::time::{Duration, SystemTime};
@@ -31,7 +32,7 @@ struct Waiting {
 pub(super) struct Recorder<'a> {
     service: &'a Service,
     id: EvaluationId,
-    token: FencingToken,
+    beginning: &'a Beginning,
     waiting: Mutex<Waiting>,
     came: Notify,
     kept: Notify,
@@ -40,9 +41,14 @@ pub(super) struct Recorder<'a> {
 }
 
 impl<'a> Recorder<'a> {
-    pub(super) fn new(service: &'a Service, id: EvaluationId, token: FencingToken, stop: CancellationToken) -> Self {
+    pub(super) fn new(
+        service: &'a Service,
+        id: EvaluationId,
+        beginning: &'a Beginning,
+        stop: CancellationToken,
+    ) -> Self {
         let (came, kept) = (Notify::new(), Notify::new());
-        Self { service, id, token, waiting: Mutex::default(), came, kept, stop }
+        Self { service, id, beginning, waiting: Mutex::default(), came, kept, stop }
     }
 
     fn with<T>(&self, look: impl FnOnce(&mut Waiting) -> T) -> T {
@@ -60,7 +66,9 @@ impl<'a> Recorder<'a> {
             if events.is_empty() {
                 continue;
             }
-            match self.service.parts.store.append(self.id, self.token, events).await {
+            // Where this is no try, nothing of a program is told.
+            let Some(token) = self.beginning.token().await else { return };
+            match self.service.parts.store.append(self.id, token, events).await {
                 Ok(Step::Committed) => {}
                 Ok(Step::CancelRequested) => self.service.running.cancel(self.id),
                 Ok(Step::Stale) => {

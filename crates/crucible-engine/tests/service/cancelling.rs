@@ -1,10 +1,10 @@
 //! Cancelled where it waits, where it runs, and where it waits for room.
 
 use crate::bench::{Bench, PATIENCE, Plan, QueueIn, spec, submission};
-use crucible_core::{CancelledEvaluation, ErrorKind, EvaluationState, Stream};
+use crucible_core::{CancelledEvaluation, Change, ErrorKind, EvaluationState, Store as _, Stream};
 use crucible_engine::Drained;
 use crucible_testkit::fake::{Script, Step};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 fn endless() -> Script {
     Script::of([Step::Write(Stream::Stdout, b"on".to_vec()), Step::WaitForever])
@@ -46,6 +46,25 @@ async fn one_that_waits_for_another_try_is_not_tried() {
     bench.service.cancel(None, id).await.unwrap();
     assert_eq!(bench.get(id).await.summary.state, EvaluationState::Cancelled);
     assert_eq!(bench.ledger.created(), 0);
+}
+
+/// Whoever had it is gone, and somebody wanted it to end meanwhile.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_is_to_end_when_it_is_begun_again_is_not_run() {
+    let memory = Plan::of(endless()).with(|settings| settings.memory = 400 << 20);
+    let mut bench = Bench::new(memory).await;
+    let (first, second) = (bench.submit().await, bench.submit().await);
+    bench.store.start(second, "gone".to_owned(), Change::at(SystemTime::now())).await.unwrap();
+    assert_eq!(bench.service.cancel(None, second).await.unwrap(), CancelledEvaluation::Requested);
+    bench.dispatch(PATIENCE);
+    // There is room for one alone, which the first one has until it is ended.
+    let found = tokio::time::timeout(Duration::from_secs(20), bench.result(second)).await.unwrap();
+    assert_eq!(found.summary.state, EvaluationState::Cancelled);
+    assert_eq!(bench.kinds(second).await, ["submitted", "cancelled"]);
+    bench.until_commands(1).await;
+    bench.service.cancel(None, first).await.unwrap();
+    bench.result(first).await;
+    assert_eq!((bench.ledger.commands().len(), bench.ledger.living()), (1, 0));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -8,6 +8,7 @@ use super::failure::{Done, Failure};
 use super::log::Log;
 use super::migrations;
 use super::readers::Readers;
+use super::store::Ended;
 use super::writer::Writer;
 use crate::file::private;
 use crucible_core::{HostPath, Result};
@@ -15,6 +16,7 @@ use rusqlite::{Connection, OpenFlags};
 use rustix::fs::{FlockOperation, Mode, OFlags, flock, openat};
 use rustix::io::Errno;
 use std::fs::File;
+use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -36,6 +38,9 @@ const BETWEEN_LOOKS: Duration = Duration::from_millis(10);
 const STATEMENTS: usize = 128;
 /// After how many pages in the log they go to the main file. Ones that come and go between are written there once.
 const PAGES_IN_LOG: i64 = 4000;
+
+/// How long the log is by then: its own header, and each page with one. SQLite's format for the file.
+const LOG_BYTES: u64 = 32 + PAGES_IN_LOG.unsigned_abs() * (24 + 4096);
 
 /// What a connection is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,6 +74,7 @@ pub(super) struct Shared {
     pub(super) readers: Arc<Readers>,
     pub(super) blobs: Blobs,
     pub(super) folder: HostPath,
+    pub(super) ended: Ended,
     _lock: File,
 }
 
@@ -99,6 +105,27 @@ impl SqliteFolder {
 
     pub(super) fn shared(&self) -> Arc<Shared> {
         Arc::clone(&self.shared)
+    }
+}
+
+/// Gives the log its full length. A file that grows has its new length and its blocks written down at each sync, which takes as
+/// long as the sync itself; one that is written over hasn't. SQLite reads nothing of what it hasn't written, since each page there
+/// has a checksum and the number of its round. Where there is no room, the log grows as it would have.
+fn fill(log: &File) {
+    let zeros = vec![0; 1 << 20];
+    let Ok(before) = log.metadata().map(|found| found.len()) else { return };
+    let mut at = before;
+    while at < LOG_BYTES {
+        let wanted = usize::try_from(LOG_BYTES - at).map_or(zeros.len(), |left| left.min(zeros.len()));
+        if log.write_all_at(zeros.get(..wanted).unwrap_or(&zeros), at).is_err() {
+            break;
+        }
+        at += wanted as u64;
+    }
+    let is_filled = at >= LOG_BYTES && log.sync_data().is_ok();
+    if !is_filled {
+        // What it holds already is before that.
+        let _given_back = log.set_len(before);
     }
 }
 
@@ -145,6 +172,7 @@ fn open(folder: &HostPath) -> Done<Shared> {
     let blobs = Blobs::open(&folder.as_path().join("blobs"))?;
     let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let log = openat(&opened, LOG, flags, Mode::empty()).map(File::from).map_err(std::io::Error::from)?;
+    fill(&log);
     // The names of what was made just now are on the disk before anything is answered.
     rustix::fs::fsync(&opened).map_err(std::io::Error::from)?;
     let above = folder.as_path().parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -155,6 +183,7 @@ fn open(folder: &HostPath) -> Done<Shared> {
         readers: Arc::new(Readers::new(&path)),
         blobs,
         folder: folder.clone(),
+        ended: Ended::default(),
         _lock: lock,
     })
 }

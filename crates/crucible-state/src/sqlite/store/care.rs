@@ -6,6 +6,7 @@
 use super::super::blobs::Hash;
 use super::super::failure::{Done, Failure};
 use super::super::folder::DATABASE;
+use super::super::writer::Lasting;
 use super::documents::Kind;
 use super::{OPERATION, SqliteStore, invalid_error, microseconds, signed, unsigned};
 use async_trait::async_trait;
@@ -15,6 +16,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::fs::{self, DirBuilder, File};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
+use std::sync::Arc;
 
 /// How many evaluations are forgotten in one transaction: others write in between.
 const AT_ONCE: usize = 256;
@@ -67,7 +69,10 @@ impl SqliteStore {
 
     /// Forgets in small transactions what ended before a time; a bound on how many is for one batch alone.
     async fn forget_before(&self, before: i64, forgotten: &mut Forgotten) -> Result<u64> {
-        let (evaluations, events) = self.write(move |connection| forget(connection, before, AT_ONCE)).await?;
+        let shared = Arc::clone(&self.shared);
+        let work = move |connection: &Connection| forget(connection, before, AT_ONCE);
+        let forgotten_now = self.shared.writer.write_then(Lasting::Machine, work, move |_| shared.ended.forget()).await;
+        let (evaluations, events) = forgotten_now.map_err(|failure| failure.told(OPERATION))?;
         forgotten.evaluations += evaluations;
         forgotten.events += events;
         Ok(evaluations)

@@ -4,7 +4,10 @@ use super::super::blobs::{Blobs, Hash, LARGEST, Writing};
 use super::super::failure::{Done, Failure};
 use super::{invalid, not_found, rows};
 use crate::documents::{read_review, read_specification};
-use crucible_core::{Change, Document, EvaluationId, EvaluationSpec, Indexed, NewEvent, ProjectId, Review};
+use crucible_core::{
+    Change, Document, EvaluationId, EvaluationSpec, EvaluationSummary, Indexed, NewEvent, ProjectId, Review,
+    StoredEvaluation,
+};
 use rusqlite::{Connection, OptionalExtension, params};
 use std::time::SystemTime;
 
@@ -58,6 +61,24 @@ pub(super) struct PackedChange {
     pub(super) indexed: Indexed,
     pub(super) documents: Vec<(Kind, Packed)>,
     pub(super) events: Vec<NewEvent>,
+}
+
+impl PackedChange {
+    /// An evaluation that has no other documents than these, where none of them is a file.
+    pub(super) fn whole(&self, summary: EvaluationSummary) -> Option<StoredEvaluation> {
+        let mut whole = StoredEvaluation { summary, review: None, outcome: None, failure: None, admission: None };
+        for (kind, packed) in &self.documents {
+            let Content::Here(body) = &packed.content else { return None };
+            let place = match kind {
+                Kind::Outcome => &mut whole.outcome,
+                Kind::Failure => &mut whole.failure,
+                Kind::Admission => &mut whole.admission,
+                Kind::Specification | Kind::Review => return None,
+            };
+            *place = Some(Document { format: packed.format.clone(), body: body.clone() });
+        }
+        Some(whole)
+    }
 }
 
 /// Writes a document's file, where it is large. It waits for the disk.

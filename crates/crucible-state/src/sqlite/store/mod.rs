@@ -7,6 +7,7 @@
 mod care;
 mod create;
 mod documents;
+mod ended;
 mod events;
 mod keys;
 mod operation;
@@ -28,6 +29,7 @@ use crucible_core::{
     StoredEvent, Unfinished,
 };
 use documents::PackedChange;
+pub(super) use ended::Ended;
 use rusqlite::Connection;
 use std::fmt;
 use std::sync::Arc;
@@ -90,17 +92,19 @@ impl SqliteStore {
         self.shared.writer.write(work).await.map_err(|failure| failure.told(OPERATION))
     }
 
-    /// Writes something with events, which the bus hears of once they are committed. Until then no file is removed that was
-    /// written for it, whether or not anyone waits.
+    /// Writes something with events, which the bus hears of once they are committed, after `before` has. Until then no file is
+    /// removed that was written for it, whether or not anyone waits.
     async fn write_and_tell<T: Send + 'static>(
         &self,
         lasting: Lasting,
         guard: Option<Writing>,
         work: impl FnOnce(&Connection) -> Done<(T, Vec<Arc<StoredEvent>>)> + Send + 'static,
+        before: impl FnOnce(&T) + Send + 'static,
     ) -> Result<T> {
         let bus = Arc::clone(&self.bus);
         let tell = move |done: &Done<(T, Vec<Arc<StoredEvent>>)>| {
-            if let Ok((_, events)) = done {
+            if let Ok((answer, events)) = done {
+                before(answer);
                 bus.publish(events);
             }
             drop(guard);
@@ -119,7 +123,26 @@ impl SqliteStore {
         let guard = self.shared.blobs.writing().await;
         let packed = documents::pack_change(&self.shared.blobs, &guard, change).await;
         let packed = packed.map_err(|failure| failure.told(OPERATION))?;
-        self.write_and_tell(lasting, Some(guard), move |connection| work(connection, packed)).await
+        self.write_and_tell(lasting, Some(guard), move |connection| work(connection, packed), |_| ()).await
+    }
+
+    /// Ends a try. A final evaluation may be known from then on, and before anybody hears of its end.
+    async fn end_try(
+        &self,
+        id: EvaluationId,
+        token: FencingToken,
+        state: EvaluationState,
+        change: Change,
+    ) -> Result<Step> {
+        let guard = self.shared.blobs.writing().await;
+        let packed = documents::pack_change(&self.shared.blobs, &guard, change).await;
+        let packed = packed.map_err(|failure| failure.told(OPERATION))?;
+        let shared = Arc::clone(&self.shared);
+        let know = move |(_, whole): &(Step, Option<StoredEvaluation>)| {
+            shared.ended.know(whole.as_ref().filter(|whole| whole.summary.state.is_final()));
+        };
+        let work = move |connection: &Connection| steps::end_try(connection, id, token, state, &packed);
+        self.write_and_tell(Lasting::Machine, Some(guard), work, know).await.map(|(step, _)| step)
     }
 }
 
@@ -164,7 +187,8 @@ impl Store for SqliteStore {
         let guard = self.shared.blobs.writing().await;
         let prepared = create::prepare(&self.shared.blobs, &guard, evaluations).await;
         let prepared: Vec<Prepared> = prepared.map_err(|failure| failure.told(OPERATION))?;
-        self.write_and_tell(Lasting::Process, Some(guard), move |connection| create::insert(connection, prepared)).await
+        let work = move |connection: &Connection| create::insert(connection, prepared);
+        self.write_and_tell(Lasting::Process, Some(guard), work, |_| ()).await
     }
 
     async fn sync(&self) -> Result<()> {
@@ -177,6 +201,10 @@ impl Store for SqliteStore {
     }
 
     async fn get(&self, project: Option<&ProjectId>, id: EvaluationId) -> Result<StoredEvaluation> {
+        if let Some(known) = self.shared.ended.get(id) {
+            let is_its_own = project.is_none_or(|project| *project == known.summary.project);
+            return if is_its_own { Ok(known) } else { Err(not_found(id).told(OPERATION)) };
+        }
         let (project, blobs) = (project.cloned(), self.shared.blobs.clone());
         self.read(move |connection| rows::get(connection, &blobs, project.as_ref(), id)).await
     }
@@ -201,27 +229,15 @@ impl Store for SqliteStore {
     }
 
     async fn finish(&self, id: EvaluationId, token: FencingToken, state: FinalState, change: Change) -> Result<Step> {
-        let state = EvaluationState::from(state);
-        self.step(Lasting::Machine, change, move |connection, change| {
-            steps::end_try(connection, id, token, state, &change)
-        })
-        .await
+        self.end_try(id, token, state.into(), change).await
     }
 
     async fn requeue(&self, id: EvaluationId, token: FencingToken, change: Change) -> Result<Step> {
-        let state = EvaluationState::Queued;
-        self.step(Lasting::Machine, change, move |connection, change| {
-            steps::end_try(connection, id, token, state, &change)
-        })
-        .await
+        self.end_try(id, token, EvaluationState::Queued, change).await
     }
 
     async fn hold(&self, id: EvaluationId, token: FencingToken, change: Change) -> Result<Step> {
-        let state = EvaluationState::Held;
-        self.step(Lasting::Machine, change, move |connection, change| {
-            steps::end_try(connection, id, token, state, &change)
-        })
-        .await
+        self.end_try(id, token, EvaluationState::Held, change).await
     }
 
     async fn decide(
@@ -253,8 +269,8 @@ impl Store for SqliteStore {
 
     async fn append(&self, id: EvaluationId, token: FencingToken, events: Vec<NewEvent>) -> Result<Step> {
         // What a program wrote so far is told again by the next try.
-        self.write_and_tell(Lasting::Process, None, move |connection| steps::append(connection, id, token, &events))
-            .await
+        let work = move |connection: &Connection| steps::append(connection, id, token, &events);
+        self.write_and_tell(Lasting::Process, None, work, |_| ()).await
     }
 
     async fn events(

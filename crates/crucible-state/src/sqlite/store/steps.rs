@@ -8,8 +8,8 @@ use super::documents::{Kind, PackedChange, inline, put};
 use super::{events, microseconds, not_found, rows};
 use crate::documents::write_review;
 use crucible_core::{
-    Cancellation, CancelledEvaluation, Decided, EvaluationId, EvaluationState, FencingToken, NewEvent, ProjectId,
-    Review, ReviewDecision, Started, Step, StoredEvent,
+    Cancellation, CancelledEvaluation, Decided, EvaluationId, EvaluationState, EvaluationSummary, FencingToken,
+    NewEvent, ProjectId, Review, ReviewDecision, Started, Step, StoredEvaluation, StoredEvent,
 };
 use rusqlite::{Connection, OptionalExtension, params};
 use std::sync::Arc;
@@ -51,27 +51,28 @@ fn tell(connection: &Connection, id: EvaluationId, current: &Current, new: &[New
     (current.events + 1..).zip(new).map(|(number, event)| events::insert(connection, &subject, number, event)).collect()
 }
 
-/// Writes a change with a new state.
+/// Writes a change with a new state, and says how the evaluation's row is then.
 fn apply(
     connection: &Connection,
     id: EvaluationId,
     current: &Current,
     state: EvaluationState,
     change: &PackedChange,
-) -> Done<Vec<Arc<StoredEvent>>> {
+) -> Done<Told<EvaluationSummary>> {
     let told = tell(connection, id, current, &change.events)?;
     for (kind, document) in &change.documents {
         put(connection, current.row, *kind, document)?;
     }
     let finished = state.is_final().then(|| microseconds(change.at));
     let indexed = &change.indexed;
-    connection
-        .prepare_cached(
-            "UPDATE evaluations SET state = ?, version = version + 1, events = events + ?, finished = ?,
-             backend = coalesce(?, backend), status = coalesce(?, status), validity = coalesce(?, validity),
-             verdict = coalesce(?, verdict), wall = coalesce(?, wall) WHERE row = ?",
-        )?
-        .execute(params![
+    let sql = format!(
+        "UPDATE evaluations SET state = ?, version = version + 1, events = events + ?, finished = ?,
+         backend = coalesce(?, backend), status = coalesce(?, status), validity = coalesce(?, validity),
+         verdict = coalesce(?, verdict), wall = coalesce(?, wall) WHERE row = ? RETURNING {}",
+        rows::COLUMNS
+    );
+    let (_, summary) = connection.prepare_cached(&sql)?.query_row(
+        params![
             state.as_str(),
             super::signed(told.len()),
             finished,
@@ -81,8 +82,10 @@ fn apply(
             indexed.verdict,
             indexed.wall.map(|wall| super::signed(wall.as_micros())),
             current.row
-        ])?;
-    Ok(told)
+        ],
+        |row| Ok(rows::summary(row)),
+    )??;
+    Ok((summary, told))
 }
 
 pub(super) fn start(
@@ -98,45 +101,48 @@ pub(super) fn start(
     }
     let token = current.token + 1;
     let fencing = FencingToken(super::unsigned(token));
-    let told = match current.cancellation {
+    match current.cancellation {
         // It stays as it is, but for the token, which only the one who is to end it has.
-        Cancellation::Requested => (Started::CancelRequested { token: fencing }, Vec::new()),
+        Cancellation::Requested => {
+            connection
+                .prepare_cached("UPDATE evaluations SET token = ? WHERE row = ?")?
+                .execute(params![token, current.row])?;
+            Ok((Started::CancelRequested { token: fencing }, Vec::new()))
+        }
         Cancellation::NotRequested => {
             let attempt = current.attempt.saturating_add(1);
             connection
-                .prepare_cached("UPDATE evaluations SET attempt = ?, node = ?, started = ? WHERE row = ?")?
-                .execute(params![attempt, node, microseconds(change.at), current.row])?;
-            let told = apply(connection, id, &current, EvaluationState::Running, change)?;
-            (Started::Started { token: fencing, attempt }, told)
+                .prepare_cached("UPDATE evaluations SET token = ?, attempt = ?, node = ?, started = ? WHERE row = ?")?
+                .execute(params![token, attempt, node, microseconds(change.at), current.row])?;
+            let (_, told) = apply(connection, id, &current, EvaluationState::Running, change)?;
+            Ok((Started::Started { token: fencing, attempt }, told))
         }
-    };
-    connection
-        .prepare_cached("UPDATE evaluations SET token = ? WHERE row = ?")?
-        .execute(params![token, current.row])?;
-    Ok(told)
+    }
 }
 
 fn is_latest(current: &Current, token: FencingToken) -> bool {
     current.state == EvaluationState::Running && super::unsigned(current.token) == token.0
 }
 
-/// Ends a try, with a final state or another one.
+/// Ends a try, with a final state or another one. Where it was the first one, the answer has the whole evaluation, too, unless a
+/// part of it is a file: nobody wrote a document of it before.
 pub(super) fn end_try(
     connection: &Connection,
     id: EvaluationId,
     token: FencingToken,
     state: EvaluationState,
     change: &PackedChange,
-) -> Done<Told<Step>> {
+) -> Done<Told<(Step, Option<StoredEvaluation>)>> {
     let current = current(connection, None, id)?;
     if !is_latest(&current, token) {
-        return Ok((Step::Stale, Vec::new()));
+        return Ok(((Step::Stale, None), Vec::new()));
     }
     if current.cancellation == Cancellation::Requested && !state.is_final() {
-        return Ok((Step::CancelRequested, Vec::new()));
+        return Ok(((Step::CancelRequested, None), Vec::new()));
     }
-    let told = apply(connection, id, &current, state, change)?;
-    Ok((Step::Committed, told))
+    let (summary, told) = apply(connection, id, &current, state, change)?;
+    let whole = if summary.attempt == 1 { change.whole(summary) } else { None };
+    Ok(((Step::Committed, whole), told))
 }
 
 pub(super) fn append(
@@ -172,7 +178,7 @@ pub(super) fn decide(
         ReviewDecision::Rejected => EvaluationState::Finished,
     };
     put(connection, current.row, Kind::Review, &inline(REVIEW, write_review(review)?))?;
-    let told = apply(connection, id, &current, state, change)?;
+    let (_, told) = apply(connection, id, &current, state, change)?;
     Ok((Decided::Committed(state), told))
 }
 
@@ -185,7 +191,7 @@ pub(super) fn cancel(
     let current = current(connection, project, id)?;
     match current.state {
         EvaluationState::Queued | EvaluationState::Held => {
-            let told = apply(connection, id, &current, EvaluationState::Cancelled, change)?;
+            let (_, told) = apply(connection, id, &current, EvaluationState::Cancelled, change)?;
             Ok((CancelledEvaluation::Cancelled, told))
         }
         EvaluationState::Running => {

@@ -4,7 +4,7 @@ use super::{open, path, store};
 use crate::sqlite::{SqliteFolder, SqliteStore};
 use bytes::Bytes;
 use crucible_core::{
-    Change, Document, EvaluationId, FinalState, GlobalNumber, HostPath, KeyHash, KeyId, KeyRecord, KeyStore,
+    Change, Document, ErrorKind, EvaluationId, FinalState, GlobalNumber, HostPath, KeyHash, KeyId, KeyRecord, KeyStore,
     NewEvaluation, ProjectId, ProjectStore, Quotas, Retention, Role, Started, Store, StoreCare, StoreCheck,
 };
 use crucible_testkit::keeping::{evaluation, event};
@@ -48,6 +48,55 @@ async fn what_is_old_is_forgotten_with_all_that_belongs_to_it() {
     // Numbers aren't given again, even of events that are forgotten.
     let latest = store.latest_event().await.unwrap();
     assert_eq!(latest, GlobalNumber(5));
+}
+
+/// Where it is known since it has just ended, and where it is read.
+#[tokio::test]
+async fn one_that_has_just_ended_is_the_same_as_later_and_goes_when_it_is_forgotten() {
+    let folder = tempfile::tempdir().unwrap();
+    let other: ProjectId = "other".parse().unwrap();
+    let mut kept = Vec::new();
+    {
+        let store = store(&open(&folder));
+        for bytes in [0, 100, 50_000] {
+            let id = ended(&store, 100, bytes).await;
+            let found = store.get(None, id).await.unwrap();
+            assert_eq!(store.get(Some(&found.summary.project), id).await.unwrap(), found);
+            assert_eq!(store.get(Some(&other), id).await.unwrap_err().kind(), ErrorKind::NotFound);
+            kept.push((id, found));
+        }
+    }
+    let store = store(&open(&folder));
+    for (id, found) in &kept {
+        assert_eq!(store.get(None, *id).await.unwrap(), *found);
+    }
+    let young = ended(&store, 200, 100).await;
+    store.collect_garbage(Retention { finished_before: Some(second(300)), most_bytes: None }).await.unwrap();
+    for id in kept.into_iter().map(|(id, _)| id).chain([young]) {
+        assert_eq!(store.get(None, id).await.unwrap_err().kind(), ErrorKind::NotFound);
+    }
+}
+
+/// Its earlier tries left documents, which the last one doesn't have.
+#[tokio::test]
+async fn one_that_was_tried_again_ends_with_all_of_its_documents() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = store(&open(&folder));
+    let new = evaluation();
+    let id = new.spec.id;
+    store.create(vec![new]).await.unwrap();
+    let start = async || match store.start(id, "node".to_owned(), Change::at(second(1))).await.unwrap() {
+        Started::Started { token, .. } => token,
+        other => panic!("{other:?}"),
+    };
+    let document = |text: &'static str| Some(Document { format: "test.v1".to_owned(), body: Bytes::from(text) });
+    let first = start().await;
+    store.requeue(id, first, Change { outcome: document("half"), ..Change::at(second(2)) }).await.unwrap();
+    let second_try = start().await;
+    let change = Change { failure: document("why"), ..Change::at(second(3)) };
+    store.finish(id, second_try, FinalState::Dead, change).await.unwrap();
+    let found = store.get(None, id).await.unwrap();
+    assert_eq!((found.outcome, found.failure), (document("half"), document("why")));
 }
 
 #[tokio::test]

@@ -141,8 +141,8 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// What a log leaves of so many transactions of `AT_ONCE` tasks after something was done to it: whole transactions, the first
-/// ones, and how many.
+/// What a log leaves of so many transactions of `AT_ONCE` tasks after something was done to what was written of it: whole
+/// transactions, the first ones, and how many.
 async fn left_after(harm: impl FnOnce(&mut Vec<u8>)) -> usize {
     const TRANSACTIONS: usize = 8;
     const AT_ONCE: usize = 5;
@@ -159,6 +159,9 @@ async fn left_after(harm: impl FnOnce(&mut Vec<u8>)) -> usize {
     copy(path(&folder).as_path(), &crashed);
     let log = crashed.join("crucible.db-wal");
     let mut bytes = fs::read(&log).unwrap();
+    let written = bytes.iter().rposition(|byte| *byte != 0).unwrap();
+    // Its header, and whole pages with theirs.
+    bytes.truncate(32 + (written - 32).div_ceil(24 + 4096) * (24 + 4096));
     harm(&mut bytes);
     fs::write(&log, bytes).unwrap();
     let Ok(opened) = SqliteFolder::open(&HostPath::new(&crashed)) else {
@@ -175,6 +178,21 @@ async fn left_after(harm: impl FnOnce(&mut Vec<u8>)) -> usize {
 #[tokio::test]
 async fn without_harm_the_log_gives_everything() {
     assert_eq!(left_after(|_| ()).await, 8);
+    // What is behind the written part is nothing, or of an earlier round.
+    assert_eq!(left_after(|bytes| bytes.resize(bytes.len() + 100_000, 0)).await, 8);
+    assert_eq!(left_after(|bytes| bytes.extend_from_within(32..32 + 24 + 4096)).await, 8);
+}
+
+#[tokio::test]
+async fn the_log_has_its_full_length_from_the_start_where_there_is_room() {
+    let folder = tempfile::tempdir().unwrap();
+    let opened = open(&folder);
+    let log = path(&folder).as_path().join("crucible.db-wal");
+    let length = || fs::metadata(&log).unwrap().len();
+    let full = length();
+    assert!(full > 16_000_000, "{full}");
+    store(&opened).create((0..200).map(|_| evaluation()).collect()).await.unwrap();
+    assert_eq!(length(), full);
 }
 
 #[tokio::test]
