@@ -54,6 +54,8 @@ pub(super) fn connect(path: &Path, access: Access) -> Done<Connection> {
     let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(PATIENCE)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    // What a savepoint might have to undo would be written to a file from 64 KiB on.
+    connection.pragma_update(None, "temp_store", "MEMORY")?;
     match access {
         Access::Read => connection.pragma_update(None, "query_only", "ON")?,
         Access::Write => {

@@ -162,6 +162,11 @@ fn write_all(connection: &Connection, parts: &mut [Box<dyn Part>]) -> Done<()> {
     let is_synced = parts.iter().any(|part| part.lasting() == Lasting::Machine);
     connection.execute_batch(if is_synced { "PRAGMA synchronous = FULL" } else { "PRAGMA synchronous = NORMAL" })?;
     run("BEGIN IMMEDIATE")?;
+    // One alone is undone with the whole transaction.
+    if let [alone] = parts {
+        let written = alone.write(connection);
+        return Ok(run(if written == Written::Yes { "COMMIT" } else { "ROLLBACK" })?);
+    }
     for part in parts.iter_mut() {
         run("SAVEPOINT part")?;
         if part.write(connection) == Written::No {
