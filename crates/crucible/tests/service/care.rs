@@ -92,14 +92,16 @@ fn what_was_written_last_and_is_torn_is_left_out_and_the_rest_is_whole() {
     let first = results(&server, 3);
     // From here on nothing is certain to be there any more.
     server.post("/v1/store/check", &json!({})).expect(200);
-    let before = std::fs::metadata(place.data().join("crucible.db-wal")).unwrap().len();
+    let log = place.data().join("crucible.db-wal");
+    let before = std::fs::read(&log).unwrap();
     results(&server, 1);
     server.kill();
-    let log = place.data().join("crucible.db-wal");
     let mut torn = std::fs::read(&log).unwrap();
-    assert!(u64::try_from(torn.len()).unwrap() > before, "nothing was written to the log");
-    let half = torn.len() - 2000;
-    torn[half..].fill(0xa5);
+    // The log has its full length: what was written last is where it differs.
+    assert_eq!(torn.len(), before.len());
+    let end =
+        torn.iter().zip(&before).rposition(|(now, before)| now != before).expect("nothing was written to the log");
+    torn[end - 2000..=end].fill(0xa5);
     std::fs::write(&log, torn).unwrap();
     let server = place.serve(&[]);
     for one in &first {
