@@ -4,6 +4,7 @@
 //! cap, retry or metrics: those wrap every backend from outside, once, in the engine.
 
 mod agent;
+mod ahead;
 pub mod docker;
 pub mod gvisor;
 pub mod jail;

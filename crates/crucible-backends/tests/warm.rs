@@ -17,12 +17,20 @@ use std::sync::Arc;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 fn python() -> Arc<Language> {
+    built_in("python")
+}
+
+fn node() -> Arc<Language> {
+    built_in("javascript")
+}
+
+fn built_in(name: &str) -> Arc<Language> {
     #[derive(serde::Deserialize)]
     struct Table {
         languages: BTreeMap<String, Language>,
     }
     let mut table: Table = toml::from_str(DEFAULT_LANGUAGES).unwrap();
-    Arc::new(table.languages.remove("python").unwrap())
+    Arc::new(table.languages.remove(name).unwrap())
 }
 
 /// A backend with which interpreters can be made ready, where it works here.
@@ -46,8 +54,10 @@ async fn docker() -> Option<Arc<dyn Backend>> {
     let started = async {
         let backend = DockerBackend::start(&DockerConfig::default()).await?;
         let _alone = IMAGE.lock().await;
-        if backend.daemon().image(&python().image).await.is_err() {
-            backend.daemon().import_host("python", &python(), None).await?;
+        for (name, language) in [("python", python()), ("javascript", node())] {
+            if backend.daemon().image(&language.image).await.is_err() {
+                backend.daemon().import_host(name, &language, None).await?;
+            }
         }
         Ok(backend)
     };
@@ -83,6 +93,13 @@ async fn sandbox(backend: &dyn Backend, readiness: Readiness, project: Option<&s
     sandbox
 }
 
+async fn node_sandbox(backend: &dyn Backend, readiness: Readiness) -> Box<dyn Sandbox> {
+    let request = SandboxRequest { language: Some(node()), ..request(readiness) };
+    let sandbox = backend.create(request).await.unwrap();
+    assert_eq!(sandbox.readiness(), readiness, "{}: {:?}", backend.name(), backend.self_test().await);
+    sandbox
+}
+
 #[derive(Debug, PartialEq, Eq)]
 struct Seen {
     status: ExitStatus,
@@ -94,6 +111,10 @@ struct Seen {
 
 /// What becomes of a program, with its file's name, its arguments and one variable.
 async fn run(sandbox: &dyn Sandbox, program: &Program, how: Readiness) -> Seen {
+    run_in(&python(), sandbox, program, how).await
+}
+
+async fn run_in(language: &Language, sandbox: &dyn Sandbox, program: &Program, how: Readiness) -> Seen {
     let write = |path: &str, text: &str| (GuestPath::parse(path).unwrap(), text.as_bytes().to_vec());
     let (path, code) = write(&format!("/work/{}", program.file), program.code);
     sandbox.write_file(&path, &mut code.as_slice(), false).await.unwrap();
@@ -104,7 +125,7 @@ async fn run(sandbox: &dyn Sandbox, program: &Program, how: Readiness) -> Seen {
     let interpreter = sandbox.interpreter().unwrap().to_owned();
     let argv =
         [interpreter, program.file.to_owned()].into_iter().chain(program.args.iter().map(|arg| (*arg).to_owned()));
-    let mut env = python().env.clone();
+    let mut env = language.env.clone();
     env.insert("ANSWER".to_owned(), "forty two \u{e9}".to_owned());
     let command = Command { argv: argv.collect(), env, ..Command::default() };
     let mut execution = sandbox.exec(command).await.unwrap();
@@ -446,6 +467,195 @@ async fn an_interpreter_that_cannot_be_made_ready_is_done_without() {
         let why: Vec<_> = told.checks.iter().filter(|check| check.name == "interpreters stand ready").collect();
         assert!(told.is_healthy() && why.iter().all(|check| !check.mend.is_empty()), "{told:?}");
         for name in ["no_such_module", "\"a module\"", "this; import os"] {
+            assert!(why.iter().any(|check| check.seen.contains(name)), "{name}: {why:?}");
+        }
+    }
+}
+
+const fn javascript(code: &'static str) -> Program {
+    Program { file: "main.js", ..program(code) }
+}
+
+/// Programs by which a Node.js of one's own can be told from one that waited.
+const OF_NODE: &[Program] = &[
+    javascript("console.log(6 * 7)"),
+    Program {
+        args: &["a", "--b", "\u{fc}"],
+        ..javascript("console.log(process.argv, process.argv0, process.execArgv, process.title)")
+    },
+    javascript(
+        "console.log(__filename, __dirname, require.main === module, module.id, module.children, module.parent)",
+    ),
+    javascript("console.log(Object.keys(require.cache), module.paths, process.mainModule === module)"),
+    javascript("console.log(process.env, process.env.ANSWER); process.env.X = 'y'"),
+    javascript("console.log(require('child_process').execSync('echo $ANSWER $PATH $HOME $X').toString())"),
+    javascript("console.log(process.cwd(), require('fs').readdirSync('.'), process.exitCode)"),
+    javascript("process.exit(3)"),
+    javascript("process.exitCode = 4; process.on('exit', (code) => console.log('exit', code))"),
+    javascript(
+        "process.on('uncaughtException', (e) => { console.log('caught', e.message); process.exit(5) }); throw new Error('no')",
+    ),
+    javascript("process.kill(process.pid, 'SIGTERM'); setTimeout(() => console.log('not here'), 5000)"),
+    javascript(
+        "process.nextTick(() => console.log('tick')); Promise.resolve().then(() => console.log('promise')); queueMicrotask(() => console.log('micro')); console.log('main')",
+    ),
+    javascript(
+        "setTimeout(() => console.log('later'), 20); setImmediate(() => console.log('soon')); console.log('main')",
+    ),
+    Program { input: "one\ntwo\n", ..javascript("console.log(require('fs').readFileSync(0, 'utf8').split('\\n'))") },
+    Program {
+        input: "one\ntwo\n",
+        ..javascript(
+            "let all = ''; process.stdin.on('data', (d) => all += d).on('end', () => console.log(JSON.stringify(all)))",
+        )
+    },
+    Program {
+        input: "a\nb\n",
+        ..javascript(
+            "require('readline').createInterface({ input: process.stdin }).on('line', (l) => console.log('line', l))",
+        )
+    },
+    Program { input: "", ..javascript("process.stdin.on('data', () => {}).on('end', () => console.log('end'))") },
+    javascript("console.error('error'); process.stdout.write('no newline')"),
+    javascript("process.stdout.write('x'.repeat(300000))"),
+    javascript("console.log([process.stdin, process.stdout].map((s) => [s.fd, s.isTTY, s.constructor.name]))"),
+    javascript("console.log(typeof preload, typeof crucible, Object.getOwnPropertyNames(globalThis).length)"),
+    javascript("'use strict'; console.log(this === module.exports, arguments.length); module.exports = 3"),
+    javascript("x = 1; var y = 2; console.log(x, globalThis.y)"),
+    javascript("(async () => { const fs = await import('fs'); console.log(typeof fs.readFileSync) })()"),
+    javascript("Promise.reject(new TypeError('rejected')).catch((e) => console.log(e.name))"),
+    javascript(
+        "const { Worker, isMainThread } = require('worker_threads'); if (isMainThread) new Worker(__filename).on('exit', (c) => console.log('ended', c)); else console.log('worker')",
+    ),
+    javascript("console.log(require('crypto').createHash('sha256').update('x').digest('hex'))"),
+    javascript("require('fs').writeFileSync('left.txt', 'kept')"),
+    Program {
+        beside: &[("near.js", "exports.x = 'near'")],
+        ..javascript("console.log(require('./near').x, require.cache[require.resolve('./near')].parent === module)")
+    },
+    Program {
+        beside: &[("package.json", "{\"type\": \"module\"}")],
+        ..javascript("import fs from 'fs'; console.log(typeof fs, import.meta.url)")
+    },
+    Program {
+        beside: &[("near.mjs", "export default 'near'")],
+        file: "main.mjs",
+        ..javascript("import x from './near.mjs'; console.log(x, process.argv)")
+    },
+    Program { file: "main.cjs", ..javascript("console.log(__filename, require.main === module)") },
+    Program {
+        file: "folder/other.js",
+        beside: &[("folder/near.js", "exports.x = 1")],
+        ..javascript("console.log(require('./near'), __filename, process.cwd())")
+    },
+    Program { file: "./dotted.js", ..javascript("console.log(process.argv, __filename)") },
+    Program { file: "it's.js", ..javascript("console.log(process.argv)") },
+    javascript("try { require('./missing') } catch (e) { console.log(e.code) }"),
+    javascript("const f = (n) => n && f(n - 1); console.log(f(5000))"),
+    javascript("console.log(new Date(0).toString(), Intl.DateTimeFormat().resolvedOptions().timeZone)"),
+    javascript(
+        "console.log(Object.keys(process.versions).length > 3, process.getuid() > 0)",
+    ),
+    javascript(
+        "console.log(require('child_process').spawnSync(process.execPath, ['-e', 'console.log(process.argv.length)']).stdout.toString())",
+    ),
+];
+
+/// Of an error nobody catches, what the stack shows below the program's own frames is left out (docs/warm.md).
+fn above_node(stderr: &str) -> String {
+    let is_nodes = |line: &&str| line.contains(" node:internal/") || line.contains("(node:internal/");
+    stderr.lines().filter(|line| !is_nodes(line)).collect::<Vec<_>>().join("\n")
+}
+
+#[tokio::test]
+async fn a_program_sees_what_it_sees_of_a_node_of_its_own() {
+    const WITH_STACKS: &[Program] = &[
+        javascript("throw new Error('no')"),
+        javascript("function f() { null.x }\nf()"),
+        javascript("const ("),
+        javascript("Promise.reject(new TypeError('rejected'))"),
+        javascript("require('./missing')"),
+        javascript("process.abort()"),
+    ];
+    for backend in backends().await {
+        let mut others = Vec::new();
+        for (program, has_stack) in
+            OF_NODE.iter().map(|one| (one, false)).chain(WITH_STACKS.iter().map(|one| (one, true)))
+        {
+            let mut seen = Vec::new();
+            for readiness in [Readiness::Bare, Readiness::Interpreter] {
+                let sandbox = node_sandbox(backend.as_ref(), readiness).await;
+                let mut one = run_in(&node(), sandbox.as_ref(), program, readiness).await;
+                if has_stack {
+                    one.stderr = above_node(&one.stderr);
+                }
+                seen.push(one);
+                sandbox.destroy().await.unwrap();
+            }
+            if seen[0] != seen[1] {
+                others.push(format!("{}\n  its own: {:?}\n  another: {:?}", program.code, seen[0], seen[1]));
+            }
+        }
+        assert!(others.is_empty(), "{}: {} differ:\n{}", backend.name(), others.len(), others.join("\n"));
+    }
+}
+
+#[tokio::test]
+async fn a_node_that_waits_is_one_programs_alone_and_its_start_is_not_the_runs() {
+    for backend in backends().await {
+        let mut cpu = Vec::new();
+        for readiness in [Readiness::Bare, Readiness::Interpreter] {
+            let sandbox = node_sandbox(backend.as_ref(), readiness).await;
+            assert_eq!(
+                sandbox.list_files(&GuestPath::parse("/work").unwrap()).await.unwrap(),
+                [],
+                "{}",
+                backend.name()
+            );
+            run_in(&node(), sandbox.as_ref(), &javascript("console.log(1)"), readiness).await;
+            cpu.push(sandbox.counters().await.unwrap().cpu);
+            let argv = vec![sandbox.interpreter().unwrap().to_owned(), "-p".to_owned(), "'other'".to_owned()];
+            starts_bare(sandbox.as_ref(), Command { argv, ..Command::default() }).await;
+            sandbox.destroy().await.unwrap();
+        }
+        assert!(cpu[1] < cpu[0], "{}: {cpu:?}", backend.name());
+        // Another command than the one that it waits for, variables that it read when it started, and one that is dead.
+        for (argv, variable) in [(&["{}", "-p", "'other'"][..], None), (&["{}", "main.js"], Some("NODE_OPTIONS"))] {
+            let sandbox = node_sandbox(backend.as_ref(), Readiness::Interpreter).await;
+            let code = b"console.log('other')";
+            sandbox.write_file(&GuestPath::parse("/work/main.js").unwrap(), &mut code.as_slice(), false).await.unwrap();
+            let interpreter = sandbox.interpreter().unwrap().to_owned();
+            let argv = argv.iter().map(|word| word.replace("{}", &interpreter)).collect();
+            let mut env = node().env.clone();
+            env.extend(variable.map(|name| (name.to_owned(), "--no-warnings".to_owned())));
+            starts_bare(sandbox.as_ref(), Command { argv, env, ..Command::default() }).await;
+            sandbox.destroy().await.unwrap();
+        }
+        let sandbox = node_sandbox(backend.as_ref(), Readiness::Interpreter).await;
+        sandbox.end_processes().await.unwrap();
+        let argv = vec![sandbox.interpreter().unwrap().to_owned(), "-p".to_owned(), "'other'".to_owned()];
+        starts_bare(sandbox.as_ref(), Command { argv, ..Command::default() }).await;
+        sandbox.destroy().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_node_that_cannot_be_made_ready_is_done_without() {
+    for backend in backends().await {
+        for preload in ["./main.js", "no_such_module", "a module"] {
+            let language = Arc::new(Language { preload: vec![preload.to_owned()], ..Language::clone(&node()) });
+            let request = SandboxRequest { language: Some(language), ..request(Readiness::Interpreter) };
+            let sandbox = backend.create(request).await.unwrap();
+            assert_eq!(sandbox.readiness(), Readiness::Bare, "{preload}");
+            assert_eq!(
+                run_in(&node(), sandbox.as_ref(), &javascript("console.log(1)"), Readiness::Bare).await.stdout,
+                "1\n"
+            );
+            sandbox.destroy().await.unwrap();
+        }
+        let told = backend.self_test().await;
+        let why: Vec<_> = told.checks.iter().filter(|check| check.name == "interpreters stand ready").collect();
+        for name in ["./main.js in `preload`", "no_such_module in `preload`", "\"a module\""] {
             assert!(why.iter().any(|check| check.seen.contains(name)), "{name}: {why:?}");
         }
     }

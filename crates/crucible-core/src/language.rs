@@ -36,7 +36,8 @@ pub struct Language {
     /// The container image in which backends of containers run its programs, by name or digest; empty for none.
     #[serde(default)]
     pub image: String,
-    /// How its interpreter can be made ready before a program comes: [`Language::PYTHON`], or empty for not at all.
+    /// How its interpreter can be made ready before a program comes: [`Language::PYTHON`], [`Language::NODE`], or empty for not
+    /// at all.
     #[serde(default)]
     pub ready: String,
     /// Modules that an interpreter which is made ready ahead has imported already. They have to be read-only for guests, and
@@ -58,6 +59,8 @@ pub struct Language {
 impl Language {
     /// Stands for CPython, from 3.9 on, which can be made ready ahead.
     pub const PYTHON: &'static str = "python";
+    /// Stands for Node.js, from 18 on, which can be made ready ahead.
+    pub const NODE: &'static str = "node";
     /// Stands for a program that is WebAssembly itself.
     pub const ITSELF: &'static str = "{file}";
 

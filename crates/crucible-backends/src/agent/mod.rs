@@ -12,7 +12,6 @@ mod waiting;
 pub(crate) use door::door_address;
 pub(crate) use error::{greeting_error, translate};
 pub(crate) use filter::filter;
-pub(crate) use waiting::{HasOneWait, Unready};
 
 use crate::users;
 use async_trait::async_trait;

@@ -3,7 +3,8 @@
 use super::Daemon;
 use super::evidence::Evidence;
 use super::made::Made;
-use crate::agent::{AgentSide, HasOneWait};
+use crate::agent::AgentSide;
+use crate::ahead::HasOneWait;
 use async_trait::async_trait;
 use crucible_core::{
     Command, Counters, Door, Error, ErrorKind, Execution, FileContent, FileEntry, GuestPath, Language, Layers,

@@ -2,7 +2,8 @@
 
 use super::bundle::{GUEST_ID, Home, IDS_OF_ROOT, Root};
 use super::runsc::{self, Runsc, Top};
-use crate::agent::{AgentSide, HasOneWait, WRITABLE, door_address, filter, greeting_error};
+use crate::agent::{AgentSide, WRITABLE, door_address, filter, greeting_error};
+use crate::ahead::HasOneWait;
 use crate::native::{start_error, translate};
 use async_trait::async_trait;
 use crucible_agent::host::{AgentClient, Beginning, Content, Owner, RootInside, Space, SpaceFolder};

@@ -5,9 +5,10 @@ use super::place::{GuestId, Place, Places, Shape};
 use super::posture::{self, HostIds, PlannedUsers};
 use super::zygotes::Of;
 use super::{JailConfig, Watch, control, root, self_test};
+use crate::ahead::{self, AheadCommand, Unready};
 use crate::native::{
-    self, Again, AheadCommand, NativeParts, NativeSandbox, Nests, Waiting, process_limits, start_error,
-    system_language, watching_with_a_door,
+    Again, NativeParts, NativeSandbox, Nests, Waiting, process_limits, start_error, system_language,
+    watching_with_a_door,
 };
 use crate::runtime::{self, HostInterpreter, Runtime};
 use crate::users::environment;
@@ -38,6 +39,7 @@ pub struct JailBackend {
     host_ids: HostIds,
     interpreter_cache: Option<HostPath>,
     roots: Mutex<Roots>,
+    unready: Unready,
 }
 
 /// The roots that the launcher holds ready.
@@ -99,7 +101,14 @@ impl JailBackend {
         let capabilities = layers::capabilities(&launcher, &cgroups, ids, config.watch);
         let places = Arc::new(Places::new(launcher, cgroups, ids, host_ids, &config));
         let interpreter_cache = config.interpreter_cache;
-        Ok(Self { places, capabilities, host_ids, interpreter_cache, roots: Mutex::default() })
+        Ok(Self {
+            places,
+            capabilities,
+            host_ids,
+            interpreter_cache,
+            roots: Mutex::default(),
+            unready: Unready::default(),
+        })
     }
 
     /// The version of control groups in use: `v1`, `v2`, `v1+v2` or `none`.
@@ -110,7 +119,7 @@ impl JailBackend {
 
     /// Why programs of a language start cold that could start warm, if some do.
     pub(super) fn cold_languages(&self) -> BTreeSet<String> {
-        self.places.failed_zygotes()
+        self.places.failed_zygotes().into_iter().chain(self.unready.reasons()).collect()
     }
 
     /// Finds the prepared root of a language or of a program of ours, or prepares it.
@@ -144,7 +153,7 @@ impl JailBackend {
         }
         let base = environment(Some(&interpreter.path), Users::Guest);
         let Some(command) = AheadCommand::of(language, &interpreter.path, &base) else { return Ok(()) };
-        let program = native::program(language, root.number).inspect_err(|error| self.places.no_zygote(&of, error))?;
+        let program = ahead::program(language, root.number).inspect_err(|error| self.places.no_zygote(&of, error))?;
         let Some(program) = program else { return Ok(()) };
         let path = format!("{WORK}/{}", command.file_name);
         let prepare = || async {
@@ -271,7 +280,15 @@ impl Backend for JailBackend {
     async fn create(&self, request: SandboxRequest) -> Result<Box<dyn Sandbox>> {
         self.capabilities.admit(self.name(), &request.policy)?;
         let furnishing = furnishing(&request)?;
-        Ok(Box::new(self.make(request, furnishing, &BTreeSet::new()).await?))
+        let nothing = BTreeSet::new();
+        let make = || self.make(request.clone(), furnishing.clone(), &nothing);
+        match &furnishing {
+            // Where it can't be forked.
+            Furnishing::Language(language) if language.ready != Language::PYTHON => {
+                self.unready.make(&request, language, make).await
+            }
+            _ => Ok(Box::new(make().await?)),
+        }
     }
 }
 

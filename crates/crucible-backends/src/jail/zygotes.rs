@@ -2,7 +2,8 @@
 //!
 //! Invariant: nothing of a guest's is in one. What it preloads is the operator's, by the language table.
 
-use crate::native::{AheadCommand, start_error};
+use crate::ahead::AheadCommand;
+use crate::native::start_error;
 use crucible_core::{Error, ErrorKind, ProjectId, Result};
 use crucible_jail::host::Launcher;
 use std::collections::BTreeSet;

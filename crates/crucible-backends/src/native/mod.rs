@@ -3,11 +3,13 @@
 
 mod error;
 mod sandbox;
+mod started;
 mod waiting;
 
 pub(crate) use error::{start_error, translate};
 pub(crate) use sandbox::{Again, NativeParts, NativeSandbox, Nests};
-pub(crate) use waiting::{AheadCommand, Waiting, program, program_alone};
+pub(crate) use started::Baseline;
+pub(crate) use waiting::Waiting;
 
 use crate::runtime::DEFAULT_LANGUAGES;
 use crucible_core::{Check, Coverage, Error, ErrorKind, Language, Limits, LiveFeature, Monitoring, Result, Watchable};

@@ -1,5 +1,6 @@
 //! A sandbox over the jail's launcher: commands, files and counters.
 
+use super::started::{Baseline, StartedAhead};
 use super::translate;
 use super::waiting::Waiting;
 use crate::users;
@@ -91,9 +92,13 @@ pub(crate) enum Nests {
 
 /// A sandbox whose processes run on this machine.
 pub(crate) struct NativeSandbox {
-    parts: NativeParts,
+    pub(super) parts: NativeParts,
     door: Mutex<Option<TcpListener>>,
     former: Former,
+    /// An interpreter that was started, and waits.
+    pub(super) ahead: Mutex<Option<StartedAhead>>,
+    /// What was counted before there was a program.
+    pub(super) baseline: Mutex<Baseline>,
 }
 
 /// The way out of a jailed sandbox.
@@ -125,7 +130,7 @@ impl Door for NativeDoor {
 impl NativeSandbox {
     pub(crate) fn new(mut parts: NativeParts) -> Self {
         let door = Mutex::new(parts.started.door.take());
-        Self { parts, door, former: Former::default() }
+        Self { parts, door, former: Former::default(), ahead: Mutex::default(), baseline: Mutex::default() }
     }
 
     /// Makes it as new, if it is in nothing otherwise than it was.
@@ -158,6 +163,43 @@ impl NativeSandbox {
         Ok(Posture { facts: facts.collect() })
     }
 
+    /// What is counted of all that it ever held since it was last as new.
+    pub(super) fn counted(&self) -> Result<Counters> {
+        let mut counters = Counters::default();
+        let seen = self.parts.cgroup.as_ref().map(Cgroup::counters).unwrap_or_default();
+        // The init is one of the processes that a control group counts.
+        let without_init = |count: u64| count.saturating_sub(1);
+        counters.memory_bytes = seen.memory;
+        counters.memory_peak_bytes = seen.memory_peak;
+        let transfers = host::tree_transfers(self.parts.started.pid);
+        let (former_read, former_written) = self.former.transfers;
+        counters.read_bytes = transfers.map(|(read, _)| read.saturating_sub(former_read));
+        counters.written_bytes = transfers.map(|(_, written)| written.saturating_sub(former_written));
+        counters.out_of_memory_kills = seen.out_of_memory_kills;
+        counters.processes = seen.pids.map(without_init);
+        counters.processes_peak = seen.pids_peak.map(without_init);
+        if seen.forks_refused > 0 {
+            counters.refused.insert(LimitKind::Pids);
+        }
+        if seen.cpu.is_none() || seen.pids.is_none() {
+            let tree = host::tree_usage(self.parts.started.pid);
+            counters.processes = counters.processes.or(Some(tree.processes));
+            counters.cpu = tree.cpu;
+        }
+        counters.cpu = seen.cpu.unwrap_or(counters.cpu);
+        if self.is_jailed() {
+            let (bytes, inodes) = self
+                .parts
+                .started
+                .sandbox
+                .free_storage()
+                .map_err(|error| translate("look at the sandbox's files", error))?;
+            counters.refused.extend((bytes == 0).then_some(LimitKind::Disk));
+            counters.refused.extend((inodes == 0).then_some(LimitKind::Inodes));
+        }
+        Ok(counters)
+    }
+
     fn is_jailed(&self) -> bool {
         self.parts.folder.is_none()
     }
@@ -178,7 +220,9 @@ impl Sandbox for NativeSandbox {
     }
 
     fn readiness(&self) -> Readiness {
-        if self.parts.started.sandbox.has_one_waiting() { Readiness::Interpreter } else { Readiness::Bare }
+        let mut ahead = self.ahead.lock().unwrap_or_else(PoisonError::into_inner);
+        let waits = self.parts.started.sandbox.has_one_waiting() || ahead.as_mut().is_some_and(StartedAhead::waits);
+        if waits { Readiness::Interpreter } else { Readiness::Bare }
     }
 
     async fn exec(&self, command: Command) -> Result<Execution> {
@@ -189,7 +233,7 @@ impl Sandbox for NativeSandbox {
         let is_plain = terminal.is_none() && tree == Tree::OfSandbox && sandbox.has_one_waiting();
         let waiting = self.parts.waiting.as_ref().filter(|_| is_plain);
         let program = waiting.and_then(|waiting| waiting.program_of(&argv, &env)).map(<[String]>::to_vec);
-        let is_waited_for = program.is_some();
+        let is_forked = program.is_some();
         let command = host::Command {
             argv: program.unwrap_or(argv),
             env,
@@ -203,7 +247,11 @@ impl Sandbox for NativeSandbox {
                 Tree::Own => Orphans::ToCommand,
             },
         };
-        let running = if is_waited_for { sandbox.interpret(command).await } else { sandbox.exec(command).await };
+        let (running, readiness) = match self.interpret(&command).await? {
+            Some(running) => (Ok(running), Readiness::Interpreter),
+            None if is_forked => (sandbox.interpret(command).await, Readiness::Interpreter),
+            None => (sandbox.exec(command).await, Readiness::Bare),
+        };
         let operation = "start the command";
         let running = running.map_err(|error| {
             let not_theirs = match (&error, &user) {
@@ -214,7 +262,6 @@ impl Sandbox for NativeSandbox {
         })?;
         let Running { stdin, stdout, stderr, ended, control } = running;
         let process = Box::new(NativeProcess { ended, known: None, control });
-        let readiness = if is_waited_for { Readiness::Interpreter } else { Readiness::Bare };
         Ok(Execution { stdin, stdout, stderr, process, readiness })
     }
 
@@ -320,6 +367,7 @@ impl Sandbox for NativeSandbox {
     }
 
     async fn end_processes(&self) -> Result<()> {
+        drop(self.take_ahead());
         self.parts
             .started
             .sandbox
@@ -329,39 +377,8 @@ impl Sandbox for NativeSandbox {
     }
 
     async fn counters(&self) -> Result<Counters> {
-        let mut counters = Counters::default();
-        let seen = self.parts.cgroup.as_ref().map(Cgroup::counters).unwrap_or_default();
-        // The init is one of the processes that a control group counts.
-        let without_init = |count: u64| count.saturating_sub(1);
-        counters.memory_bytes = seen.memory;
-        counters.memory_peak_bytes = seen.memory_peak;
-        let transfers = host::tree_transfers(self.parts.started.pid);
-        let (former_read, former_written) = self.former.transfers;
-        counters.read_bytes = transfers.map(|(read, _)| read.saturating_sub(former_read));
-        counters.written_bytes = transfers.map(|(_, written)| written.saturating_sub(former_written));
-        counters.out_of_memory_kills = seen.out_of_memory_kills;
-        counters.processes = seen.pids.map(without_init);
-        counters.processes_peak = seen.pids_peak.map(without_init);
-        if seen.forks_refused > 0 {
-            counters.refused.insert(LimitKind::Pids);
-        }
-        if seen.cpu.is_none() || seen.pids.is_none() {
-            let tree = host::tree_usage(self.parts.started.pid);
-            counters.processes = counters.processes.or(Some(tree.processes));
-            counters.cpu = tree.cpu;
-        }
-        counters.cpu = seen.cpu.unwrap_or(counters.cpu);
-        if self.is_jailed() {
-            let (bytes, inodes) = self
-                .parts
-                .started
-                .sandbox
-                .free_storage()
-                .map_err(|error| translate("look at the sandbox's files", error))?;
-            counters.refused.extend((bytes == 0).then_some(LimitKind::Disk));
-            counters.refused.extend((inodes == 0).then_some(LimitKind::Inodes));
-        }
-        Ok(counters)
+        let counted = self.counted()?;
+        Ok(self.baseline().apart_from(counted))
     }
 
     async fn posture(&self) -> Result<Posture> {

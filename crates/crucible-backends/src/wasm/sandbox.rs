@@ -5,7 +5,8 @@ use super::backend::WORKER;
 use super::config::WorkerProgram;
 use super::program::{self, MountedRuntime};
 use super::protocol::{Code, Imports, LONGEST_REFUSAL, Order, READY, REFUSED, Refusal, Setting, Start, Task, Why};
-use super::waiting::{Baseline, Waiting};
+use super::waiting::Waiting;
+use crate::native::Baseline;
 use crate::native::NativeSandbox;
 use async_trait::async_trait;
 use crucible_core::{

@@ -3,7 +3,7 @@
 //! Invariant: it has read nothing of a guest's, and it runs one program or none.
 
 use super::protocol::{Order, PREPARED, Setting};
-use crucible_core::{Counters, Error, ErrorKind, Execution, Result};
+use crucible_core::{Error, ErrorKind, Execution, Result};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -55,37 +55,5 @@ impl Waiting {
         let Execution { stdin, mut process, .. } = self.execution;
         drop(stdin);
         process.wait().await.map(drop)
-    }
-}
-
-/// What was counted before there was a program. What a whole sandbox has at most at one time can't be told apart.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Baseline {
-    cpu: Duration,
-    read_bytes: u64,
-    written_bytes: u64,
-    pub(super) out_of_memory_kills: u64,
-}
-
-impl Baseline {
-    pub(super) fn of(counters: &Counters) -> Self {
-        Self {
-            cpu: counters.cpu,
-            read_bytes: counters.read_bytes.unwrap_or_default(),
-            written_bytes: counters.written_bytes.unwrap_or_default(),
-            out_of_memory_kills: counters.out_of_memory_kills,
-        }
-    }
-
-    /// What was counted since then.
-    pub(super) fn apart_from(&self, counters: Counters) -> Counters {
-        let since = |now: Option<u64>, before: u64| now.map(|now| now.saturating_sub(before));
-        Counters {
-            cpu: counters.cpu.saturating_sub(self.cpu),
-            read_bytes: since(counters.read_bytes, self.read_bytes),
-            written_bytes: since(counters.written_bytes, self.written_bytes),
-            out_of_memory_kills: counters.out_of_memory_kills.saturating_sub(self.out_of_memory_kills),
-            ..counters
-        }
     }
 }
