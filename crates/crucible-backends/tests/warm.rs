@@ -553,9 +553,7 @@ const OF_NODE: &[Program] = &[
     javascript("try { require('./missing') } catch (e) { console.log(e.code) }"),
     javascript("const f = (n) => n && f(n - 1); console.log(f(5000))"),
     javascript("console.log(new Date(0).toString(), Intl.DateTimeFormat().resolvedOptions().timeZone)"),
-    javascript(
-        "console.log(Object.keys(process.versions).length > 3, process.getuid() > 0)",
-    ),
+    javascript("console.log(Object.keys(process.versions).length > 3, process.getuid() > 0)"),
     javascript(
         "console.log(require('child_process').spawnSync(process.execPath, ['-e', 'console.log(process.argv.length)']).stdout.toString())",
     ),

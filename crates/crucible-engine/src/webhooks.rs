@@ -113,9 +113,11 @@ impl Webhooks {
         let mut ends = self.bus.subscribe(EventFilter { kinds, ..EventFilter::default() });
         let (mut busy, mut told) = (HashSet::new(), JoinSet::new());
         loop {
-            let next = if self.has_any.load(Ordering::SeqCst) {
+            // Before it is looked, so that one which is added meanwhile isn't passed over.
+            let next = if self.has_any.swap(false, Ordering::SeqCst) {
                 self.begin(&mut busy, &mut told, &stop).await.unwrap_or_else(|error| {
                     tracing::error!(%error, "webhooks can't be looked at");
+                    self.has_any.store(true, Ordering::SeqCst);
                     Some(SystemTime::now())
                 })
             } else {
@@ -165,9 +167,9 @@ impl Webhooks {
                 });
             }
         }
-        if busy.is_empty() {
-            let is_none = self.store.webhooks(None).await?.iter().all(|webhook| webhook.state != WebhookState::On);
-            self.has_any.store(!is_none, Ordering::SeqCst);
+        let is_on = |webhook: &Webhook| webhook.state == WebhookState::On;
+        if !busy.is_empty() || self.store.webhooks(None).await?.iter().any(is_on) {
+            self.has_any.store(true, Ordering::SeqCst);
         }
         self.store.next_webhook().await
     }
