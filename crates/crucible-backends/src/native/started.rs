@@ -52,7 +52,12 @@ impl StartedAhead {
         if !self.waits() {
             return Ok(());
         }
-        self.running.control.signal(Signal::KILL.number()).await.map_err(|error| translate(END, error))?;
+        let signalled = self.running.control.signal(Signal::KILL.number()).await;
+        // By itself, in that moment.
+        if !self.waits() {
+            return Ok(());
+        }
+        signalled.map_err(|error| translate(END, error))?;
         match tokio::time::timeout(DYING, &mut self.running.ended).await {
             Ok(Ok(Ended::Exited(_) | Ended::Signaled(_))) => Ok(()),
             Ok(Err(_)) | Err(_) => Err(Error::new(ErrorKind::Infrastructure, END, "it doesn't end")),
