@@ -499,8 +499,9 @@ const OF_NODE: &[Program] = &[
     javascript(
         "process.nextTick(() => console.log('tick')); Promise.resolve().then(() => console.log('promise')); queueMicrotask(() => console.log('micro')); console.log('main')",
     ),
+    // The later one is armed by the sooner: of two that are armed at once a machine with much to do may run either first.
     javascript(
-        "setTimeout(() => console.log('later'), 20); setImmediate(() => console.log('soon')); console.log('main')",
+        "setImmediate(() => { console.log('soon'); setTimeout(() => console.log('later'), 20) }); console.log('main')",
     ),
     Program { input: "one\ntwo\n", ..javascript("console.log(require('fs').readFileSync(0, 'utf8').split('\\n'))") },
     Program {
