@@ -519,6 +519,9 @@ const OF_NODE: &[Program] = &[
     Program { input: "", ..javascript("process.stdin.on('data', () => {}).on('end', () => console.log('end'))") },
     javascript("console.error('error'); process.stdout.write('no newline')"),
     javascript("process.stdout.write('x'.repeat(300000))"),
+    // More than a pipe takes at once, and nothing on the way that would wait for who reads.
+    javascript("require('fs').writeFileSync(2, 'x'.repeat(300000))"),
+    javascript("const open = process.getActiveResourcesInfo(); console.log(open)"),
     javascript("console.log([process.stdin, process.stdout].map((s) => [s.fd, s.isTTY, s.constructor.name]))"),
     javascript("console.log(typeof preload, typeof crucible, Object.getOwnPropertyNames(globalThis).length)"),
     javascript("'use strict'; console.log(this === module.exports, arguments.length); module.exports = 3"),
@@ -639,9 +642,24 @@ async fn a_node_that_waits_is_one_programs_alone_and_its_start_is_not_the_runs()
 }
 
 #[tokio::test]
+async fn limits_that_leave_an_interpreter_no_room_say_nothing_of_others() {
+    let Some(backend) = jail().await else { return };
+    let create = async |limits| {
+        let request = SandboxRequest { language: Some(node()), limits, ..request(Readiness::Interpreter) };
+        let sandbox = backend.create(request).await.unwrap();
+        let readiness = sandbox.readiness();
+        sandbox.destroy().await.unwrap();
+        readiness
+    };
+    // It has threads.
+    assert_eq!(create(Limits { pids: 1, ..Limits::default() }).await, Readiness::Bare);
+    assert_eq!(create(Limits::default()).await, Readiness::Interpreter, "{:?}", backend.self_test().await);
+}
+
+#[tokio::test]
 async fn a_node_that_cannot_be_made_ready_is_done_without() {
     for backend in backends().await {
-        for preload in ["./main.js", "no_such_module", "a module"] {
+        for preload in ["./main.js", "no_such_module", "a module", "assert"] {
             let language = Arc::new(Language { preload: vec![preload.to_owned()], ..Language::clone(&node()) });
             let request = SandboxRequest { language: Some(language), ..request(Readiness::Interpreter) };
             let sandbox = backend.create(request).await.unwrap();
@@ -654,7 +672,7 @@ async fn a_node_that_cannot_be_made_ready_is_done_without() {
         }
         let told = backend.self_test().await;
         let why: Vec<_> = told.checks.iter().filter(|check| check.name == "interpreters stand ready").collect();
-        for name in ["./main.js in `preload`", "no_such_module in `preload`", "\"a module\""] {
+        for name in ["./main.js in `preload`", "no_such_module in `preload`", "\"a module\"", "assert in `preload`"] {
             assert!(why.iter().any(|check| check.seen.contains(name)), "{name}: {why:?}");
         }
     }

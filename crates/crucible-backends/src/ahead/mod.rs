@@ -5,8 +5,8 @@
 //! whether it is used. It becomes one program.
 
 use async_trait::async_trait;
-use crucible_core::{Error, ErrorKind, Language, Readiness, Result, Sandbox, SandboxRequest, Users};
-use std::collections::BTreeMap;
+use crucible_core::{Error, ErrorKind, Language, Limits, Readiness, Result, Sandbox, SandboxRequest, Users};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncReadExt};
@@ -23,6 +23,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub(crate) const DYING: Duration = Duration::from_secs(10);
 /// How long one that couldn't be made isn't tried again.
 const PAUSE: Duration = Duration::from_secs(60);
+/// How many that couldn't be made are remembered at once.
+const MOST_KNOWN: usize = 256;
 /// The most that is told of what it said.
 const MOST_SAID: u64 = 600;
 /// Where it starts, as programs do that don't say where.
@@ -204,7 +206,8 @@ pub(crate) trait HasOneWait: Sandbox {
     async fn have_one_wait(&mut self, language: &Language) -> Result<()>;
 }
 
-/// The languages of a backend whose interpreters couldn't be made to wait, and why, for a minute each.
+/// The languages of a backend whose interpreters couldn't be made to wait, within which limits and why, for a minute each: what one
+/// project's limits are too tight for is made for the others.
 #[derive(Default)]
 pub(crate) struct Unready(Mutex<BTreeMap<String, (Instant, String)>>);
 
@@ -216,14 +219,17 @@ impl Unready {
     }
 
     /// Whether it is worth a try.
-    fn may_be_tried(&self, language: &Language) -> bool {
+    fn may_be_tried(&self, language: &Language, limits: &Limits) -> bool {
         [Language::PYTHON, Language::NODE].contains(&language.ready.as_str())
-            && !self.known().contains_key(&key(language))
+            && !self.known().contains_key(&key(language, limits))
     }
 
     /// It couldn't.
-    fn note(&self, language: &Language, why: &Error) {
-        self.known().insert(key(language), (Instant::now(), format!("{}: {why}", language.title)));
+    fn note(&self, language: &Language, limits: &Limits, why: &Error) {
+        let mut known = self.known();
+        if known.len() < MOST_KNOWN {
+            known.insert(key(language, limits), (Instant::now(), format!("{}: {why}", language.title)));
+        }
     }
 
     /// Makes a sandbox as it is asked for: where an interpreter is to wait in it and can't, another one without. None waits where
@@ -240,10 +246,10 @@ impl Unready {
         let mut sandbox = make().await?;
         if request.readiness == Readiness::Interpreter
             && request.policy.users == Users::Guest
-            && self.may_be_tried(language)
+            && self.may_be_tried(language, &request.limits)
             && let Err(why) = sandbox.have_one_wait(language).await
         {
-            self.note(language, &why);
+            self.note(language, &request.limits, &why);
             Box::new(sandbox).destroy().await?;
             sandbox = make().await?;
         }
@@ -252,14 +258,15 @@ impl Unready {
 
     /// Why, of each.
     pub(crate) fn reasons(&self) -> Vec<String> {
-        self.known().values().map(|(_, why)| why.clone()).collect()
+        let reasons: BTreeSet<String> = self.known().values().map(|(_, why)| why.clone()).collect();
+        reasons.into_iter().collect()
     }
 }
 
-/// What of a language decides whether its interpreter can wait.
-fn key(language: &Language) -> String {
+/// What decides whether a language's interpreter can wait.
+fn key(language: &Language, limits: &Limits) -> String {
     let Language { ready, interpreters, image, run, env, preload, .. } = language;
-    format!("{ready} {interpreters:?} {image} {run:?} {env:?} {preload:?}")
+    format!("{ready} {interpreters:?} {image} {run:?} {env:?} {preload:?} {limits:?}")
 }
 
 #[cfg(test)]

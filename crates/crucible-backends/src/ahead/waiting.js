@@ -8,6 +8,8 @@ function (preload) {
   for (const name of preload) {
     if (!Module.builtinModules.includes(name.replace(/^node:/, ''))) throw new Error(`${name} in \`preload\` is none of Node.js's own modules`);
     require(name);
+    // Such as `assert`, which opens the standard error: a program's own writes to it would no longer wait for who reads.
+    if (process.getActiveResourcesInfo().length) throw new Error(`${name} in \`preload\` opens files that are the program's to open`);
   }
   const read = (count) => {
     const bytes = Buffer.alloc(count);

@@ -86,8 +86,8 @@ impl Service {
     async fn try_once(&self, lease: &Lease) -> Result<()> {
         let id = lease.task.id;
         let place = self.running.enter(lease.key());
-        let spec = match self.specification(id).await {
-            Ok(spec) => spec,
+        let (spec, is_fresh) = match self.specification(id).await {
+            Ok(found) => found,
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 tracing::warn!("the queue has an evaluation that the store doesn't");
                 return self.acknowledge(lease).await;
@@ -100,8 +100,7 @@ impl Service {
             return self.parts.queue.give_back(lease.key(), GivenBack::Untried, delay).await.map(drop);
         }
         let beginning = Beginning::default();
-        let written = beginning.write(self, id, self.change(kind::STARTED), &place.token);
-        let ((), conclusion) = tokio::join!(written, self.run(lease, spec, &place, &beginning));
+        let conclusion = self.begin_and_run(lease, spec, is_fresh, &place, &beginning).await;
         match beginning.into_answer() {
             Ok(Started::Started { token, .. }) => self.conclude(lease, token, conclusion?).await,
             Ok(Started::CancelRequested { token }) => {
@@ -117,11 +116,42 @@ impl Service {
         }
     }
 
-    async fn specification(&self, id: EvaluationId) -> Result<EvaluationSpec> {
+    /// What is to be run, and whether it was submitted a moment ago and not begun by this process before.
+    async fn specification(&self, id: EvaluationId) -> Result<(EvaluationSpec, bool)> {
         match self.fresh.take(id) {
-            Some(spec) => Ok(spec),
-            None => self.parts.store.specification(None, id).await,
+            Some(spec) => Ok((spec, true)),
+            None => Ok((self.parts.store.specification(None, id).await?, false)),
         }
+    }
+
+    /// Writes down that it begins, and runs it. One that was begun before may have taken a process along, with its sandbox as well as
+    /// with its program: for it nothing is made before that is counted.
+    async fn begin_and_run(
+        &self,
+        lease: &Lease,
+        spec: EvaluationSpec,
+        is_fresh: bool,
+        place: &Place<'_>,
+        beginning: &Beginning,
+    ) -> Result<Conclusion> {
+        let written = beginning.write(self, lease.task.id, self.change(kind::STARTED), &place.token);
+        let run = self.run(lease, spec, place, beginning);
+        if is_fresh {
+            return tokio::join!(written, run).1;
+        }
+        written.await;
+        match self.unstarted(beginning).await {
+            Some(conclusion) => Ok(conclusion),
+            None => run.await,
+        }
+    }
+
+    /// What is to become of one that isn't to be tried.
+    async fn unstarted(&self, beginning: &Beginning) -> Option<Conclusion> {
+        if let Some(error) = beginning.is_one_too_many().await {
+            return Some(self.given_up(&error));
+        }
+        beginning.token().await.is_none().then_some(Conclusion::Nothing)
     }
 
     /// Whether an evaluation has to wait, since what it is to be run on is out of use. One that is to be ended doesn't.
@@ -169,11 +199,8 @@ impl Service {
             tokio::join!(running, recorder.keep(over.clone())).0
         };
         let events = recorder.take();
-        if let Some(error) = beginning.is_one_too_many().await {
-            return Ok(self.given_up(&error));
-        }
-        if beginning.token().await.is_none() {
-            return Ok(Conclusion::Nothing);
+        if let Some(conclusion) = self.unstarted(beginning).await {
+            return Ok(conclusion);
         }
         match evaluated {
             Ok(Evaluated::Finished(outcome)) => {

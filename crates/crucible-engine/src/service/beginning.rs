@@ -1,6 +1,7 @@
-//! The beginning of a try: it is written down while its sandbox is made ready, and before its program starts.
+//! The beginning of a try: it is written down before its program starts, and the first time while its sandbox is made ready.
 //!
-//! Invariant: no program is looked at or started by a try that the store doesn't have: what takes this process along is counted.
+//! Invariant: no program is looked at or started by a try that the store doesn't have, nor is a sandbox made by any but the first
+//! one: what takes this process along is counted.
 
 use super::Service;
 use crate::engine::Clearance;

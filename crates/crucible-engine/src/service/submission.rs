@@ -119,8 +119,10 @@ impl Service {
         submissions: Vec<Submission>,
     ) -> Result<Vec<Result<Submitted>>> {
         let submitted = self.take_in(project, quotas, submissions).await?;
-        // They may run meanwhile; they are accepted when the disk has them.
-        self.parts.store.sync().await.map_err(cannot_keep)?;
+        // They may run meanwhile; they are accepted when the disk has them. What is refused keeps nothing.
+        if submitted.iter().any(Result::is_ok) {
+            self.parts.store.sync().await.map_err(cannot_keep)?;
+        }
         Ok(submitted)
     }
 
