@@ -6,6 +6,7 @@
 mod agent;
 mod ahead;
 pub mod docker;
+mod fork;
 pub mod gvisor;
 pub mod jail;
 mod native;

@@ -8,6 +8,7 @@
 //! privilege that a guest doesn't have, unless the container gave it one to start commands as other users.
 
 mod command;
+mod copy;
 mod door;
 mod files;
 mod line;
@@ -44,9 +45,18 @@ impl<T> Step<T> for Result<T, Errno> {
     }
 }
 
-/// Serves the supervisor at standard input and output until one of both ends.
+/// Does what it is called for: without a word, it serves the supervisor.
 #[must_use]
-pub fn serve() -> ExitCode {
+pub fn run() -> ExitCode {
+    let mut words = std::env::args_os().skip(1).filter_map(|word| word.into_string().ok());
+    match words.next() {
+        None => serve(),
+        Some(word) => copy::run(&word, words),
+    }
+}
+
+/// Serves the supervisor at standard input and output until one of both ends.
+fn serve() -> ExitCode {
     sys::ignore_broken_pipes();
     let Ok(mut line) = Line::open() else { return ExitCode::FAILURE };
     match prepare::prepare(&mut line) {

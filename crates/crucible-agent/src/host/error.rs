@@ -2,7 +2,7 @@
 
 use crate::protocol::frame::Malformed;
 use crate::protocol::preamble::{self, Stranger};
-use crate::protocol::{Failure, Refusal};
+use crate::protocol::{Ended, Failure, Refusal};
 use std::io;
 
 /// Why an agent is lost, for good.
@@ -31,12 +31,15 @@ pub enum AgentError {
     /// It couldn't do what it was started for.
     #[error("the agent could not {step}: {errno}", step = tame(&.0.step), errno = io::Error::from_raw_os_error(.0.errno))]
     Failed(Failure),
-    /// A command couldn't be started, or no connection is taken any more.
+    /// A command couldn't be started, files couldn't be copied, or no connection is taken any more.
     #[error("could not {step}: {errno}", step = tame(&.0.step), errno = io::Error::from_raw_os_error(.0.errno))]
     NotStarted(Failure),
     /// A file or folder was refused.
     #[error("refused: {0:?}")]
     Refused(Refusal),
+    /// What copied files ended without a word.
+    #[error("what copied the files ended with {0:?}")]
+    NotCopied(Ended),
     /// A signal couldn't be sent.
     #[error("the signal could not be sent: {}", io::Error::from_raw_os_error(*.0))]
     NotSignalled(i32),

@@ -5,6 +5,7 @@
 //! why ([`AgentClient::loss`]). Nothing here waits for an agent longer than the caller wants to: every call can be dropped.
 
 mod client;
+mod copy;
 mod door;
 mod error;
 mod files;
@@ -18,6 +19,7 @@ pub use crate::protocol::{
     WINDOW, What,
 };
 pub use client::{AgentClient, CommandControl, Ending, Running};
+pub use copy::Copying;
 pub use door::{Connection, Door};
 pub use error::{AgentError, AgentLoss};
 pub use files::{FileReader, FileWriter};

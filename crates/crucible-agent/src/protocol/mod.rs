@@ -27,6 +27,10 @@ pub const WINDOW: u32 = 256 << 10;
 pub const PIECE: usize = 128 << 10;
 /// The most connections at one time, and as many more that wait in the guest's kernel to be taken.
 pub const MOST_CONNECTIONS: u32 = 64;
+/// What the agent's program is called with as a command that writes the files of folders to its standard output. They follow.
+pub const SAVE: &str = "save";
+/// And as one that makes them anew from its standard input.
+pub const RESTORE: &str = "restore";
 /// The most entries that a folder is listed with.
 pub const MOST_ENTRIES: usize = 100_000;
 

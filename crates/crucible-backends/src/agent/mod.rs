@@ -4,6 +4,7 @@
 //! Invariant: what an agent says decides nothing that the host's own evidence could decide, and an agent that breaks its word
 //! loses the sandbox.
 
+mod copy;
 mod door;
 mod error;
 mod filter;
@@ -22,7 +23,7 @@ use crucible_agent::host::{
 use crucible_core::{
     Command, CommandControl, Door, Error, ErrorKind, Execution, ExitStatus, FileContent, FileEntry, FileKind,
     GuestPath, Language, Limits, LiveFeature, Loss, NetworkKind, Policy, ProcessHandle, Readiness, Result, Signal,
-    TerminalSize, Users,
+    TerminalSize,
 };
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -35,7 +36,7 @@ pub(crate) const WRITABLE: [&str; 3] = ["/work", "/tmp", "/dev/shm"];
 /// How many bytes are moved at a time.
 const PIECE: usize = 128 << 10;
 
-/// What a sandbox with an agent can do while it stays open.
+/// What a sandbox with an agent can do while it stays open, whoever is inside.
 pub(crate) fn live_features() -> BTreeSet<LiveFeature> {
     [LiveFeature::Terminals, LiveFeature::Signals, LiveFeature::CommandTrees].into()
 }
@@ -54,17 +55,16 @@ pub(crate) struct AgentSide {
 }
 
 impl AgentSide {
-    /// That of a sandbox of such a policy, with an interpreter in it or without.
+    /// That of a sandbox of such a policy, which can do that while it is open, with an interpreter in it or without.
     pub(crate) fn new(
         client: AgentClient,
         policy: &Policy,
+        features: BTreeSet<LiveFeature>,
         interpreter: Option<&str>,
         limits: Vec<(ProcessLimit, u64)>,
     ) -> Self {
         let has_door = AtomicBool::new(policy.network.kind() == NetworkKind::AllowList);
         let env = users::environment(interpreter, policy.users);
-        let mut features = live_features();
-        features.extend((policy.users == Users::Root).then_some(LiveFeature::Users));
         Self { client, features, has_door, env, limits, waiting: Mutex::new(None) }
     }
 

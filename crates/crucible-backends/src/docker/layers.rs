@@ -6,7 +6,9 @@ use super::Hardening;
 use super::daemon::{Facts, Filters, Kernel, UserNamespaces};
 use crate::agent::live_features;
 use crate::native::unwatched;
-use crucible_core::{Ability, Capabilities, Enforcement, Isolation, Layer, LayerState, Layers, LimitKind, NetworkKind};
+use crucible_core::{
+    Ability, Capabilities, Enforcement, Isolation, Layer, LayerState, Layers, LimitKind, LiveFeature, NetworkKind,
+};
 use std::collections::{BTreeMap, BTreeSet};
 
 const USE_JAIL: &str = "use the jail";
@@ -25,7 +27,10 @@ pub(super) fn capabilities(facts: &Facts, hardening: Hardening) -> Capabilities 
         layers,
         limits,
         networks,
-        live: live_features(),
+        live: match hardening {
+            Hardening::Full => live_features().into_iter().chain([LiveFeature::Forks]).collect(),
+            Hardening::Stock => live_features(),
+        },
         root_inside: root_inside(facts, hardening),
         layers_with_root: Layers::from([(
             Layer::DistinctUid,

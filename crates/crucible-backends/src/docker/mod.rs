@@ -14,6 +14,7 @@ mod import;
 mod layers;
 mod line;
 mod made;
+mod maker;
 mod program;
 mod sandbox;
 mod seccomp;

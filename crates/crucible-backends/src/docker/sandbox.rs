@@ -1,15 +1,19 @@
 //! One container as a sandbox: the agent's side for commands and files, the kernel's for evidence.
 
 use super::Daemon;
+use super::container::AGENT;
 use super::evidence::Evidence;
+use super::images::Image;
 use super::made::Made;
+use super::maker::Maker;
 use crate::agent::AgentSide;
 use crate::ahead::HasOneWait;
+use crate::fork::{FORK, kept_if};
 use async_trait::async_trait;
 use crucible_core::{
     Command, Counters, Door, Error, ErrorKind, Execution, FileContent, FileEntry, GuestPath, Language, Layers,
-    LimitKind, Loss, Monitoring, Observer, Posture, Readiness, Result, Sandbox, SandboxId, SeesNothing, TripwireWatch,
-    WatchedPlace,
+    LimitKind, LiveFeature, Loss, Monitoring, Observer, Posture, Readiness, Result, Sandbox, SandboxId, SandboxRequest,
+    SeesNothing, TripwireWatch, WatchedPlace,
 };
 use crucible_jail::host::posture::Aspect;
 use std::sync::Arc;
@@ -31,6 +35,23 @@ pub(super) struct Parts {
     pub(super) interpreter: Option<String>,
     /// The image's name and digest.
     pub(super) image: String,
+    /// By what one more is made, if it may be.
+    pub(super) again: Option<Recipe>,
+}
+
+/// What another sandbox is made by that is like this one.
+pub(super) struct Recipe {
+    pub(super) maker: Arc<Maker>,
+    pub(super) request: SandboxRequest,
+    pub(super) language: Arc<Language>,
+    pub(super) image: Arc<Image>,
+}
+
+impl Recipe {
+    async fn make(&self, id: SandboxId) -> Result<DockerSandbox> {
+        let request = SandboxRequest { id, ..self.request.clone() };
+        Arc::clone(&self.maker).make(&request, &self.language, &self.image).await
+    }
 }
 
 /// A container that runs.
@@ -105,6 +126,13 @@ impl Sandbox for DockerSandbox {
 
     async fn list_files(&self, path: &GuestPath) -> Result<Vec<FileEntry>> {
         self.0.agent.list_files(path).await
+    }
+
+    async fn fork(&self, id: SandboxId) -> Result<Box<dyn Sandbox>> {
+        let Some(again) = &self.0.again else { return Err(LiveFeature::Forks.refusal(FORK)) };
+        let fork = again.make(id).await?;
+        let copied = self.0.agent.copy_into(&fork.0.agent, AGENT).await;
+        kept_if(fork, copied).await
     }
 
     async fn end_processes(&self) -> Result<()> {

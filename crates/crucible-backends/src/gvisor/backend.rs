@@ -12,7 +12,8 @@ use crate::runtime;
 use async_trait::async_trait;
 use crucible_agent::host::ProcessLimit;
 use crucible_core::{
-    Backend, Capabilities, Component, HostPath, Language, NetworkKind, Result, Sandbox, SandboxRequest, SelfTest, Users,
+    Backend, Capabilities, Component, HostPath, Language, Limits, LiveFeature, NetworkKind, Policy, Result, Sandbox,
+    SandboxId, SandboxRequest, SelfTest, Users,
 };
 use crucible_jail::host::Launcher;
 use crucible_jail::host::cgroup::Cgroups;
@@ -25,7 +26,7 @@ use tokio::sync::Mutex;
 /// gVisor.
 pub struct GvisorBackend {
     places: Arc<Places>,
-    capabilities: Capabilities,
+    capabilities: Arc<Capabilities>,
     cache: Option<HostPath>,
     roots: Mutex<Vec<PreparedRoot>>,
     agent: PathBuf,
@@ -55,7 +56,7 @@ impl GvisorBackend {
         let home = Arc::new(Home::make()?);
         let agent = bundle::write_agent(home.path())?;
         let runsc = platform::choose(&launcher, &config, &program, &home, &agent).await?;
-        let capabilities = layers::capabilities(&runsc, &cgroups);
+        let capabilities = Arc::new(layers::capabilities(&runsc, &cgroups));
         let places = Arc::new(Places::new(launcher, cgroups, runsc, home));
         Ok(Self {
             places,
@@ -137,27 +138,54 @@ impl GvisorBackend {
     async fn make(&self, request: &SandboxRequest, language: &Language) -> Result<GvisorSandbox> {
         let SandboxRequest { id, limits, policy, .. } = request;
         let (root, interpreter) = self.root(language, policy.users).await?;
-        let shape = Shape::new(root, limits, policy);
-        let (machine, client) = self.places.make(&shape, *id).await?;
-        let planned = layers::planned(self.places.runsc());
+        let recipe = Recipe {
+            places: Arc::clone(&self.places),
+            capabilities: Arc::clone(&self.capabilities),
+            shape: Shape::new(root, limits, policy),
+            limits: limits.clone(),
+            policy: policy.clone(),
+            interpreter,
+        };
+        Arc::new(recipe).make(*id).await
+    }
+}
+
+/// What sandboxes are made by that are like one another.
+pub(super) struct Recipe {
+    places: Arc<Places>,
+    capabilities: Arc<Capabilities>,
+    shape: Shape,
+    limits: Limits,
+    policy: Policy,
+    interpreter: Option<String>,
+}
+
+impl Recipe {
+    pub(super) async fn make(self: Arc<Self>, id: SandboxId) -> Result<GvisorSandbox> {
+        let Self { places, capabilities, shape, limits, policy, interpreter } = self.as_ref();
+        let (machine, client) = places.make(shape, id).await?;
+        let planned = layers::planned(places.runsc());
         let look = machine.kernel().map(|pid| Look::of_process(pid, planned, machine.cgroup()));
         let mut process_limits = process_limits(limits);
-        if self.places.counts_cpu() {
+        if places.counts_cpu() {
             // gVisor's kernel takes a thread that waits for a processor of the host's for one that runs.
             process_limits.retain(|(limit, _)| *limit != ProcessLimit::CpuSeconds);
         }
-        let mut monitoring = self.capabilities.monitoring.clone();
+        let mut monitoring = capabilities.monitoring.clone();
         if policy.network.kind() == NetworkKind::AllowList {
             watching_with_a_door(&mut monitoring);
         }
+        let features = capabilities.live_under(policy);
+        let forks = features.contains(&LiveFeature::Forks);
         Ok(GvisorSandbox::new(Parts {
-            id: *id,
+            id,
             machine,
-            agent: AgentSide::new(client, policy, interpreter.as_deref(), process_limits),
-            layers: self.capabilities.layers_under(policy),
+            agent: AgentSide::new(client, policy, features, interpreter.as_deref(), process_limits),
+            layers: capabilities.layers_under(policy),
             monitoring,
-            interpreter,
+            interpreter: interpreter.clone(),
             look,
+            again: forks.then(|| Arc::clone(&self)),
         }))
     }
 }

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 /// Where the agent is inside.
-const AGENT: &str = "/.crucible/agent";
+pub(super) const AGENT: &str = "/.crucible/agent";
 /// The id that the guest has inside, as user and as group.
 pub(super) const GUEST_ID: u32 = 1000;
 /// The host name inside.

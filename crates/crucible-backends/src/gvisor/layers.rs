@@ -4,7 +4,8 @@ use super::runsc::{RunBy, Runsc};
 use crate::agent::live_features;
 use crate::native::unwatched;
 use crucible_core::{
-    Ability, Capabilities, Enforcement, Isolation, Layer, LayerState, Layers, LimitKind, NetworkKind, TripwireKind,
+    Ability, Capabilities, Enforcement, Isolation, Layer, LayerState, Layers, LimitKind, LiveFeature, NetworkKind,
+    TripwireKind,
 };
 use crucible_jail::host::cgroup::Cgroups;
 use crucible_jail::host::posture::{Namespace, Planned, PlannedGroups};
@@ -20,7 +21,7 @@ pub(super) fn capabilities(runsc: &Runsc, cgroups: &Cgroups) -> Capabilities {
         layers: layers(runsc, cgroups),
         limits: limits(cgroups),
         networks: [NetworkKind::None, NetworkKind::AllowList].into(),
-        live: live_features(),
+        live: live_features().into_iter().chain([LiveFeature::Forks]).collect(),
         root_inside: LayerState::active(
             "chown, dac_override, fowner, kill, setgid and setuid, over ids of the sandbox's own in a kernel of its own",
         ),

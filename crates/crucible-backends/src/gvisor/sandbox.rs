@@ -1,16 +1,19 @@
 //! One sandbox: the processes of gVisor on this machine, and the agent inside.
 
-use super::bundle::{GUEST_ID, Home, IDS_OF_ROOT, Root};
+use super::backend::Recipe;
+use super::bundle::{AGENT, GUEST_ID, Home, IDS_OF_ROOT, Root};
 use super::runsc::{self, Runsc, Top};
 use crate::agent::{AgentSide, WRITABLE, door_address, filter, greeting_error};
 use crate::ahead::HasOneWait;
+use crate::fork::{FORK, kept_if};
 use crate::native::{start_error, translate};
 use async_trait::async_trait;
 use crucible_agent::host::{AgentClient, Beginning, Content, Owner, RootInside, Space, SpaceFolder};
 use crucible_core::{
     Command, CommandControl, Counters, Door, Error, ErrorKind, Execution, ExitStatus, FileContent, FileEntry,
-    GuestPath, Language, Layers, Loss, Monitoring, NetworkKind, Observer, Posture, PostureFact, PostureState,
-    ProcessHandle, Readiness, Result, Sandbox, SandboxId, SeesNothing, Touched, TripwireWatch, Users, WatchedPlace,
+    GuestPath, Language, Layers, LiveFeature, Loss, Monitoring, NetworkKind, Observer, Posture, PostureFact,
+    PostureState, ProcessHandle, Readiness, Result, Sandbox, SandboxId, SeesNothing, Touched, TripwireWatch, Users,
+    WatchedPlace,
 };
 use crucible_jail::host::cgroup::{Cgroup, CgroupLimits};
 use crucible_jail::host::posture::{Aspect, Look, Seen};
@@ -242,6 +245,8 @@ pub(super) struct Parts {
     pub(super) monitoring: Monitoring,
     pub(super) interpreter: Option<String>,
     pub(super) look: Option<Look>,
+    /// By what one more is made, if it may be.
+    pub(super) again: Option<Arc<Recipe>>,
 }
 
 /// A sandbox with a kernel of its own.
@@ -327,6 +332,13 @@ impl Sandbox for GvisorSandbox {
 
     async fn list_files(&self, path: &GuestPath) -> Result<Vec<FileEntry>> {
         self.parts.agent.list_files(path).await
+    }
+
+    async fn fork(&self, id: SandboxId) -> Result<Box<dyn Sandbox>> {
+        let Some(again) = &self.parts.again else { return Err(LiveFeature::Forks.refusal(FORK)) };
+        let fork = Arc::clone(again).make(id).await?;
+        let copied = self.parts.agent.copy_into(&fork.parts.agent, AGENT).await;
+        kept_if(fork, copied).await
     }
 
     async fn end_processes(&self) -> Result<()> {

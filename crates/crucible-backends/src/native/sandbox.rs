@@ -3,6 +3,7 @@
 use super::started::{Baseline, StartedAhead};
 use super::translate;
 use super::waiting::Waiting;
+use crate::fork::{FORK, kept_if, not_copied};
 use crate::users;
 use async_trait::async_trait;
 use crucible_core::{
@@ -343,27 +344,14 @@ impl Sandbox for NativeSandbox {
     }
 
     async fn fork(&self, id: SandboxId) -> Result<Box<dyn Sandbox>> {
-        let operation = "fork the sandbox";
-        let Some(again) = &self.parts.again else { return Err(LiveFeature::Forks.refusal(operation)) };
-        let fork = Box::new(Arc::clone(again).make(id).await?);
+        let Some(again) = &self.parts.again else { return Err(LiveFeature::Forks.refusal(FORK)) };
+        let fork = Arc::clone(again).make(id).await?;
         let copied = self.parts.started.sandbox.copy_into(&fork.parts.started.sandbox).await;
-        match copied {
-            Ok(()) => Ok(fork),
-            Err(error) => {
-                fork.destroy().await?;
-                Err(match error {
-                    JailError::Step { step, errno } => {
-                        let why = std::io::Error::from_raw_os_error(errno);
-                        Error::new(
-                            ErrorKind::Refused,
-                            operation,
-                            format!("its files can't be copied: could not {step}: {why}"),
-                        )
-                    }
-                    error => translate(operation, error),
-                })
-            }
-        }
+        let copied = copied.map_err(|error| match error {
+            JailError::Step { step, errno } => not_copied(&step, errno),
+            error => translate(FORK, error),
+        });
+        kept_if(fork, copied).await
     }
 
     async fn end_processes(&self) -> Result<()> {

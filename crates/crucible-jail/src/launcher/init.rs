@@ -5,10 +5,11 @@
 //! only its word: the supervisor decides by the host's evidence.
 
 use super::confine::{self, Confined, Descriptors, Surroundings};
-use super::{Interpreter, command, copy, files, tree};
+use super::{Interpreter, command, files, tree};
 use crate::plan::{Copying, Ended, Failure, InitMessage, InitRequest, JailPlan, Refusal, WAITING_COMMAND};
 use crate::socket::{self, Longest, MessageError};
 use crate::sys::{self, Forked};
+use crucible_inside::copy;
 use rustix::event::{PollFd, PollFlags};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::io::Errno;
@@ -255,12 +256,13 @@ impl Init {
         let Ok([pipe, report]) = <[OwnedFd; 2]>::try_from(descriptors) else { return };
         match sys::fork() {
             Ok(Forked::Child) => {
+                let folders: Vec<_> = self.folders.iter().map(|(_, folder)| folder.as_fd()).collect();
                 let copied = match direction {
-                    Copying::Out => copy::save(&self.folders, pipe),
-                    Copying::In => copy::restore(&self.folders, pipe),
+                    Copying::Out => copy::save(&folders, pipe),
+                    Copying::In => copy::restore(&folders, pipe),
                 };
-                let done = Failure { step: String::new(), errno: 0 };
-                command::report(Some(&report), copied.as_ref().err().unwrap_or(&done));
+                let (step, errno) = copied.err().map_or(("", 0), |failed| (failed.step, failed.errno.raw_os_error()));
+                command::report(Some(&report), &Failure { step: step.to_owned(), errno });
                 sys::exit_now(0)
             }
             Ok(Forked::Parent { .. }) => drop(pipe),

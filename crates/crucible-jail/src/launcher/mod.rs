@@ -6,7 +6,6 @@
 
 mod command;
 mod confine;
-mod copy;
 mod files;
 mod init;
 mod landlock;

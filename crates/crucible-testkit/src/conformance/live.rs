@@ -190,32 +190,71 @@ pub(super) async fn single_files_are_looked_at_and_removed(subject: &Conformance
     guest.finish().await
 }
 
+/// Files of all kinds, in all folders.
+const FILES: &str = "
+import os
+os.umask(0)
+contents = {'a': 'hello', 'd/e/f/g': 'deep', '/tmp/t': 't', '/dev/shm/s': 's', 'secret': 'x', 'locked/z': 'y', 'new\\nline': 'n'}
+for path, content in contents.items():
+    os.makedirs(os.path.dirname(path) or '.', exist_ok=True)
+    open(path, 'w').write(content)
+os.link('a', 'd/b')
+os.symlink('a', 'link')
+os.symlink('/etc/passwd', 'out')
+os.mkfifo('pipe', 0o600)
+with open('sparse', 'wb') as sparse:
+    sparse.seek(6 << 20)
+    sparse.write(os.urandom(200000))
+for path, mode in [('a', 0o755), ('d/e', 0o750), ('secret', 0), ('locked', 0)]:
+    os.chmod(path, mode)
+for path in ['a', 'd/e/f/g', 'd']:
+    os.utime(path, (1234567890, 1234567890.5))
+print('made')
+";
+/// What can be seen of them.
+const LOOK: &str = "
+import hashlib, os, stat
+for folder in ['/work', '/tmp', '/dev/shm']:
+    for path, folders, files in os.walk(folder):
+        for name in sorted(folders + files):
+            whole = os.path.join(path, name)
+            seen = os.lstat(whole)
+            is_file, is_link = stat.S_ISREG(seen.st_mode), os.path.islink(whole)
+            if name.startswith(('beat', 'conformance-')):
+                continue
+            digest = is_file and seen.st_mode & 0o400 and hashlib.sha256(open(whole, 'rb').read()).hexdigest()
+            print(repr(whole), stat.filemode(seen.st_mode), seen.st_uid == os.getuid(), is_file and (seen.st_nlink, seen.st_size, seen.st_blocks * 512 < seen.st_size),
+                name != 'pipe' and seen.st_mtime_ns, is_link and os.readlink(whole), digest)
+";
+/// What nobody may read, once one may.
+const CLOSED: &str = "
+import os
+for path in ['secret', 'locked']:
+    os.chmod(path, 0o700)
+print(open('secret').read(), open('locked/z').read(), os.path.samefile('a', 'd/b'))
+";
+
 pub(super) async fn a_fork_has_the_same_files_and_no_process(subject: &ConformanceSubject) -> Checked {
     let guest = Guest::python(subject).await?;
-    let script = "
-import os
-os.makedirs('a/b')
-open('a/b/file', 'w').write('content')
-os.symlink('b/file', 'a/link')
-os.link('a/b/file', 'a/twin')
-os.chmod('a/b/file', 0o640)";
-    guest.run(script, &[]).await?;
+    guest.run(FILES, &[]).await?.told()?;
     let command = Command { tree: Tree::OfSandbox, ..guest.command(BEATING, &["beat"]) };
     let mut beating = guest.sandbox.exec(command).await?;
     hear(&mut beating.stdout, "up").await?;
+    let before = guest.run(LOOK, &[]).await?.told()?;
+    ensure!(before.lines().count() > 12 && before.contains("'/work/new\\nline'"), "there is only {before}");
     let fork = guest.with(guest.sandbox.fork(SandboxId::generate()).await?);
-    let look = "
-import os
-seen = os.stat('a/twin')
-print(open('a/b/file').read(), os.readlink('a/link'), oct(seen.st_mode & 0o7777), seen.st_nlink)";
-    let seen = fork.run(look, &[]).await?.told()?;
-    ensure!(seen == "content b/file 0o640 2\n", "the fork has {seen:?}");
+    let after = fork.run(LOOK, &[]).await?.told()?;
+    ensure!(after == before, "the fork has\n{after}in place of\n{before}");
+    let closed = fork.run(CLOSED, &[]).await?.told()?;
+    ensure!(closed == "x y True\n", "the fork has {closed:?}");
+    let again = guest.run(LOOK, &[]).await?.told()?;
+    ensure!(again == before, "being forked made\n{again}of\n{before}");
     let first = beats(&fork, "beat").await?;
     sleep(Duration::from_millis(200)).await;
     ensure!(beats(&fork, "beat").await? == first, "a process runs on in the fork");
-    fork.run("open('a/b/file', 'w').write('other')", &[]).await?;
-    let kept = guest.run("print(open('a/b/file').read())", &[]).await?.told()?;
-    ensure!(kept == "content\n", "what the fork does changes the first one");
+    fork.run("open('a', 'w').write('other')", &[]).await?;
+    let kept = guest.run("print(open('a').read())", &[]).await?.told()?;
+    ensure!(kept == "hello\n", "what the fork does changes the first one");
     fork.finish().await?;
     guest.finish().await
 }

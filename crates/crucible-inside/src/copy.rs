@@ -1,22 +1,18 @@
-//! Copies all files of one sandbox into another: a fork of the first one's init writes them to a pipe, a fork of the second
-//! one's reads them there and makes them anew.
+//! Copies all files of one sandbox into another: a process in the first one writes them to a pipe, and a process in the second
+//! one reads them there and makes them anew.
 //!
 //! Invariant: both are under their guests' own confinement, and nobody else reads what goes through the pipe: a guest that
-//! took its init over could make nothing of it but files of the other sandbox, within that one's limits. Names are taken one
+//! took the first one over could make nothing of it but files of the other sandbox, within that one's limits. Names are taken one
 //! by one, below an open folder each, and no link is followed.
 
-use super::Step;
-use crate::plan::Failure;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::fs::{
-    AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags, SeekFrom, Stat, Timespec, Timestamps, UTIME_OMIT,
-};
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, SeekFrom, Stat, Timespec, Timestamps, UTIME_OMIT};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::ffi::CString;
 use std::fs::File;
-use std::io::{BufReader, BufWriter, Read, Write};
+use std::io::{self, BufReader, BufWriter, Read, Write};
 
 /// How deep folders are followed: each takes a descriptor while its own are copied.
 const DEEPEST: usize = 200;
@@ -25,10 +21,33 @@ const LONGEST_RECORD: u32 = 16 << 10;
 /// How many bytes of a file are moved at a time.
 const PIECE: usize = 64 << 10;
 
-type Folders = [(&'static str, OwnedFd)];
+/// What couldn't be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// In which step.
+    pub step: &'static str,
+    /// Why.
+    pub errno: Errno,
+}
+
+trait Step<T> {
+    fn step(self, step: &'static str) -> Result<T, Failure>;
+}
+
+impl<T> Step<T> for Result<T, Errno> {
+    fn step(self, step: &'static str) -> Result<T, Failure> {
+        self.map_err(|errno| Failure { step, errno })
+    }
+}
+
+impl<T> Step<T> for io::Result<T> {
+    fn step(self, step: &'static str) -> Result<T, Failure> {
+        self.map_err(|error| Failure { step, errno: Errno::from_io_error(&error).unwrap_or(Errno::IO) })
+    }
+}
 
 /// One step of making the files anew.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 enum Record {
     /// The next of the guest's own folders, which is there already.
     Root(Attributes),
@@ -75,10 +94,13 @@ impl Attributes {
     }
 }
 
-/// Writes all files to a pipe.
-pub(super) fn save(folders: &Folders, pipe: OwnedFd) -> Result<(), Failure> {
+/// Writes all files of a guest's folders to a pipe.
+///
+/// # Errors
+/// The first step that fails.
+pub fn save(folders: &[BorrowedFd<'_>], pipe: OwnedFd) -> Result<(), Failure> {
     let mut saving = Saving { pipe: BufWriter::with_capacity(PIECE, File::from(pipe)), names: HashMap::new() };
-    for (_, folder) in folders {
+    for folder in folders {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let folder = rustix::fs::openat(folder, ".", flags, Mode::empty()).step("open a folder to copy")?;
         let seen = rustix::fs::fstat(&folder).step("look at a folder to copy")?;
@@ -175,16 +197,20 @@ impl Saving {
         let mut at = 0;
         // Holes take no room, and must not take any in the copy.
         while at < size {
-            let from = match rustix::fs::seek(file, SeekFrom::Data(at)) {
-                Ok(from) => from,
+            let (from, end) = match rustix::fs::seek(file, SeekFrom::Data(at)) {
+                Ok(from) => {
+                    let end = rustix::fs::seek(file, SeekFrom::Hole(from)).step("look for a file's holes")?;
+                    (from, end.min(size))
+                }
                 Err(Errno::NXIO) => break,
+                // gVisor can't tell: there all is read, and what is nothing but zeros isn't written.
+                Err(Errno::INVAL | Errno::OPNOTSUPP) => (at, size),
                 Err(errno) => return Err(errno).step("look for a file's bytes"),
             };
-            let end = rustix::fs::seek(file, SeekFrom::Hole(from)).step("look for a file's holes")?.min(size);
             if from >= end {
                 break;
             }
-            self.data(file, from, end - from)?;
+            self.data(file, from, end)?;
             at = end;
         }
         let number = (seen.st_nlink > 1).then(|| {
@@ -194,23 +220,24 @@ impl Saving {
         self.say(&Record::End(number))
     }
 
-    fn data(&mut self, file: &OwnedFd, from: u64, length: u64) -> Result<(), Failure> {
-        self.say(&Record::Data(from, length))?;
+    fn data(&mut self, file: &OwnedFd, from: u64, end: u64) -> Result<(), Failure> {
         let mut buffer = vec![0; PIECE];
-        let (mut at, end) = (from, from + length);
+        let mut at = from;
         while at < end {
             let wanted = usize::try_from(end - at).unwrap_or(PIECE).min(PIECE);
             let piece = buffer.get_mut(..wanted).unwrap_or_default();
             let read = rustix::io::pread(file, &mut *piece, at).step("read a file to copy")?;
-            // Cut while it was read: what was promised are zeros then, as they would be in a hole.
-            let read = if read == 0 {
-                piece.fill(0);
-                wanted
-            } else {
-                read
-            };
-            self.pipe.write_all(piece.get(..read).unwrap_or_default()).step("hand the files over")?;
-            at += u64::try_from(read).unwrap_or(0);
+            let bytes = piece.get(..read).unwrap_or_default();
+            if bytes.is_empty() {
+                // Cut while it was read.
+                break;
+            }
+            let length = u64::try_from(read).unwrap_or(0);
+            if bytes.iter().any(|byte| *byte != 0) {
+                self.say(&Record::Data(at, length))?;
+                self.pipe.write_all(bytes).step("hand the files over")?;
+            }
+            at += length;
         }
         Ok(())
     }
@@ -243,10 +270,13 @@ fn open_anyway(
     }
 }
 
-/// Makes all files anew that come from a pipe.
-pub(super) fn restore(folders: &Folders, pipe: OwnedFd) -> Result<(), Failure> {
+/// Makes all files anew that come from a pipe, in as many folders.
+///
+/// # Errors
+/// The first step that fails, or `PROTO` for what [`save`] doesn't write.
+pub fn restore(folders: &[BorrowedFd<'_>], pipe: OwnedFd) -> Result<(), Failure> {
     let mut restoring = Restoring { pipe: BufReader::with_capacity(PIECE, File::from(pipe)), names: HashMap::new() };
-    for (_, folder) in folders {
+    for folder in folders {
         let Record::Root(attributes) = restoring.hear()? else { return out_of_turn() };
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let folder = rustix::fs::openat(folder, ".", flags, Mode::empty()).step("open a folder of the copy")?;
@@ -377,9 +407,9 @@ impl Restoring {
 }
 
 fn open_in(folder: BorrowedFd<'_>, name: &CString, flags: OFlags) -> Result<OwnedFd, Errno> {
-    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
+    // One name, so that no folder on the way can be a link, and no `openat2` is needed, which not every kernel has.
     let mode = if flags.contains(OFlags::CREATE) { Mode::RUSR | Mode::WUSR } else { Mode::empty() };
-    rustix::fs::openat2(folder, name, flags | OFlags::NOFOLLOW | OFlags::CLOEXEC, mode, resolve)
+    rustix::fs::openat(folder, name, flags | OFlags::NOFOLLOW | OFlags::CLOEXEC, mode)
 }
 
 /// A name of one part.
@@ -388,4 +418,125 @@ fn plain(name: Vec<u8>) -> Result<CString, Failure> {
         return out_of_turn();
     }
     CString::new(name).map_err(|_| Errno::INVAL).step("name a file")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::path::Path;
+    use tempfile::TempDir;
+
+    const ORDINARY: Attributes = Attributes { mode: 0o755, modified: (1, 0) };
+
+    fn open(folder: &Path) -> OwnedFd {
+        rustix::fs::open(folder, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).unwrap()
+    }
+
+    fn said(records: &[Record]) -> Vec<u8> {
+        let framed = |record: &Record| {
+            let bytes = postcard::to_stdvec(record).unwrap();
+            [&u32::try_from(bytes.len()).unwrap().to_le_bytes(), bytes.as_slice()].concat()
+        };
+        records.iter().flat_map(framed).collect()
+    }
+
+    /// A folder with what came of these bytes in its `inside`, and what was said of it.
+    fn restored(bytes: &[u8]) -> (TempDir, Result<(), Failure>) {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("inside")).unwrap();
+        std::fs::write(folder.path().join("bytes"), bytes).unwrap();
+        let pipe = File::open(folder.path().join("bytes")).unwrap();
+        let inside = open(&folder.path().join("inside"));
+        let done = restore(&[inside.as_fd()], pipe.into());
+        (folder, done)
+    }
+
+    fn names(folder: &Path) -> Vec<String> {
+        let mut names: Vec<_> =
+            std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort_unstable();
+        names
+    }
+
+    fn file(name: &[u8]) -> Vec<Record> {
+        vec![Record::File(name.to_vec(), ORDINARY, 0), Record::End(None)]
+    }
+
+    #[test]
+    fn what_would_leave_the_folder_or_is_out_of_turn_is_refused() {
+        let link = |to: &[u8]| Record::Link(b"link".to_vec(), to.to_vec(), ORDINARY);
+        let through_it = || Record::Folder(b"link".to_vec(), ORDINARY);
+        let deep = || (0..300).map(|_| Record::Folder(b"d".to_vec(), ORDINARY)).collect();
+        let cases: Vec<(Vec<Record>, Errno)> = vec![
+            (file(b"../out"), Errno::PROTO),
+            (file(b".."), Errno::PROTO),
+            (file(b"."), Errno::PROTO),
+            (file(b""), Errno::PROTO),
+            (file(b"/out"), Errno::PROTO),
+            (file(b"a\0b"), Errno::INVAL),
+            (vec![Record::Folder(b"../out".to_vec(), ORDINARY)], Errno::PROTO),
+            (vec![Record::Pipe(b"../out".to_vec(), ORDINARY)], Errno::PROTO),
+            (vec![link(b".."), through_it()], Errno::EXIST),
+            ([vec![link(b"../out")], file(b"link")].concat(), Errno::EXIST),
+            (vec![Record::Name(b"other".to_vec(), 7)], Errno::PROTO),
+            (vec![Record::Data(0, 1)], Errno::PROTO),
+            (vec![Record::End(None)], Errno::PROTO),
+            (vec![Record::Root(ORDINARY)], Errno::PROTO),
+            (vec![Record::File(b"a".to_vec(), ORDINARY, u64::MAX)], Errno::INVAL),
+            (deep(), Errno::PROTO),
+        ];
+        for (records, wanted) in cases {
+            let bytes = said(&[vec![Record::Root(ORDINARY)], records].concat());
+            let (folder, done) = restored(&bytes);
+            assert_eq!(done.map_err(|failure| failure.errno), Err(wanted), "{bytes:?}");
+            assert_eq!(names(folder.path()), ["bytes", "inside"], "{bytes:?}");
+        }
+        let (_folder, done) = restored(&u32::MAX.to_le_bytes());
+        assert_eq!(done.unwrap_err().errno, Errno::PROTO);
+    }
+
+    #[test]
+    fn pieces_of_zeros_become_holes_and_all_else_is_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let (from, into) = (folder.path().join("from"), folder.path().join("into"));
+        std::fs::create_dir(&from).unwrap();
+        std::fs::create_dir(&into).unwrap();
+        let content = [vec![0; 3 * PIECE], b"middle".to_vec(), vec![0; 5 * PIECE], b"end".to_vec()].concat();
+        std::fs::write(from.join("file"), &content).unwrap();
+        let pipe = folder.path().join("pipe");
+        save(&[open(&from).as_fd()], File::create(&pipe).unwrap().into()).unwrap();
+        assert!(std::fs::metadata(&pipe).unwrap().len() < 4 * PIECE as u64);
+        restore(&[open(&into).as_fd()], File::open(&pipe).unwrap().into()).unwrap();
+        assert_eq!(std::fs::read(into.join("file")).unwrap(), content);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(300))]
+        #[test]
+        fn whatever_comes_nothing_leaves_the_folder(
+            words in proptest::collection::vec((0_u8..9, "[./a-c\0]{0,4}", "[./a-c]{0,6}", 0_u64..200_000), 0..24),
+            rubbish in proptest::collection::vec(any::<u8>(), 0..64),
+        ) {
+            let attributes = Attributes { mode: 0o700, modified: (0, 0) };
+            let record = |(kind, name, other, number): &(u8, String, String, u64)| {
+                let (name, other) = (name.as_bytes().to_vec(), other.as_bytes().to_vec());
+                match kind {
+                    0 => Record::Root(attributes),
+                    1 => Record::Folder(name, attributes),
+                    2 => Record::Leave,
+                    3 => Record::File(name, attributes, *number),
+                    4 => Record::Data(*number, number % 40),
+                    5 => Record::End(Some(number % 3)),
+                    6 => Record::Name(name, number % 3),
+                    7 => Record::Link(name, other, attributes),
+                    _ => Record::Pipe(name, attributes),
+                }
+            };
+            let records: Vec<Record> = [Record::Root(attributes)].into_iter().chain(words.iter().map(record)).collect();
+            let bytes = [said(&records), rubbish].concat();
+            let (folder, _done) = restored(&bytes);
+            prop_assert_eq!(names(folder.path()), ["bytes", "inside"]);
+        }
+    }
 }
