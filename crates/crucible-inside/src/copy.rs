@@ -14,8 +14,14 @@ use std::ffi::CString;
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Write};
 
-/// How deep folders are followed: each takes a descriptor while its own are copied.
+/// How deep folders are followed: each takes descriptors while its own are copied.
 const DEEPEST: usize = 200;
+/// How many descriptors either side may need.
+pub const MOST_DESCRIPTORS: u32 = 800;
+/// The step of [`save`] that fails with `PIPE` where nobody wants the rest, which says nothing of why.
+pub const HAND_OVER: &str = "hand the files over";
+/// How many folders are kept open until all files in them have their names; each takes a descriptor.
+const MOST_CLOSED: usize = 64;
 /// The longest record, which holds at most two names.
 const LONGEST_RECORD: u32 = 16 << 10;
 /// How many bytes of a file are moved at a time.
@@ -94,7 +100,8 @@ impl Attributes {
     }
 }
 
-/// Writes all files of a guest's folders to a pipe.
+/// Writes all files of a guest's folders to a pipe. Folders that their owner can't read are opened meanwhile, so that a broken pipe
+/// should be an error and no signal.
 ///
 /// # Errors
 /// The first step that fails.
@@ -104,16 +111,18 @@ pub fn save(folders: &[BorrowedFd<'_>], pipe: OwnedFd) -> Result<(), Failure> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let folder = rustix::fs::openat(folder, ".", flags, Mode::empty()).step("open a folder to copy")?;
         let seen = rustix::fs::fstat(&folder).step("look at a folder to copy")?;
+        // Each may be a file system of its own, with numbers of its own.
+        saving.names.clear();
         saving.say(&Record::Root(Attributes::of(&seen)))?;
         saving.folder(folder, 0)?;
         saving.say(&Record::Leave)?;
     }
-    saving.pipe.flush().step("hand the files over")
+    saving.pipe.flush().step(HAND_OVER)
 }
 
 struct Saving {
     pipe: BufWriter<File>,
-    /// Files with several names, by their inode's number.
+    /// Files with several names in the folder that is being saved, by their inode's number.
     names: HashMap<u64, u64>,
 }
 
@@ -121,10 +130,7 @@ impl Saving {
     fn say(&mut self, record: &Record) -> Result<(), Failure> {
         let bytes = postcard::to_stdvec(record).map_err(|_| Errno::INVAL).step("describe a file")?;
         let length = u32::try_from(bytes.len()).map_err(|_| Errno::TOOBIG).step("describe a file")?;
-        self.pipe
-            .write_all(&length.to_le_bytes())
-            .and_then(|()| self.pipe.write_all(&bytes))
-            .step("hand the files over")
+        self.pipe.write_all(&length.to_le_bytes()).and_then(|()| self.pipe.write_all(&bytes)).step(HAND_OVER)
     }
 
     fn folder(&mut self, folder: OwnedFd, depth: usize) -> Result<(), Failure> {
@@ -235,7 +241,7 @@ impl Saving {
             let length = u64::try_from(read).unwrap_or(0);
             if bytes.iter().any(|byte| *byte != 0) {
                 self.say(&Record::Data(at, length))?;
-                self.pipe.write_all(bytes).step("hand the files over")?;
+                self.pipe.write_all(bytes).step(HAND_OVER)?;
             }
             at += length;
         }
@@ -303,6 +309,12 @@ struct Filled {
     path: usize,
 }
 
+impl Filled {
+    fn finish(self) -> Result<(), Failure> {
+        self.attributes.apply(&self.folder).step("finish a folder of the copy")
+    }
+}
+
 impl Restoring {
     fn hear(&mut self) -> Result<Record, Failure> {
         let mut length = [0; 4];
@@ -321,6 +333,8 @@ impl Restoring {
         let again = rustix::io::fcntl_dupfd_cloexec(&root, 3).step("open a folder of the copy")?;
         let mut path = Vec::new();
         let mut open = vec![Filled { folder: again, attributes, path: 0 }];
+        // Folders that their owner can't enter any more once they have their modes: files in them may have to get other names first.
+        let mut closed = Vec::new();
         while let Some(Filled { folder, .. }) = open.last() {
             match self.hear()? {
                 Record::Folder(name, attributes) => {
@@ -336,9 +350,13 @@ impl Restoring {
                     }
                 }
                 Record::Leave => {
-                    if let Some(Filled { folder, attributes, path: length }) = open.pop() {
-                        attributes.apply(&folder).step("finish a folder of the copy")?;
-                        path.truncate(length);
+                    if let Some(left) = open.pop() {
+                        path.truncate(left.path);
+                        if left.attributes.mode & 0o500 == 0o500 || open.is_empty() || closed.len() >= MOST_CLOSED {
+                            left.finish()?;
+                        } else {
+                            closed.push(left);
+                        }
                     }
                 }
                 Record::File(name, attributes, size) => {
@@ -373,7 +391,7 @@ impl Restoring {
                 Record::Root(_) | Record::Data(..) | Record::End(_) => return out_of_turn(),
             }
         }
-        Ok(())
+        closed.into_iter().try_for_each(Filled::finish)
     }
 
     fn file(&mut self, file: &OwnedFd, attributes: Attributes, size: u64) -> Result<Option<u64>, Failure> {
@@ -509,6 +527,23 @@ mod tests {
         assert!(std::fs::metadata(&pipe).unwrap().len() < 4 * PIECE as u64);
         restore(&[open(&into).as_fd()], File::open(&pipe).unwrap().into()).unwrap();
         assert_eq!(std::fs::read(into.join("file")).unwrap(), content);
+    }
+
+    #[test]
+    fn a_closed_folder_is_closed_again_where_nobody_wants_the_rest() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let closed = folder.path().join("closed");
+        std::fs::create_dir(&closed).unwrap();
+        for number in 0..20_u8 {
+            std::fs::write(closed.join(number.to_string()), vec![1; PIECE]).unwrap();
+        }
+        std::fs::set_permissions(&closed, PermissionsExt::from_mode(0o000)).unwrap();
+        let (nobody, pipe) = rustix::pipe::pipe().unwrap();
+        drop(nobody);
+        let failure = save(&[open(folder.path()).as_fd()], pipe).unwrap_err();
+        assert_eq!(failure, Failure { step: HAND_OVER, errno: Errno::PIPE });
+        assert_eq!(std::fs::metadata(&closed).unwrap().permissions().mode() & 0o7777, 0);
     }
 
     proptest! {

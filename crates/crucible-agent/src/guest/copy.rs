@@ -10,13 +10,13 @@ use crate::sys;
 use crucible_inside::copy;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{Mode, OFlags};
+use rustix::process::DumpableBehavior;
 use rustix::stdio;
 use std::process::ExitCode;
 
 /// Copies.
 pub(super) fn run(word: &str, folders: impl Iterator<Item = String>) -> ExitCode {
-    // It ends where nobody wants the rest.
-    sys::restore_signals();
+    sys::ignore_broken_pipes();
     match copied(word, folders) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
@@ -28,6 +28,8 @@ pub(super) fn run(word: &str, folders: impl Iterator<Item = String>) -> ExitCode
 }
 
 fn copied(word: &str, folders: impl Iterator<Item = String>) -> Result<(), Failure> {
+    // In a container others of the same user could write to its memory. gVisor lets nobody, and its filter refuses this.
+    let _hidden = rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable).is_ok();
     let open = |path: String| {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         rustix::fs::open(&*path, flags, Mode::empty()).step("open the guest's folders")

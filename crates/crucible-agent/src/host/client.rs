@@ -156,6 +156,13 @@ impl CommandControl {
         }
     }
 
+    /// Sends a signal to its process group, without waiting for what becomes of it.
+    pub(super) fn send(&self, signal: i32) -> Result<(), AgentError> {
+        let request = Request::Signal { number: self.number, signal, recipients: Recipients::Group };
+        let (sent, _) = oneshot::channel();
+        self.shared.ask(&request, |state| state.signalled.push_back(sent))
+    }
+
     /// Gives its terminal another size. Nothing happens without one.
     ///
     /// # Errors

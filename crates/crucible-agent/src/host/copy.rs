@@ -1,15 +1,26 @@
 //! Copies all files of one sandbox into another: the agent's program runs as a command in both, and what one writes the other reads.
 //!
-//! Invariant: what goes between them is carried and not read here. Each is under its guest's own confinement.
+//! Invariant: what goes between them is carried and not read here. Each is under its guest's own confinement. Neither is waited for
+//! or left behind once the other has ended.
 
-use super::client::{AgentClient, Ending, Running};
+use super::client::{AgentClient, CommandControl, Ending, Running};
 use super::error::{AgentError, AgentLoss};
 use super::streams::Output;
 use crate::protocol::{Command, Ended, Failure, PIECE, ProcessLimit, RESTORE, SAVE};
+use crucible_inside::copy::{HAND_OVER, MOST_DESCRIPTORS};
+use std::convert::Infallible;
+use std::pin::pin;
+use std::time::Duration;
 use tokio::io::{AsyncReadExt, BufReader};
 
 /// The longest description of a failure.
 const LONGEST_FAILURE: u64 = 4096;
+/// How long one side may take to say why it ended once the other has.
+const MOMENT: Duration = Duration::from_secs(1);
+/// A broken pipe, as an errno and as a signal; and what kills.
+const BROKEN: i32 = 32;
+const BROKEN_SIGNAL: i32 = 13;
+const KILL: i32 = 9;
 
 /// What files are copied by, and which.
 #[derive(Clone, Copy, Debug)]
@@ -18,7 +29,7 @@ pub struct Copying<'a> {
     pub program: &'a str,
     /// The folders: absolute paths, without links on the way.
     pub folders: &'a [&'a str],
-    /// The limits of what copies. That on open files should leave room for one for each level of folders.
+    /// The limits of commands there.
     pub limits: &'a [(ProcessLimit, u64)],
 }
 
@@ -27,50 +38,100 @@ impl Copying<'_> {
     /// given up, some of it may be there.
     ///
     /// # Errors
-    /// `NotStarted` with the step that failed; `Lost`.
+    /// `NotStarted` with the step that failed; `NotCopied`; `Lost`.
     pub async fn copy(self, from: &AgentClient, into: &AgentClient) -> Result<(), AgentError> {
         let (saving, restoring) = (from.start(self.command(SAVE)), into.start(self.command(RESTORE)));
         let (saving, restoring) = tokio::try_join!(saving, restoring)?;
-        let Running { input: none, out, error, ending, control: _ } = saving;
-        let mut out = BufReader::with_capacity(PIECE, out);
-        let saved = end(error, ending);
-        let Running { mut input, out: nothing, error, ending, control: _ } = restoring;
-        let restored = end(error, ending);
+        let Running { input: none, out, error, ending, control } = saving;
+        let saver = EndedWithThis(control);
+        let mut saved = pin!(end(from, error, ending));
+        let Running { mut input, out: nothing, error, ending, control } = restoring;
+        let _restorer = EndedWithThis(control);
+        let restored = end(into, error, ending);
         drop((none, nothing));
         let carried = async move {
-            // Where one side breaks off, the other hears it.
+            let mut out = BufReader::with_capacity(PIECE, out);
             let _carried = tokio::io::copy_buf(&mut out, &mut input).await.is_ok();
+            // Where one side breaks off, the other hears it.
             drop((out, input));
+            std::future::pending::<Infallible>().await
         };
-        let ((), saved, restored) = tokio::join!(carried, saved, restored);
-        match (saved, restored) {
-            (Ok(()), Ok(())) => Ok(()),
-            // Where one fails, the other finds the pipe broken or dies of that, which is no reason of its own.
-            (Err(error @ AgentError::NotStarted(_)), _) | (_, Err(error)) | (Err(error), Ok(())) => Err(error),
-        }
+        let restored = tokio::select! {
+            restored = restored => restored,
+            never = carried => match never {},
+        };
+        // All that there was has come.
+        let Err(restored) = restored else { return Ok(()) };
+        let saved = match tokio::time::timeout(MOMENT, &mut saved).await {
+            Ok(saved) => saved,
+            Err(_) => {
+                saver.end();
+                return Err(restored);
+            }
+        };
+        Err(match saved {
+            // What the other side's end brought about is no reason of its own.
+            Err(AgentError::NotStarted(failure)) if failure.errno == BROKEN && failure.step == HAND_OVER => restored,
+            Err(AgentError::NotCopied(Ended::Signaled(BROKEN_SIGNAL))) | Ok(()) => restored,
+            Err(saved) => saved,
+        })
     }
 
     fn command(&self, word: &str) -> Command {
         let words = [self.program, word].into_iter().chain(self.folders.iter().copied());
+        let limits = self.limits.iter().filter_map(|(limit, value)| match limit {
+            // Each level of folders takes some, and commands may have few.
+            ProcessLimit::OpenFiles => Some((*limit, (*value).max(u64::from(MOST_DESCRIPTORS)))),
+            // What the supervisor has put there may be larger.
+            ProcessLimit::FileSize => None,
+            _ => Some((*limit, *value)),
+        });
         Command {
             argv: words.map(str::to_owned).collect(),
             directory: "/".to_owned(),
-            limits: self.limits.to_vec(),
+            limits: limits.collect(),
             ..Command::default()
         }
     }
 }
 
+/// One side, which is killed when this is dropped, if it lives.
+struct EndedWithThis(CommandControl);
+
+impl EndedWithThis {
+    fn end(&self) {
+        // One that has ended needs nothing.
+        let _sent = self.0.send(KILL).is_ok();
+    }
+}
+
+impl Drop for EndedWithThis {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
 /// Waits for the end of one side.
-async fn end(error: Output, mut ending: Ending) -> Result<(), AgentError> {
+async fn end(agent: &AgentClient, error: Output, mut ending: Ending) -> Result<(), AgentError> {
     let mut failure = Vec::new();
-    let _heard = error.take(LONGEST_FAILURE).read_to_end(&mut failure).await.is_ok();
-    match ending.wait().await {
+    let mut error = error.take(LONGEST_FAILURE);
+    let ended = {
+        let mut heard = pin!(error.read_to_end(&mut failure));
+        tokio::select! {
+            ended = ending.wait() => {
+                // Somebody else inside may hold it open.
+                let _heard = tokio::time::timeout(MOMENT, heard).await.is_ok();
+                ended
+            }
+            _ = &mut heard => ending.wait().await,
+        }
+    };
+    match ended {
         Some(Ended::Exited(0)) => Ok(()),
         Some(ended) => Err(match postcard::from_bytes::<Failure>(&failure) {
             Ok(failure) => AgentError::NotStarted(failure),
             Err(_) => AgentError::NotCopied(ended),
         }),
-        None => Err(AgentLoss::Ended.into()),
+        None => Err(agent.loss().unwrap_or(AgentLoss::Ended).into()),
     }
 }

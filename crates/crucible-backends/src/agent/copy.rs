@@ -2,7 +2,7 @@
 
 use super::{AgentSide, WRITABLE, translate};
 use crate::fork::{FORK, not_copied};
-use crucible_agent::host::{AgentError, Copying, ProcessLimit};
+use crucible_agent::host::{AgentError, Copying};
 use crucible_core::Result;
 
 impl AgentSide {
@@ -11,10 +11,7 @@ impl AgentSide {
     /// # Errors
     /// `Refused` where they can't be read or don't fit.
     pub(crate) async fn copy_into(&self, other: &Self, program: &str) -> Result<()> {
-        // Each level of folders takes open files, of which commands may have few.
-        let limits: Vec<_> =
-            self.limits.iter().filter(|(limit, _)| *limit != ProcessLimit::OpenFiles).copied().collect();
-        let copying = Copying { program, folders: &WRITABLE, limits: &limits };
+        let copying = Copying { program, folders: &WRITABLE, limits: &self.limits };
         copying.copy(&self.client, &other.client).await.map_err(|error| match error {
             AgentError::NotStarted(failure) => not_copied(&failure.step, failure.errno),
             other => translate(FORK, other),

@@ -256,6 +256,7 @@ impl Init {
         let Ok([pipe, report]) = <[OwnedFd; 2]>::try_from(descriptors) else { return };
         match sys::fork() {
             Ok(Forked::Child) => {
+                sys::ignore_broken_pipes();
                 let folders: Vec<_> = self.folders.iter().map(|(_, folder)| folder.as_fd()).collect();
                 let copied = match direction {
                     Copying::Out => copy::save(&folders, pipe),

@@ -232,6 +232,12 @@ pub(crate) fn restore_signals() {
     }
 }
 
+/// Lets writing to a broken pipe fail in place of ending this process.
+pub(crate) fn ignore_broken_pipes() {
+    // SAFETY: ignoring a signal runs no code of ours.
+    unsafe { libc::signal(libc::SIGPIPE, libc::SIG_IGN) };
+}
+
 /// Sends a signal, which may be one without a name, to the process group that a process leads.
 pub(crate) fn signal_group(leader: rustix::process::Pid, signal: i32) -> Result<(), Errno> {
     let group = leader.as_raw_nonzero().get();

@@ -27,7 +27,7 @@ pub(crate) use landlock::{create_ruleset, landlock_allow_beneath, landlock_allow
 #[cfg(feature = "launcher")]
 pub(crate) use launcher::{
     Forked, block_signals_into_descriptor, bring_up_loopback, clone_into_namespaces, close_on_exec_from, close_range,
-    duplicate_to, execute, exit_now, fork, join_new_session_keyring, load_seccomp_filter,
+    duplicate_to, execute, exit_now, fork, ignore_broken_pipes, join_new_session_keyring, load_seccomp_filter,
     load_seccomp_filter_with_listener, map_mount_ids, restore_signals, set_mount_attributes,
     signal_everything_in_this_pid_namespace, signal_group, take_inherited, unshare,
 };

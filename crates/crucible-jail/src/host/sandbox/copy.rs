@@ -9,6 +9,9 @@ use std::os::fd::{AsFd, OwnedFd};
 use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe;
 
+/// A broken pipe.
+const BROKEN: i32 = 32;
+
 impl Sandbox {
     /// Copies all files into a sandbox in which nothing has run yet. What processes do to them meanwhile may be in the copy
     /// or not.
@@ -20,7 +23,9 @@ impl Sandbox {
         let (written, read) = tokio::join!(self.copy(Copying::Out, out_of), other.copy(Copying::In, into));
         match (written, read) {
             (Ok(()), Ok(())) => Ok(()),
-            // Where one fails, the other finds the pipe broken or dies of that, which is no reason of its own.
+            // Where the second one fails, the first one finds the pipe broken, which is no reason of its own; and an end that comes
+            // too early is none of the second one's.
+            (Err(JailError::Step { errno: BROKEN, .. }), Err(error)) => Err(error),
             (Err(error @ JailError::Step { .. }), _) | (_, Err(error)) | (Err(error), Ok(())) => Err(error),
         }
     }
