@@ -2,12 +2,13 @@
 //! files, and its own death.
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
+mod started;
+
 use crucible_agent::host::{
     AgentClient, AgentError, AgentLoss, BECOME_USER, Command, Ended, EntryKind, FIND_USER, Placed, ProcessLimit,
     Recipients, Refusal, Running, TerminalSize, What,
 };
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
-use std::process::Stdio;
 use std::time::Duration;
 use tempfile::TempDir;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
@@ -24,14 +25,7 @@ struct Agent {
 
 async fn agent() -> Agent {
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-    let mut process = tokio::process::Command::new(env!("CRUCIBLE_AGENT"))
-        .env_clear()
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .unwrap();
-    let (input, output) = (process.stdin.take().unwrap(), process.stdout.take().unwrap());
+    let (process, input, output) = started::start();
     let folders = [folder.path().to_str().unwrap()];
     let client = timeout(LONG, AgentClient::connect(output, input, &folders)).await.unwrap().unwrap();
     Agent { client, process, folder }

@@ -2,9 +2,10 @@
 //! conformance suite's matter.
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
+mod started;
+
 use crucible_agent::host::{AgentClient, AgentError, Copying, Ended, Failure};
 use std::os::unix::fs::PermissionsExt;
-use std::process::Stdio;
 use std::time::Duration;
 use tempfile::TempDir;
 use tokio::process::Child;
@@ -18,14 +19,7 @@ struct Side {
 }
 
 async fn side() -> Side {
-    let mut process = tokio::process::Command::new(env!("CRUCIBLE_AGENT"))
-        .env_clear()
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .unwrap();
-    let (input, output) = (process.stdin.take().unwrap(), process.stdout.take().unwrap());
+    let (process, input, output) = started::start();
     let client = timeout(LONG, AgentClient::connect(output, input, &["/"])).await.unwrap().unwrap();
     Side { client, _process: process }
 }

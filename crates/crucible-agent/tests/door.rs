@@ -2,10 +2,11 @@
 //! slow ones, and ends in both directions.
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
+mod started;
+
 use crucible_agent::host::{AgentClient, AgentError, Beginning, Command, Connection, Ended, Running};
 use crucible_agent::protocol::MOST_CONNECTIONS;
 use std::net::SocketAddrV4;
-use std::process::Stdio;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -21,14 +22,7 @@ struct Agent {
 }
 
 async fn connect(listen: Option<SocketAddrV4>) -> Result<(AgentClient, Child), AgentError> {
-    let mut process = tokio::process::Command::new(env!("CRUCIBLE_AGENT"))
-        .env_clear()
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .unwrap();
-    let (input, output) = (process.stdin.take().unwrap(), process.stdout.take().unwrap());
+    let (process, input, output) = started::start();
     let beginning = Beginning { listen, ..Beginning::default() };
     let client = timeout(LONG, AgentClient::connect_with(output, input, beginning)).await.unwrap()?;
     Ok((client, process))

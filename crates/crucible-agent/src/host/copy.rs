@@ -43,8 +43,8 @@ impl Copying<'_> {
         let (saving, restoring) = (from.start(self.command(SAVE)), into.start(self.command(RESTORE)));
         let (saving, restoring) = tokio::try_join!(saving, restoring)?;
         let Running { input: none, out, error, ending, control } = saving;
-        let saver = EndedWithThis(control);
-        let mut saved = pin!(end(from, error, ending));
+        let _saver = EndedWithThis(control);
+        let saved = end(from, error, ending);
         let Running { mut input, out: nothing, error, ending, control } = restoring;
         let _restorer = EndedWithThis(control);
         let restored = end(into, error, ending);
@@ -62,13 +62,7 @@ impl Copying<'_> {
         };
         // All that there was has come.
         let Err(restored) = restored else { return Ok(()) };
-        let saved = match tokio::time::timeout(MOMENT, &mut saved).await {
-            Ok(saved) => saved,
-            Err(_) => {
-                saver.end();
-                return Err(restored);
-            }
-        };
+        let Ok(saved) = tokio::time::timeout(MOMENT, saved).await else { return Err(restored) };
         Err(match saved {
             // What the other side's end brought about is no reason of its own.
             Err(AgentError::NotStarted(failure)) if failure.errno == BROKEN && failure.step == HAND_OVER => restored,
@@ -98,16 +92,10 @@ impl Copying<'_> {
 /// One side, which is killed when this is dropped, if it lives.
 struct EndedWithThis(CommandControl);
 
-impl EndedWithThis {
-    fn end(&self) {
-        // One that has ended needs nothing.
-        let _sent = self.0.send(KILL).is_ok();
-    }
-}
-
 impl Drop for EndedWithThis {
     fn drop(&mut self) {
-        self.end();
+        // One that has ended needs nothing.
+        let _sent = self.0.send(KILL).is_ok();
     }
 }
 
